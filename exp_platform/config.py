@@ -1,0 +1,230 @@
+"""Read and validate `configs/<env>.yaml`: the only reader of the folder `configs/`.
+
+Unknown keys are errors with a suggestion; a secret never stands in a file, it comes
+from the environment as `${NAME}`.
+"""
+
+import hashlib
+import os
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from exp_platform.errors import UsageError, did_you_mean
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+DEFAULT_CONFIG = "configs/dev.yaml"
+_SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FailureModes(_Strict):
+    """What goes wrong in a synthetic experiment; everything off by default."""
+
+    sample_ratio_mismatch: Share = Field(
+        0.0, description="share of treatment exposures lost, not at random"
+    )
+    trend_drift: float = Field(
+        0.0, description="drift of the treated group's daily conversions per day"
+    )
+    guardrail_degradation: float = Field(
+        0.0, ge=0, description="relative rise of support contacts in treatment"
+    )
+    duplicate_share: Share = Field(0.0, description="share of rows delivered twice")
+    late_share: Share = Field(0.0, description="share of outcomes collected days late")
+    crossover_share: Share = Field(0.0, description="share of units that met both arms")
+    bot_share: Share = Field(0.0, description="share of units that are bots")
+    missing_pre_period: bool = Field(
+        default=False, description="nothing from before the experiment is delivered"
+    )
+    novelty_half_life_days: Positive | None = Field(
+        None, description="days after exposure until the effect has halved"
+    )
+    outlier_value: Positive | None = Field(
+        None, description="value of one single order in the treatment arm"
+    )
+
+
+class Scenario(_Strict):
+    """One synthetic experiment: `experiments.<id>` of a config."""
+
+    days: int = Field(ge=1, le=365, description="length of the experiment in days")
+    n_users: int = Field(ge=2, le=50_000_000, description="users of the product")
+    exposure_rate: Share = Field(0.85, description="share of users exposed at all")
+    treatment_share: Share = Field(0.5, description="planned share of treatment")
+    base_conversion: Share = Field(0.10, description="P(conversion) in control")
+    effect_lift_conversion: float = Field(
+        0.0, ge=-1, le=1, description="added to P(conversion), absolute"
+    )
+    revenue_mean: Positive = Field(12.5, description="mean value of an order")
+    revenue_sd: Positive = Field(3.0, description="standard deviation of an order")
+    pre_period_days: int = Field(14, ge=0, le=365, description="days before the start")
+    seed: int = Field(7, ge=0, description="seed; the data follow from id and seed")
+    start_date: date = Field(date(2026, 1, 5), description="first day, UTC")
+    assignment: Literal["randomised", "policy"] = "randomised"
+    policy_day: int | None = Field(
+        None, ge=1, description="day of the experiment a roll-out took effect"
+    )
+    n_clusters: int = Field(60, ge=2, description="markets of a policy roll-out")
+    effect_sessions: float = Field(0.0, description="relative effect on sessions")
+    new_user_share: Share = Field(0.05, description="users first seen in the look-back")
+    hypothesis: str = ""
+    owner: str = "growth"
+    plan: dict[str, Any] = Field(
+        default_factory=dict, description="keys of the analysis plan to override"
+    )
+    failure_modes: FailureModes = FailureModes()
+
+    @model_validator(mode="after")
+    def _policy_has_a_day(self) -> Self:
+        if self.assignment == "policy" and self.policy_day is None:
+            raise ValueError("assignment 'policy' needs policy_day")
+        if self.policy_day is not None and self.policy_day >= self.days:
+            raise ValueError("policy_day must lie before the last day")
+        return self
+
+
+class Paths(_Strict):
+    """Where things are kept; relative paths start at the project's folder."""
+
+    warehouse: Path = Path("data/warehouse")
+    catalog: Path = Path("data/warehouse/catalog.db")
+    raw: Path = Path("data/raw")
+    memos: Path = Path("data/memos")
+    metrics: Path = Path("metrics")
+    temp: Path = Path("data/tmp")
+
+
+class EngineSettings(_Strict):
+    """Limits of the SQL engine."""
+
+    kind: Literal["duckdb"] = "duckdb"
+    memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(KB|MB|GB|TB)$")
+    threads: int | None = Field(None, ge=1)
+
+
+class Settings(_Strict):
+    """A whole configuration file."""
+
+    environment: str
+    paths: Paths = Paths()
+    engine: EngineSettings = EngineSettings()
+    experiments: dict[str, Scenario] = Field(default_factory=dict)
+    root: Path = Field(Path(), exclude=True)
+    config_hash: str = Field("", exclude=True)
+
+    def scenario(self, experiment_id: str) -> Scenario:
+        """The synthetic scenario of an experiment.
+
+        Raises:
+            UsageError: the configuration has no such scenario.
+        """
+        if experiment_id not in self.experiments:
+            raise UsageError(
+                f"no scenario named {experiment_id!r}",
+                where=f"experiments of the {self.environment} configuration",
+                allowed=did_you_mean(experiment_id, self.experiments),
+                next_step="add a block under `experiments:` or choose another id",
+            )
+        return self.experiments[experiment_id]
+
+
+def load_settings(path: str | Path) -> Settings:
+    """Read a configuration file and resolve its paths.
+
+    Args:
+        path: the YAML file; its project folder is the parent of `configs/`.
+
+    Raises:
+        UsageError: no such file, not YAML, an unknown key, a value out of bounds, or
+            an environment variable that is not set.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read the configuration {str(path)!r}",
+            found=str(error),
+            next_step="run `exp init` in an empty folder, or pass --config FILE",
+        ) from error
+    settings = _validate(_parse(text, file), file)
+    folder = file.resolve().parent
+    root = folder.parent if folder.name == "configs" else folder
+    paths = {name: root / value for name, value in settings.paths.model_dump().items()}
+    digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+    return settings.model_copy(
+        update={"root": root, "paths": Paths(**paths), "config_hash": digest[:16]}
+    )
+
+
+def _parse(text: str, file: Path) -> Any:
+    try:
+        document = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise UsageError("not valid YAML", where=str(file), found=str(error)) from error
+    return _fill_secrets(document, file)
+
+
+def _loader() -> type[yaml.SafeLoader]:
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _fill_secrets(node: Any, file: Path) -> Any:
+    if isinstance(node, dict):
+        return {key: _fill_secrets(value, file) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_fill_secrets(value, file) for value in node]
+    if isinstance(node, str):
+        return _SECRET.sub(lambda match: _secret(match[1], file), node)
+    return node
+
+
+def _secret(name: str, file: Path) -> str:
+    if name not in os.environ:
+        raise UsageError(
+            f"the environment variable {name} is not set",
+            where=str(file),
+            next_step=f"export {name}=... and run again",
+        )
+    return os.environ[name]
+
+
+def _validate(document: Any, file: Path) -> Settings:
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        raise UsageError(
+            f"unknown key {where!r}" if unknown else f"{where}: {first['msg']}",
+            where=str(file),
+            found=repr(first.get("input"))[:200],
+            allowed=_suggest(first["loc"]) if unknown else "",
+            next_step="correct the file; nothing was run",
+        ) from error
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    """Name the keys that the mistyped one may stand for."""
+    parents: dict[str, type[_Strict]] = {
+        "paths": Paths,
+        "engine": EngineSettings,
+        "failure_modes": FailureModes,
+    }
+    model: type[_Strict] = Settings
+    if len(location) > 1 and location[0] == "experiments":
+        model = Scenario
+    for part in location[:-1]:
+        model = parents.get(str(part), model)
+    return did_you_mean(str(location[-1]), model.model_fields)
