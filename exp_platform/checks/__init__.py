@@ -1,0 +1,1 @@
+"""Can we trust it? Plain facts in, one `CheckResult` each out, and the verdict."""

@@ -1,0 +1,321 @@
+"""Every check by name: what it protects against, its rule, and what to do next.
+
+The order is the order of gravity: of two findings with the same status, the one
+listed first here is told first.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exp_platform.records import (
+    Assignment,
+    CheckResult,
+    CheckStatus,
+    ExperimentSpec,
+)
+
+
+class Chance(StrEnum):
+    """How a check can be wrong on clean data (METHODS section 6).
+
+    NONE: deterministic, carries no p. OWN_RULE: a fixed rule with its own error rate.
+    FAMILY: Holm over all results of this check, at the check's own level.
+    SHARED: Holm over all results of all shared checks, at the level they share.
+    """
+
+    NONE = "none"
+    OWN_RULE = "own_rule"
+    FAMILY = "family"
+    SHARED = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEntry:
+    """One check as documented.
+
+    Attributes:
+        can_fail: may say FAILED; where it is required, its absence blocks SHIP.
+        chance: how its false alarms are held.
+        level: probability of a false alarm on clean data, 0 where there is none.
+        protects_against: what goes wrong without it.
+        rule: when it warns or fails.
+        next_step: what to do when it does.
+    """
+
+    name: str
+    can_fail: bool
+    chance: Chance
+    level: float
+    protects_against: str
+    rule: str
+    next_step: str
+
+
+_ENTRIES = (
+    CheckEntry(
+        "SRM",
+        can_fail=True,
+        chance=Chance.OWN_RULE,
+        level=0.002,
+        protects_against="Units lost or gained in one arm, so that arms differ before "
+        "any effect.",
+        rule="Fails when the e-value reached 1,000 at any look, or p < 0.001 at the "
+        "registered end, and an arm is 0.2 % or more off its plan. Warns on p < 0.001 "
+        "while running or below 0.2 %.",
+        next_step="Find the stage of the unit ledger where the arms part, repair the "
+        "cause, and run the experiment again; do not re-weight.",
+    ),
+    CheckEntry(
+        "SQL_TWIN",
+        can_fail=True,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="An error in one of the two implementations, SQL and Python, "
+        "of the same test.",
+        rule="Fails when a difference is more than 1e-9 standard errors apart, a "
+        "standard error or df more than 1e-9 relative, counts at all, or a row is "
+        "missing on one side.",
+        next_step="Compare the two rows named in the details; report it as a bug.",
+    ),
+    CheckEntry(
+        "KEYS",
+        can_fail=True,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="Rows that belong to nobody, and units counted twice.",
+        rule="Fails when a unit stands twice in the analysis set or in an unregistered "
+        "arm, or 10 % of a table's rows lack a key. Warns from 0.1 %.",
+        next_step="Look at the quarantined rows and repair the tracking call or the "
+        "export that drops the key.",
+    ),
+    CheckEntry(
+        "CROSSOVER",
+        can_fail=True,
+        chance=Chance.OWN_RULE,
+        level=0.001,
+        protects_against="Units that met both arms, which blurs the effect, or biases "
+        "it when one arm sheds more of them.",
+        rule="Fails from 10 %, or when the share differs by first arm at p < 0.001. "
+        "Warns from 1 %.",
+        next_step="Check that assignment is sticky (devices, log-in, cache); read the "
+        "estimate without crossover units beside the primary one.",
+    ),
+    CheckEntry(
+        "PRETREND",
+        can_fail=True,
+        chance=Chance.FAMILY,
+        level=0.001,
+        protects_against="Arms that were already moving apart before the start.",
+        rule="Where difference-in-differences is primary: fails on a pre-trend whose "
+        "bias matters, warns when it is negligible or could not have been seen. On a "
+        "randomised experiment: warns at p < 0.001.",
+        next_step="Look at the pre-trend plot; find a control group that moves in "
+        "parallel, or do not read a difference-in-differences here.",
+    ),
+    CheckEntry(
+        "ERRORS",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="A metric that could not be computed and is quietly left out.",
+        rule="Warns when any metric has status METRIC_ERRORED.",
+        next_step="Read the reason of the estimate and repair the metric definition.",
+    ),
+    CheckEntry(
+        "MINIMUM_DATA",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="Intervals that rest on a handful of units.",
+        rule="Warns when an arm has fewer units than the plan's minimum.",
+        next_step="Let the experiment run on, or widen who is exposed.",
+    ),
+    CheckEntry(
+        "PRE_PERIOD_BALANCE",
+        can_fail=False,
+        chance=Chance.FAMILY,
+        level=0.001,
+        protects_against="Arms that differed before exposure, by bad luck or by a "
+        "broken split.",
+        rule="Warns when a covariate's mean differs between arms at p < 0.001 after "
+        "Holm over covariates and arms.",
+        next_step="Prefer the estimate adjusted by the covariate; look for a cause in "
+        "the split.",
+    ),
+    CheckEntry(
+        "PRE_PERIOD_PRESENT",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="A planned adjustment that has nothing to adjust with.",
+        rule="Warns when no unit has a row in a declared pre-period.",
+        next_step="Load the outcomes from before the start, or change the plan in the "
+        "open; nothing falls back in silence.",
+    ),
+    CheckEntry(
+        "OUTLIER",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="One unit that makes the result.",
+        rule="Warns when leaving out the most extreme unit moves the difference by "
+        "more than 0.5 standard errors.",
+        next_step="Find out who the unit is; if such values mean nothing, write a cap "
+        "into the metric definition before the next experiment.",
+    ),
+    CheckEntry(
+        "SKEWNESS",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="Heavy tails with unequal arms, where p-values err to one "
+        "side.",
+        rule="Warns when the skewness of the difference is above 0.06.",
+        next_step="Read the expected tail rates; cap the metric or split equally.",
+    ),
+    CheckEntry(
+        "RATIO_DENOMINATOR",
+        can_fail=False,
+        chance=Chance.FAMILY,
+        level=0.001,
+        protects_against="A ratio that moves because its denominator moved.",
+        rule="Warns when the treatment moves the denominator at p < 0.001 after Holm "
+        "over ratios and arms.",
+        next_step="Read numerator and denominator apart before the ratio.",
+    ),
+    CheckEntry(
+        "NOVELTY",
+        can_fail=False,
+        chance=Chance.SHARED,
+        level=0.0,
+        protects_against="An effect that fades, or grows, with days since exposure, so "
+        "that its average promises the wrong thing.",
+        rule="Warns on a trend of the effect over days since exposure, by Holm within "
+        "the shared budget.",
+        next_step="Look at the effect by day; run longer, or read the last days.",
+    ),
+    CheckEntry(
+        "BOTS_BY_ARM",
+        can_fail=False,
+        chance=Chance.SHARED,
+        level=0.0,
+        protects_against="An exclusion that takes more from one arm than from another.",
+        rule="Warns when the share of bots differs by arm, by Holm within the shared "
+        "budget.",
+        next_step="Read the estimate with and without bots.",
+    ),
+    CheckEntry(
+        "BOTS",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="Machines counted as people.",
+        rule="Warns when 1 % or more of the units are bots, or when a bot stays in the "
+        "analysis and they make 0.1 % or more.",
+        next_step="Set exclude_bots in the plan of the next experiment, or raise "
+        "bot_rows_per_day if these are people.",
+    ),
+    CheckEntry(
+        "SRM_BY_SEGMENT",
+        can_fail=False,
+        chance=Chance.SHARED,
+        level=0.0,
+        protects_against="A leak in one segment or stage that the whole hides.",
+        rule="Warns when a segment or stage is split off its plan, by Holm within the "
+        "shared budget.",
+        next_step="Start the search for the cause in the segment named.",
+    ),
+    CheckEntry(
+        "DUPLICATES",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="The same event delivered twice and counted twice.",
+        rule="Warns when 1 % or more of a table's rows are equal to another row.",
+        next_step="Nothing for this result: copies were removed, unless the plan keeps "
+        "them. Find out why the source sends twice.",
+    ),
+    CheckEntry(
+        "LATE_DATA",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="Numbers that will still move, or a feed that stopped.",
+        rule="Warns when 1 % or more of the rows arrived late, or the newest event lies "
+        "more than the same hours before the watermark.",
+        next_step="Run again when the feed is complete; compare the two results.",
+    ),
+    CheckEntry(
+        "OUT_OF_WINDOW",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="Wrong clocks, time zones or registry dates.",
+        rule="Warns when 1 % or more of a table's rows are dated outside the "
+        "experiment.",
+        next_step="Compare the registry's start and end with the dates in the data.",
+    ),
+    CheckEntry(
+        "QUARANTINE",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="Rejected rows that nobody looks at.",
+        rule="Warns when 1 % or more of a table's rows were rejected.",
+        next_step="Read the reasons in the quarantine table and repair the source.",
+    ),
+)
+
+CATALOGUE = {entry.name: entry for entry in _ENTRIES}
+
+
+def required_checks(spec: ExperimentSpec, *, is_did_primary: bool) -> tuple[str, ...]:
+    """Which checks must have run before anything may ship.
+
+    A check that has no meaning for the design is not in the list: a policy roll-out
+    plans no split, so it has no SRM; its Python estimate is not the fixed-horizon
+    test, so it has no twin in SQL.
+
+    Args:
+        spec: the experiment's registry row.
+        is_did_primary: some primary estimate is a difference-in-differences.
+    """
+    names = ["KEYS", "CROSSOVER"]
+    if spec.assignment is Assignment.RANDOMISED:
+        names += ["SRM", "SQL_TWIN"]
+    if is_did_primary or spec.assignment is Assignment.POLICY:
+        names.append("PRETREND")
+    return tuple(name for name in CATALOGUE if name in names)
+
+
+def checks_not_run(
+    names: Iterable[str],
+    experiment_id: str,
+    *,
+    required: Collection[str] | None = None,
+    reason: str = "SKIPPED",
+    message: str = "The step that makes this check did not run.",
+) -> tuple[CheckResult, ...]:
+    """The results of checks that nobody ran, so that their absence is on record.
+
+    Args:
+        names: names of the catalogue.
+        experiment_id: experiment they belong to.
+        required: checks that this design requires (`required_checks`); None = every
+            one that can fail.
+        reason: coded cause.
+        message: the cause in words.
+    """
+    return tuple(
+        CheckResult(
+            experiment_id=experiment_id,
+            check_name=name,
+            status=CheckStatus.NOT_RUN,
+            reason=reason,
+            message=message,
+            can_fail=CATALOGUE[name].can_fail
+            and (required is None or name in required),
+        )
+        for name in names
+    )
