@@ -1,0 +1,235 @@
+"""The catalog: one SQLite row per table, all rows of a run moved in one transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyiceberg.catalog.sql import (
+    IcebergNamespaceProperties,
+    IcebergTables,
+    SqlCatalog,
+)
+from pyiceberg.serializers import FromInputFile
+from pyiceberg.table import Table
+from pyiceberg.table.locations import load_location_provider
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import update_table_metadata
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from exp_platform.errors import StorageError, UsageError
+from exp_platform.lake.fileio import LocalFileIO
+from exp_platform.lake.files import location_of
+from exp_platform.lake.locks import hold_lock, publish_lock
+from exp_platform.lake.overwrite import StagedTransaction
+from exp_platform.lake.settings import LakeSettings
+from exp_platform.lake.tables import new_metadata
+from exp_platform.schemas import TableSchema
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+CATALOG = "iceberg"
+NAMESPACE = "exp"
+_BUSY_SECONDS = 30
+_UNSAFE = set("#?%*[]{}'\"")
+
+
+class CommitConflict(StorageError):  # noqa: N818
+    """Someone else moved a pointer first; reload, plan again, try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedTable:
+    """A table's next metadata, not yet visible.
+
+    Attributes:
+        base: the table it was planned on; None if it is new.
+        location: of the metadata file to be written.
+    """
+
+    name: str
+    base: Table | None
+    metadata: TableMetadata
+    location: str
+
+
+class LakeCatalog(SqlCatalog):
+    """PyIceberg's SQL catalog with one addition: many tables commit as one.
+
+    Args:
+        settings: places of the catalog and of the warehouse.
+    """
+
+    def __init__(self, settings: LakeSettings) -> None:
+        _check_path(settings.warehouse)
+        _check_path(settings.catalog)
+        self.path = settings.catalog.absolute()
+        self.warehouse = settings.warehouse.absolute()
+        self.io = LocalFileIO()
+        self._metadata: dict[str, TableMetadata] = {}
+        super().__init__(
+            CATALOG,
+            uri=f"sqlite:///{self.path}?timeout={_BUSY_SECONDS}",
+            warehouse=location_of(self.warehouse),
+        )
+
+    def load_tables(self, names: Iterable[str] | None = None) -> dict[str, Table]:
+        """Tables of the namespace by name, all as of one instant.
+
+        Args:
+            names: the tables wanted; None = all. Absent ones are left out.
+        """
+        columns = (IcebergTables.table_name, IcebergTables.metadata_location)
+        query = select(*columns).where(
+            IcebergTables.catalog_name == CATALOG,
+            IcebergTables.table_namespace == NAMESPACE,
+        )
+        if names is not None:
+            query = query.where(IcebergTables.table_name.in_(list(names)))
+        with self.engine.connect() as connection:
+            found = connection.execute(query).all()
+        return {name: self._table(name, str(location)) for name, location in found}
+
+    def new_table(self, table: TableSchema) -> Table:
+        """A table that exists nowhere yet, as the base of a first snapshot."""
+        location = location_of(self.warehouse / NAMESPACE / table.name)
+        metadata = new_metadata(table, location)
+        return Table((NAMESPACE, table.name), metadata, "", self.io, self)
+
+    def stage(self, table: Table, transaction: StagedTransaction) -> StagedTable:
+        """A table's next metadata from what a transaction holds."""
+        is_new = not table.metadata_location
+        metadata = update_table_metadata(
+            table.metadata,
+            transaction.updates,
+            metadata_location=table.metadata_location or None,
+        )
+        provider = load_location_provider(metadata.location, metadata.properties)
+        version = (
+            0 if is_new else 1 + self._parse_metadata_version(table.metadata_location)
+        )
+        return StagedTable(
+            name=table.name()[-1],
+            base=None if is_new else table,
+            metadata=metadata,
+            location=provider.new_table_metadata_file_location(version),
+        )
+
+    def write_staged(self, staged: Sequence[StagedTable]) -> None:
+        """Write the metadata files; no reader can find them yet."""
+        for table in staged:
+            self._write_metadata(table.metadata, self.io, table.location)
+
+    def commit_staged(self, staged: Sequence[StagedTable]) -> None:
+        """Move all pointers in one SQL transaction: all tables, or none.
+
+        Raises:
+            CommitConflict: a table was changed since it was loaded.
+            StorageError: the catalog file cannot be written.
+        """
+        try:
+            with self.engine.begin() as connection:
+                self._ensure_namespace(connection)
+                for table in staged:
+                    self._move_pointer(connection, table)
+        except IntegrityError as error:
+            raise CommitConflict("another writer created a table first") from error
+        except OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise CommitConflict("the catalog is busy") from error
+            raise StorageError(
+                "the catalog cannot be written",
+                where=str(self.path),
+                found=str(error.orig),
+                next_step="check the disk and the file's permissions",
+            ) from error
+        for table in staged:
+            self._metadata[table.location] = table.metadata
+
+    def any_current(self, staged: Sequence[StagedTable]) -> bool:
+        """Whether readers see any of these staged tables now."""
+        locations = [table.location for table in staged]
+        query = select(IcebergTables.table_name).where(
+            IcebergTables.metadata_location.in_(locations)
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+    def remove_old_metadata(self, staged: Sequence[StagedTable]) -> None:
+        """Remove metadata files that fell out of their table's log."""
+        for table in staged:
+            if table.base is not None:
+                self._delete_old_metadata(self.io, table.base.metadata, table.metadata)
+
+    def _table(self, name: str, location: str) -> Table:
+        if location not in self._metadata:
+            file = self.io.new_input(location)
+            try:
+                self._metadata[location] = FromInputFile.table_metadata(file)
+            except FileNotFoundError as error:
+                raise StorageError(
+                    "a table's metadata file is missing",
+                    where=f"table {name}",
+                    found=location,
+                    next_step="restore the warehouse folder, or remove it and the "
+                    "catalog file together",
+                ) from error
+        metadata = self._metadata[location]
+        return Table((NAMESPACE, name), metadata, location, self.io, self)
+
+    def _ensure_namespace(self, connection: "Connection") -> None:
+        row = {
+            "catalog_name": CATALOG,
+            "namespace": NAMESPACE,
+            "property_key": "exists",
+        }
+        query = select(IcebergNamespaceProperties.property_key).filter_by(**row)
+        if connection.execute(query).first() is None:
+            connection.execute(
+                insert(IcebergNamespaceProperties).values(**row, property_value="true")
+            )
+
+    def _move_pointer(self, connection: "Connection", staged: StagedTable) -> None:
+        if staged.base is None:
+            row = self._create_table_row(NAMESPACE, staged.name, staged.location)
+            connection.execute(insert(IcebergTables).values(**row))
+            return
+        moved = connection.execute(
+            update(IcebergTables)
+            .where(
+                IcebergTables.catalog_name == CATALOG,
+                IcebergTables.table_namespace == NAMESPACE,
+                IcebergTables.table_name == staged.name,
+                IcebergTables.metadata_location == staged.base.metadata_location,
+            )
+            .values(
+                metadata_location=staged.location,
+                previous_metadata_location=staged.base.metadata_location,
+            )
+        )
+        if moved.rowcount != 1:
+            raise CommitConflict(
+                "another writer changed a table", where=f"table {staged.name}"
+            )
+
+
+def open_catalog(settings: LakeSettings) -> LakeCatalog:
+    """Open the catalog; folders and the SQLite file are created when absent."""
+    settings.warehouse.mkdir(parents=True, exist_ok=True)
+    settings.catalog.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(publish_lock(settings.catalog)):
+        return LakeCatalog(settings)
+
+
+def _check_path(path: Path) -> None:
+    odd = sorted(_UNSAFE & set(str(path.absolute())))
+    if odd:
+        raise UsageError(
+            "the warehouse cannot lie in this folder",
+            where=str(path),
+            found="characters " + " ".join(odd),
+            allowed="paths without # ? % * [ ] { } and quotes",
+            next_step="set another data folder in the configuration",
+        )

@@ -1,0 +1,186 @@
+"""One DuckDB connection with its limits set, and its errors in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from exp_platform.errors import ContractError, ExpPlatformError, StorageError
+from exp_platform.lake.settings import LakeSettings
+from exp_platform.lake.types import quote_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DISK_FULL = ("No space left", "max_temp_directory_size", "disk quota")
+
+
+class Engine:
+    """DuckDB in process: bounded memory, spill folder, UTC, schemas `exp`, `exp_run`.
+
+    Args:
+        settings: memory limit, threads and spill folder.
+    """
+
+    def __init__(self, settings: LakeSettings) -> None:
+        import duckdb
+
+        settings.temp_directory.mkdir(parents=True, exist_ok=True)
+        config: dict[str, Any] = {
+            "memory_limit": settings.memory_limit,
+            "temp_directory": str(settings.temp_directory),
+        }
+        if settings.threads is not None:
+            config["threads"] = settings.threads
+        with _our_errors("connect"):
+            self._connection: Any = duckdb.connect(config=config)
+        self._registered = 0
+        self.execute("set TimeZone = 'UTC'; create schema exp; create schema exp_run")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release memory and spill files."""
+        self._connection.close()
+
+    def execute(self, sql: str) -> None:
+        """Run one or more statements.
+
+        Raises:
+            ContractError: unreadable Parquet or CSV input, a value of the wrong type.
+            StorageError: anything else the engine reports.
+        """
+        with _our_errors(sql):
+            self._connection.execute(sql)
+
+    def arrow(self, sql: str) -> "pa.Table":
+        """The answer of one query as an Arrow table."""
+        with _our_errors(sql):
+            answer = self._connection.sql(sql)
+            if answer is not None:
+                return answer.to_arrow_table()
+        raise StorageError("the statement gives no rows", where=_short(sql))
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The answer of one query as tuples of plain Python values."""
+        columns = [_python_values(column) for column in self.arrow(sql).columns]
+        return list(zip(*columns, strict=True))
+
+    def records(self, sql: str) -> list[dict[str, Any]]:
+        """The answer of one query as dictionaries by column name."""
+        answer = self.arrow(sql)
+        columns = [_python_values(column) for column in answer.columns]
+        names = answer.column_names
+        return [
+            dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)
+        ]
+
+    def columns(self, relation: str) -> tuple[str, ...]:
+        """Column names of a relation name or a select statement."""
+        described = self.arrow(f"describe select * from {from_clause(relation)}")
+        return tuple(described.column("column_name").to_pylist())
+
+    def register(self, qualified_name: str, table: "pa.Table") -> None:
+        """Make an Arrow table readable as e.g. `exp.exposures`, without a copy."""
+        self._registered += 1
+        source = f"__arrow_{self._registered}"
+        with _our_errors(qualified_name):
+            self._connection.register(source, table)
+        self.create_view(qualified_name, f"select * from {source}")
+
+    def create_view(self, qualified_name: str, select: str) -> None:
+        """Create or replace a view such as `exp.exposures`."""
+        name = ".".join(quote_name(part) for part in qualified_name.split("."))
+        self.execute(f"create or replace view {name} as {select}")
+
+
+def from_clause(relation: str) -> str:
+    """A relation name as it stands, a select statement in brackets."""
+    is_name = all(part.isidentifier() for part in relation.split("."))
+    return relation if is_name else f"({relation.strip().rstrip(';')})"
+
+
+def _python_values(column: "pa.ChunkedArray") -> list[Any]:
+    """Python values without a time zone library; exact whole numbers as int."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        instants = column.cast(pa.timestamp("us", kind.tz)).cast(pa.int64())
+        return [
+            None if us is None else _EPOCH + timedelta(microseconds=us)
+            for us in instants.to_pylist()
+        ]
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_decimal(kind) and kind.scale == 0:
+        return [None if value is None else int(value) for value in values]
+    if pa.types.is_map(kind):
+        return [None if value is None else dict(value) for value in values]
+    return values
+
+
+@contextmanager
+def _our_errors(sql: str) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _translate(error, sql) from error
+
+
+def _short(sql: str) -> str:
+    return " ".join(sql.split())[:200]
+
+
+def _translate(error: Exception, sql: str) -> ExpPlatformError:
+    import duckdb
+
+    text = str(error)
+    where = _short(sql)
+    found = text.splitlines()[0] if text else type(error).__name__
+    if isinstance(error, duckdb.OutOfMemoryException):
+        if any(words in text for words in _DISK_FULL):
+            return _disk_full(found, where)
+        return StorageError(
+            "the engine ran out of memory",
+            where=where,
+            found=found,
+            next_step="raise memory_limit in the configuration, or lower threads",
+        )
+    if any(words in text for words in _DISK_FULL):
+        return _disk_full(found, where)
+    unreadable = (
+        duckdb.InvalidInputException,
+        duckdb.ConversionException,
+        duckdb.SerializationException,
+        duckdb.OutOfRangeException,
+    )
+    if isinstance(error, unreadable) or "Invalid unicode" in text:
+        return ContractError(
+            "the data cannot be read as declared",
+            where=where,
+            found=" ".join(text.split())[:400],
+            next_step="correct the input file or the column mapping",
+        )
+    return StorageError("the engine refused a query", where=where, found=found)
+
+
+def _disk_full(found: str, where: str) -> StorageError:
+    return StorageError(
+        "the disk is full",
+        where=where,
+        found=found,
+        next_step="free space, or set temp_directory to another disk",
+    )

@@ -1,0 +1,52 @@
+"""Local files: locations, fsync, removal and hashes."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_FSYNC_THREADS = 8
+
+
+def local_path(location: str) -> Path:
+    """The path behind `file:///a/b`, `file:/a/b` or `/a/b`."""
+    return Path(urlsplit(location).path if location.startswith("file:") else location)
+
+
+def location_of(path: Path) -> str:
+    """The URI under which every engine finds a local file."""
+    return f"file://{path.absolute()}"
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Force files and the folders that name them to the disk."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    files = list(dict.fromkeys(paths))
+    folders = dict.fromkeys(path.parent for path in files)
+    with ThreadPoolExecutor(_FSYNC_THREADS) as pool:
+        list(pool.map(_sync, files))
+        list(pool.map(_sync, folders))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove files; one that is already gone is fine."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

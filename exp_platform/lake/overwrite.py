@@ -1,0 +1,195 @@
+"""One snapshot that swaps an experiment's files, and leaves the others' alone.
+
+Manifests are kept as a sorted list of small leaves: a commit reads and writes one of
+them, however many experiments and runs the table has seen. PyIceberg's own overwrite
+adds two manifests per commit and never drops one.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pyiceberg.expressions import EqualTo, Reference
+from pyiceberg.expressions.literals import literal
+from pyiceberg.manifest import (
+    DataFile,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+)
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update import (
+    RemoveSnapshotsUpdate,
+    TableUpdate,
+    update_table_metadata,
+)
+from pyiceberg.table.update.snapshot import _OverwriteFiles
+
+from exp_platform.lake.types import PARTITION_COLUMN
+
+LEAF_FILES = 16
+KEPT_SNAPSHOTS = 10
+
+
+class StagedTransaction(Transaction):
+    """A transaction that is never committed by itself; its metadata is cached."""
+
+    def __init__(self, table: Table, updates: tuple[TableUpdate, ...] = ()) -> None:
+        super().__init__(table)
+        self._updates = updates
+        self._cached: tuple[int, TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """Metadata with the staged updates, computed once per update."""
+        if self._cached is None or self._cached[0] != len(self._updates):
+            metadata = update_table_metadata(self._table.metadata, self._updates)
+            self._cached = (len(self._updates), metadata)
+        return self._cached[1]
+
+    @property
+    def updates(self) -> tuple[TableUpdate, ...]:
+        """What has been staged so far."""
+        return self._updates
+
+    def expire_snapshots(self) -> None:
+        """Stage the removal of untagged snapshots beyond the newest ten."""
+        metadata = self.table_metadata
+        kept = {ref.snapshot_id for ref in metadata.refs.values()}
+        by_age = sorted(metadata.snapshots, key=lambda s: s.sequence_number or 0)
+        old = {s.snapshot_id for s in by_age[:-KEPT_SNAPSHOTS]} - kept
+        if old:
+            self._stage((RemoveSnapshotsUpdate(snapshot_ids=sorted(old)),))
+
+
+class ExperimentOverwrite(_OverwriteFiles):
+    """Replaces, or only adds to, the files of one experiment.
+
+    Args:
+        transaction: where the snapshot is staged.
+        experiment_id: whose files.
+        replace: the experiment's present files go.
+    """
+
+    def __init__(
+        self, transaction: StagedTransaction, experiment_id: str, *, replace: bool
+    ) -> None:
+        has_snapshot = transaction.table_metadata.current_snapshot() is not None
+        overwrites = replace and has_snapshot
+        super().__init__(
+            operation=Operation.OVERWRITE if overwrites else Operation.APPEND,
+            transaction=transaction,
+            io=transaction._table.io,  # noqa: SLF001
+        )
+        self._experiment_id = experiment_id
+        self._kept: list[ManifestFile] = []
+        self._staying: list[ManifestEntry] = []
+        self._leaving: list[ManifestEntry] = []
+        self.delete_by_predicate(rows_of(experiment_id))
+        self._plan(replace=replace)
+
+    @property
+    def old_files(self) -> tuple[DataFile, ...]:
+        """The experiment's present files, which this snapshot removes."""
+        return tuple(entry.data_file for entry in self._leaving)
+
+    def _plan(self, *, replace: bool) -> None:
+        snapshot = self._transaction.table_metadata.current_snapshot()
+        present = snapshot.manifests(self._io) if snapshot else []
+        for manifest in filter(_has_files, present):
+            if not replace or not self._may_hold(manifest):
+                self._kept.append(manifest)
+                continue
+            entries = manifest.fetch_manifest_entry(self._io)
+            gone = [entry for entry in entries if self._is_own(entry)]
+            if gone:
+                self._leaving += gone
+                self._staying += [e for e in entries if not self._is_own(e)]
+            else:
+                self._kept.append(manifest)
+        for entry in self._leaving:
+            self.delete_data_file(entry.data_file)
+
+    def _may_hold(self, manifest: ManifestFile) -> bool:
+        if manifest.content is not ManifestContent.DATA:
+            return False
+        return self._build_manifest_evaluator(manifest.partition_spec_id)(manifest)
+
+    def _is_own(self, entry: ManifestEntry) -> bool:
+        return bool(entry.data_file.partition[0] == self._experiment_id)
+
+    def _manifests(self) -> list[ManifestFile]:
+        if self._added_data_files and not self._staying:
+            self._join_leaf()
+        entries = [*self._staying, *map(self._added, self._added_data_files)]
+        entries.sort(
+            key=lambda e: (str(e.data_file.partition[0]), e.data_file.file_path)
+        )
+        entries = [*self._leaving, *entries]
+        return [*map(self._write, _leaves(entries)), *self._kept]
+
+    def _join_leaf(self) -> None:
+        """Take the entries of the small leaf that lies nearest, if there is one."""
+        small = [m for m in self._kept if _n_files(m) < LEAF_FILES and _is_leaf(m)]
+        if not small:
+            return
+        below = [m for m in small if _lower_bound(m) <= self._experiment_id.encode()]
+        leaf = max(below or small, key=_lower_bound)
+        self._kept.remove(leaf)
+        self._staying = leaf.fetch_manifest_entry(self._io)
+
+    def _added(self, file: DataFile) -> ManifestEntry:
+        return ManifestEntry.from_args(
+            status=ManifestEntryStatus.ADDED,
+            snapshot_id=self._snapshot_id,
+            sequence_number=None,
+            file_sequence_number=None,
+            data_file=file,
+        )
+
+    def _write(self, entries: Iterable[ManifestEntry]) -> ManifestFile:
+        leaving = set(map(id, self._leaving))
+        staying = set(map(id, self._staying))
+        with self.new_manifest_writer(
+            self._transaction.table_metadata.spec()
+        ) as writer:
+            for entry in entries:
+                if id(entry) in leaving:
+                    writer.delete(entry)
+                elif id(entry) in staying:
+                    writer.existing(entry)
+                else:
+                    writer.add_entry(entry)
+        return writer.to_manifest_file()
+
+
+def rows_of(experiment_id: str) -> EqualTo:
+    """The filter for one experiment's rows."""
+    return EqualTo(term=Reference(PARTITION_COLUMN), value=literal(experiment_id))
+
+
+def _has_files(manifest: ManifestFile) -> bool:
+    return manifest.has_added_files() or manifest.has_existing_files()
+
+
+def _n_files(manifest: ManifestFile) -> int:
+    return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
+
+
+def _is_leaf(manifest: ManifestFile) -> bool:
+    return manifest.content is ManifestContent.DATA and manifest.partition_spec_id == 0
+
+
+def _lower_bound(manifest: ManifestFile) -> bytes:
+    return (manifest.partitions[0].lower_bound or b"") if manifest.partitions else b""
+
+
+def _leaves(entries: Sequence[Any]) -> list[Sequence[Any]]:
+    """Split into the fewest even parts that each fit a leaf."""
+    if not entries:
+        return []
+    n_leaves = -(-len(entries) // LEAF_FILES)
+    size = -(-len(entries) // n_leaves)
+    return [entries[start : start + size] for start in range(0, len(entries), size)]

@@ -1,0 +1,233 @@
+"""One run's writes: data files at once, visibility of all tables in one commit."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from exp_platform.errors import StorageError, UsageError
+from exp_platform.lake.engine import Engine
+from exp_platform.lake.files import remove_files, sync_files
+from exp_platform.lake.locks import hold_lock, publish_lock
+from exp_platform.lake.states import FileState, TableState
+from exp_platform.lake.writing import WrittenFile, new_data_path, write_data_file
+from exp_platform.schemas import load_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table
+
+    from exp_platform.lake.catalog import LakeCatalog, StagedTable
+
+LEDGER = "analysis_runs"
+_ATTEMPTS = 8
+_LONGEST_WAIT_SECONDS = 2.0
+
+LedgerRow = Callable[[Mapping[str, TableState]], "pa.Table"]
+
+
+class Publication:
+    """What one run is about to publish.
+
+    As a context manager it removes what was written if the block ends unpublished.
+
+    Args:
+        open_catalog: called when publishing, so that writing data files does not wait
+            for the catalog's libraries.
+        warehouse: folder of the tables.
+        run_id: first part of every file name.
+        experiment_id: whose rows are written.
+        engine: for data given as SQL.
+    """
+
+    def __init__(
+        self,
+        open_catalog: "Callable[[], LakeCatalog]",
+        warehouse: Path,
+        *,
+        run_id: str,
+        experiment_id: str,
+        engine: Engine | None = None,
+    ) -> None:
+        self._open_catalog = open_catalog
+        self._warehouse = warehouse.absolute()
+        self._run_id = run_id
+        self._experiment_id = experiment_id
+        self._engine = engine
+        self._written: dict[str, WrittenFile | None] = {}
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    def replace_experiment(self, table: str, data: "str | pa.Table") -> int:
+        """Write the experiment's new rows of a table; they show when published.
+
+        Args:
+            table: table name.
+            data: relation name or select statement in the engine, or an Arrow table.
+
+        Returns:
+            Rows written.
+
+        Raises:
+            ContractError: the rows break the table's schema.
+        """
+        self._check(table)
+        file = self._write(table, data)
+        self._note(table, file)
+        return file.record_count if file else 0
+
+    def remove_experiment(self, table: str) -> None:
+        """The experiment has no rows in this table once published."""
+        self._check(table)
+        self._note(table, None)
+
+    def discard(self) -> None:
+        """Remove the files written, unless they were published."""
+        if not self._is_closed:
+            self._is_closed = True
+            remove_files(file.path for file in self._written.values() if file)
+
+    def publish(self, ledger: LedgerRow | None = None) -> dict[str, TableState]:
+        """Make all tables show the new rows, in one catalog transaction.
+
+        Args:
+            ledger: makes the run's row of `analysis_runs` from the tables' states; it
+                is appended in the same transaction, and may be asked more than once.
+
+        Returns:
+            State of each table replaced or removed.
+
+        Raises:
+            StorageError: nothing was published, and the files written are gone.
+        """
+        self._check_open()
+        try:
+            sync_files(file.path for file in self._written.values() if file)
+            catalog = self._open_catalog()
+            with hold_lock(publish_lock(catalog.path)):
+                return self._publish_locked(catalog, ledger)
+        finally:
+            self.discard()
+
+    def _publish_locked(
+        self, catalog: "LakeCatalog", ledger: LedgerRow | None
+    ) -> dict[str, TableState]:
+        """Writers outside the lock exist too: other engines, other programs."""
+        from tenacity import (
+            Retrying,
+            retry_if_exception_type,
+            stop_after_attempt,
+            wait_random_exponential,
+        )
+
+        from exp_platform.lake.catalog import CommitConflict
+
+        attempts = Retrying(
+            retry=retry_if_exception_type(CommitConflict),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.05, max=_LONGEST_WAIT_SECONDS),
+            reraise=True,
+        )
+        return attempts(self._attempt, catalog, ledger)
+
+    def _attempt(
+        self, catalog: "LakeCatalog", ledger: LedgerRow | None
+    ) -> dict[str, TableState]:
+        catalog.io.written.clear()
+        staged: list[StagedTable] = []
+        try:
+            tables = catalog.load_tables([*self._written, LEDGER])
+            states = self._stage_tables(catalog, tables, staged)
+            if ledger is not None:
+                self._stage_ledger(catalog, tables, staged, ledger(states))
+            catalog.write_staged(staged)
+            sync_files(catalog.io.written)
+            self._is_closed = True
+            catalog.commit_staged(staged)
+        except BaseException:
+            if not catalog.any_current(staged):
+                self._is_closed = False
+                remove_files(catalog.io.written)
+            raise
+        catalog.remove_old_metadata(staged)
+        return states
+
+    def _stage_tables(
+        self,
+        catalog: "LakeCatalog",
+        tables: "Mapping[str, Table]",
+        staged: "list[StagedTable]",
+    ) -> dict[str, TableState]:
+        from exp_platform.lake.staging import stage_experiment
+
+        states = {}
+        for name, file in self._written.items():
+            base = tables.get(name) or catalog.new_table(load_schema(name))
+            change = stage_experiment(base, self._experiment_id, file)
+            if change.is_needed:
+                staged.append(catalog.stage(base, change.transaction))
+            files = (self._file_state(file),) if file else ()
+            states[name] = TableState(change.snapshot_id, files)
+        return states
+
+    def _stage_ledger(
+        self,
+        catalog: "LakeCatalog",
+        tables: "Mapping[str, Table]",
+        staged: "list[StagedTable]",
+        row: "pa.Table",
+    ) -> None:
+        from exp_platform.lake.staging import stage_experiment
+
+        file = self._write(LEDGER, row)
+        if file is None:
+            return
+        catalog.io.written.append(file.path)
+        base = tables.get(LEDGER) or catalog.new_table(load_schema(LEDGER))
+        change = stage_experiment(base, self._experiment_id, file, replace=False)
+        staged.append(catalog.stage(base, change.transaction))
+
+    def _write(self, table: str, data: "str | pa.Table") -> WrittenFile | None:
+        schema = load_schema(table)
+        path = new_data_path(self._warehouse, schema, self._experiment_id, self._run_id)
+        return write_data_file(
+            path, schema, self._experiment_id, data, engine=self._engine
+        )
+
+    def _note(self, table: str, file: WrittenFile | None) -> None:
+        earlier = self._written.get(table)
+        if earlier is not None:
+            remove_files([earlier.path])
+        self._written[table] = file
+
+    def _file_state(self, file: WrittenFile) -> FileState:
+        path = file.path.relative_to(self._warehouse).as_posix()
+        return FileState(path, file.size, file.sha256, file.record_count)
+
+    def _check(self, table: str) -> None:
+        self._check_open()
+        load_schema(table)
+        if table == LEDGER:
+            raise UsageError(
+                "the run ledger is only ever appended to",
+                where=f"table {LEDGER}",
+                next_step="hand its row to publish(ledger=...)",
+            )
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StorageError(
+                "this publication is over",
+                where=f"run {self._run_id}",
+                next_step="begin another one",
+            )

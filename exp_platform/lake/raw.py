@@ -1,0 +1,193 @@
+"""Raw landing: an experiment's delivered files, immutable, with a manifest."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exp_platform.errors import ContractError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RAW_TABLES = ("exposures", "outcomes", "experiment_registry")
+_MANIFEST = "_manifest.json"
+_EXPERIMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """One delivered file.
+
+    Attributes:
+        name: file name without its suffix.
+        size: bytes.
+        sha256: of its bytes, in hex.
+    """
+
+    name: str
+    path: Path
+    size: int
+    sha256: str
+
+
+def validate_experiment_id(text: str) -> str:
+    """Hand an experiment id back if it is safe as a name and as a folder.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if _EXPERIMENT_ID.fullmatch(text) and ".." not in text:
+        return text
+    shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    raise UsageError(
+        "not an experiment id",
+        found=f"{shown!r} ({len(text)} characters)",
+        allowed="1 to 128 of A-Z a-z 0-9 _ . -, a letter or digit first, no '..'",
+        next_step="choose another --experiment-id",
+    )
+
+
+def raw_folder(raw_root: Path, experiment_id: str) -> Path:
+    """The folder of an experiment's delivered files."""
+    return raw_root / "exp_platform" / validate_experiment_id(experiment_id)
+
+
+def land_raw(
+    raw_root: Path,
+    experiment_id: str,
+    tables: Mapping[str, "pa.Table"],
+    documents: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Path:
+    """Write an experiment's raw files; the manifest, written last, commits them.
+
+    The same content gives the same bytes.
+
+    Args:
+        raw_root: root of the raw area.
+        experiment_id: experiment.
+        tables: content of `<name>.parquet` by name.
+        documents: content of `<name>.json` by name.
+
+    Returns:
+        The experiment's folder.
+    """
+    import pyarrow.parquet as pq
+
+    folder = raw_folder(raw_root, experiment_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = _read_manifest(folder) or {}
+    landed: list[Path] = []
+    for name, table in tables.items():
+        path = folder / f"{name}.parquet"
+        pq.write_table(
+            table.replace_schema_metadata(None), _temporary(path), compression="zstd"
+        )
+        landed.append(path)
+    for name, document in (documents or {}).items():
+        path = folder / f"{name}.json"
+        _temporary(path).write_text(_as_text(document), "utf-8")
+        landed.append(path)
+    manifest = {path.name: _facts(_temporary(path)) for path in landed}
+    for path in landed:
+        _move(path)
+    _temporary(folder / _MANIFEST).write_text(_as_text(manifest), "utf-8")
+    _move(folder / _MANIFEST)
+    for name in before.keys() - manifest.keys():
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def verify_raw(raw_root: Path, experiment_id: str) -> list[RawFile]:
+    """The experiment's raw files, after comparing them with their manifest.
+
+    A landing without manifest is allowed: files put there by hand.
+
+    Raises:
+        ContractError: a file is missing or is not the one that was delivered.
+    """
+    folder = raw_folder(raw_root, experiment_id)
+    manifest = _read_manifest(folder)
+    expected = {f"{name}.parquet" for name in RAW_TABLES} | (manifest or {}).keys()
+    missing = sorted(name for name in expected if not (folder / name).is_file())
+    if missing:
+        raise ContractError(
+            "raw data is missing",
+            where=str(folder),
+            found="no " + ", ".join(missing),
+            next_step="run with --generate-synth, or `exp import` your own file",
+        )
+    files = [_raw_file(path) for path in sorted(folder.iterdir()) if _is_raw(path)]
+    for file in files:
+        _check(file, (manifest or {}).get(file.path.name))
+    return files
+
+
+def _check(file: RawFile, promised: dict[str, Any] | None) -> None:
+    found = {"size": file.size, "sha256": file.sha256}
+    if promised is None or promised == found:
+        return
+    raise ContractError(
+        "a raw file is not the one that was delivered",
+        where=str(file.path),
+        found=f"{file.size} bytes, sha256 {file.sha256[:12]}...",
+        allowed=f"{promised.get('size')} bytes, "
+        f"sha256 {str(promised.get('sha256'))[:12]}...",
+        next_step="generate or import the experiment again",
+    )
+
+
+def _is_raw(path: Path) -> bool:
+    return path.suffix in {".parquet", ".json"} and not path.name.startswith(("_", "."))
+
+
+def _raw_file(path: Path) -> RawFile:
+    facts = _facts(path)
+    return RawFile(path.stem, path, facts["size"], facts["sha256"])
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    import hashlib
+
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"size": path.stat().st_size, "sha256": digest}
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    path = folder / _MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ContractError(
+            "the raw manifest is not JSON",
+            where=str(path),
+            next_step="generate or import the experiment again",
+        ) from error
+    return manifest
+
+
+def _as_text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _move(path: Path) -> None:
+    """Give a finished file its name, on the disk before anyone can see it."""
+    with _temporary(path).open("rb") as stream:
+        os.fsync(stream.fileno())
+    _temporary(path).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,196 @@
+"""A table's rows inside the engine, or as Arrow: planned files found by field id."""
+
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exp_platform.errors import ContractError, StorageError
+from exp_platform.lake.engine import Engine
+from exp_platform.lake.types import (
+    arrow_field_id,
+    duckdb_type,
+    quote_name,
+    quote_text,
+    schema_map_clause,
+)
+from exp_platform.schemas import TableSchema, arrow_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.table import Table
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The files of one read.
+
+    Attributes:
+        table: the Iceberg table; None if it does not exist.
+        has_deletes: delete files apply, so Parquet alone is not the truth.
+    """
+
+    table: "Table | None"
+    row_filter: "BooleanExpression | None"
+    snapshot_id: int | None
+    files: tuple[Path, ...]
+    has_deletes: bool = False
+
+
+def plan_read(
+    table: "Table | None",
+    *,
+    experiment_id: str | None = None,
+    snapshot_id: int | None = None,
+) -> Plan:
+    """Plan the files of an experiment, or of all, at a snapshot, or now.
+
+    Raises:
+        StorageError: the table has no such snapshot.
+    """
+    if table is None:
+        return Plan(None, None, snapshot_id, ())
+    from pyiceberg.expressions import AlwaysTrue
+
+    from exp_platform.lake.files import local_path
+    from exp_platform.lake.overwrite import rows_of
+
+    if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
+        raise StorageError(
+            "unknown snapshot",
+            where=f"table {table.name()[-1]}",
+            found=str(snapshot_id),
+            next_step="it may have expired; `lake.snapshots.list_history` shows the rest",
+        )
+    row_filter: BooleanExpression = AlwaysTrue()
+    if experiment_id is not None:
+        row_filter = rows_of(experiment_id)
+    tasks = list(table.scan(row_filter, snapshot_id=snapshot_id).plan_files())
+    files = sorted(local_path(task.file.file_path) for task in tasks)
+    has_deletes = any(task.delete_files for task in tasks)
+    return Plan(table, row_filter, snapshot_id, tuple(files), has_deletes)
+
+
+def attach_view(engine: Engine, table: TableSchema, plan: Plan) -> None:
+    """Make planned rows readable as `exp.<table>`; no files, no rows, same columns.
+
+    Raises:
+        ContractError: a file is unreadable or has no field ids.
+        StorageError: a file is gone.
+    """
+    name = f"exp.{table.name}"
+    if plan.has_deletes:
+        engine.register(name, _read_with_deletes(table, plan))
+    elif not plan.files:
+        columns = ", ".join(
+            f"cast(null as {duckdb_type(f)}) as {quote_name(f.name)}"
+            for f in table.fields
+        )
+        engine.create_view(name, f"select {columns} where false")
+    else:
+        for path in plan.files:
+            check_field_ids(path)
+        files = ", ".join(quote_text(str(path)) for path in plan.files)
+        engine.create_view(
+            name,
+            f"select * from read_parquet([{files}], hive_partitioning = false, "
+            f"schema = {schema_map_clause(table)})",
+        )
+
+
+def read_arrow(table: TableSchema, plan: Plan) -> "pa.Table":
+    """Planned rows as one Arrow table, in file order; for results, not for events."""
+    import pyarrow as pa
+
+    if plan.has_deletes:
+        return _read_with_deletes(table, plan)
+    parts = [_read_file(table, path) for path in plan.files]
+    schema = arrow_schema(table.name)
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def check_field_ids(path: Path) -> None:
+    """Refuse a file that reading by field id would turn into nulls.
+
+    Raises:
+        ContractError: the file has no field ids, or is not Parquet.
+        StorageError: the file is gone.
+    """
+    if not _has_field_ids(path):
+        raise ContractError(
+            "a data file has no Iceberg field ids",
+            where=str(path),
+            next_step="write it again through the lake; its columns would read as null",
+        )
+
+
+@lru_cache(maxsize=4096)
+def _has_field_ids(path: Path) -> bool:
+    """Data files never change, so one look at the footer is enough."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+    except FileNotFoundError as error:
+        raise StorageError(
+            "a data file is missing",
+            where=str(path),
+            next_step="run the experiment again from its raw data",
+        ) from error
+    except (pa.ArrowException, OSError) as error:
+        raise ContractError(
+            "a data file is not readable Parquet",
+            where=str(path),
+            found=str(error).splitlines()[0],
+            next_step="run the experiment again from its raw data",
+        ) from error
+    return all(arrow_field_id(field) is not None for field in schema)
+
+
+def _read_file(table: TableSchema, path: Path) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    check_field_ids(path)
+    rows = pq.ParquetFile(path).read()
+    by_id = {arrow_field_id(f): i for i, f in enumerate(rows.schema)}
+    schema = arrow_schema(table.name)
+    columns = [
+        rows.column(by_id[field.field_id]).cast(schema.field(field.name).type)
+        if field.field_id in by_id
+        else pa.nulls(rows.num_rows, schema.field(field.name).type)
+        for field in table.fields
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _read_with_deletes(table: TableSchema, plan: Plan) -> "pa.Table":
+    """PyIceberg's own reader, slower by far, for tables another engine deleted from."""
+    import pyarrow as pa
+    from pyiceberg.io import load_file_io
+    from pyiceberg.table import Table
+
+    there = plan.table
+    if there is None or plan.row_filter is None:
+        return arrow_schema(table.name).empty_table()
+    _log.warning("table %s has delete files: reading it through Arrow", table.name)
+    plain_io = load_file_io(location=there.location())
+    source = Table(
+        there.name(), there.metadata, there.metadata_location, plain_io, there.catalog
+    )
+    scan = source.scan(plan.row_filter, snapshot_id=plan.snapshot_id)
+    rows = scan.to_arrow()
+    names = {f.field_id: f.name for f in scan.projection().fields}
+    schema = arrow_schema(table.name)
+    columns = [
+        rows.column(names[field.field_id]).cast(schema.field(field.name).type)
+        if field.field_id in names
+        else pa.nulls(rows.num_rows, schema.field(field.name).type)
+        for field in table.fields
+    ]
+    return pa.table(columns, schema=schema)

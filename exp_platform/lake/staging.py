@@ -1,0 +1,56 @@
+"""The change of one table, planned on what it is now, not yet committed."""
+
+from dataclasses import dataclass
+
+from pyiceberg.table import Table
+
+from exp_platform.lake.datafiles import to_data_file
+from exp_platform.lake.overwrite import ExperimentOverwrite, StagedTransaction
+from exp_platform.lake.tables import plan_evolution
+from exp_platform.lake.writing import WrittenFile
+from exp_platform.schemas import load_schema
+
+
+@dataclass(frozen=True, slots=True)
+class StagedChange:
+    """A table's change in the making.
+
+    Attributes:
+        snapshot_id: current once this is committed; None without any snapshot.
+        is_needed: False when the table already is as wanted.
+    """
+
+    transaction: StagedTransaction
+    snapshot_id: int | None
+    is_needed: bool
+
+
+def stage_experiment(
+    base: Table, experiment_id: str, file: WrittenFile | None, *, replace: bool = True
+) -> StagedChange:
+    """Stage schema, one snapshot with an experiment's new file, and expiry.
+
+    Args:
+        base: the table as loaded, or a new one.
+        experiment_id: whose files.
+        file: the new rows; None for no rows.
+        replace: the experiment's present files go.
+
+    Raises:
+        ContractError: the table cannot become what its JSON Schema says.
+    """
+    schema = load_schema(base.name()[-1])
+    transaction = StagedTransaction(base, plan_evolution(schema, base.metadata))
+    overwrite = ExperimentOverwrite(transaction, experiment_id, replace=replace)
+    if file is not None:
+        spec_id = base.metadata.default_spec_id
+        overwrite.append_data_file(to_data_file(file, schema, experiment_id, spec_id))
+    if file is not None or overwrite.old_files:
+        overwrite.commit()
+        transaction.expire_snapshots()
+    current = transaction.table_metadata.current_snapshot()
+    return StagedChange(
+        transaction,
+        current.snapshot_id if current else None,
+        is_needed=bool(transaction.updates) or not base.metadata_location,
+    )

@@ -1,0 +1,98 @@
+"""Removes files nobody can reach: leftovers of killed runs and of expired snapshots."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exp_platform.errors import StorageError
+from exp_platform.lake.files import local_path
+from exp_platform.lake.states import states_from_json
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+    from exp_platform.lake.catalog import LakeCatalog
+
+MIN_AGE_SECONDS = 24 * 3600.0
+
+
+def sweep_orphans(
+    catalog: "LakeCatalog",
+    ledger_snapshots: Iterable[str],
+    *,
+    min_age_seconds: float = MIN_AGE_SECONDS,
+) -> list[Path]:
+    """Remove unreachable files of all tables.
+
+    Call it with the publish lock held. Data files of a run that has not published yet
+    are unreachable too; only the age threshold keeps them.
+
+    Args:
+        catalog: whose tables.
+        ledger_snapshots: `analysis_runs.snapshots` of the retained runs.
+        min_age_seconds: younger files stay.
+
+    Returns:
+        The files removed.
+
+    Raises:
+        StorageError: what is reachable cannot be told; nothing was removed.
+    """
+    from exp_platform.lake.catalog import NAMESPACE
+
+    reachable = _reachable_from_ledger(catalog.warehouse, ledger_snapshots)
+    for table in catalog.load_tables().values():
+        reachable.update(map(local_path, _locations(table)))
+    youngest = time.time() - min_age_seconds
+    orphans = [
+        path
+        for path in _listed(catalog.warehouse / NAMESPACE)
+        if path not in reachable and path.stat().st_mtime <= youngest
+    ]
+    for path in orphans:
+        path.unlink()
+    return orphans
+
+
+def _listed(folder: Path) -> list[Path]:
+    return sorted(
+        Path(root) / name for root, _, names in os.walk(folder) for name in names
+    )
+
+
+def _reachable_from_ledger(warehouse: Path, texts: Iterable[str]) -> set[Path]:
+    try:
+        return {
+            warehouse / file.path
+            for text in texts
+            for state in states_from_json(text).values()
+            for file in state.files
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(
+            "a ledger row cannot be read, so nothing is swept",
+            where="table analysis_runs, column snapshots",
+            found=f"{type(error).__name__}: {error}",
+            next_step="repair or remove that row",
+        ) from error
+
+
+def _locations(table: "Table") -> Iterator[str]:
+    """Every file a kept snapshot, or a reader that has just begun, may open."""
+    yield table.metadata_location
+    for entry in table.metadata.metadata_log:
+        yield entry.metadata_file
+    seen: set[str] = set()
+    for snapshot in table.metadata.snapshots:
+        yield snapshot.manifest_list
+        for manifest in snapshot.manifests(table.io):
+            if manifest.manifest_path in seen:
+                continue
+            seen.add(manifest.manifest_path)
+            yield manifest.manifest_path
+            for item in manifest.fetch_manifest_entry(table.io, discard_deleted=False):
+                yield item.data_file.file_path
+    for statistics in table.metadata.statistics:
+        yield statistics.statistics_path

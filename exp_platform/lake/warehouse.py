@@ -1,0 +1,179 @@
+"""The front door of the lake: read, publish, lock, list and sweep one warehouse."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exp_platform.errors import UsageError
+from exp_platform.lake.engine import Engine
+from exp_platform.lake.locks import hold_lock, publish_lock
+from exp_platform.lake.publication import LEDGER, Publication
+from exp_platform.lake.raw import validate_experiment_id
+from exp_platform.lake.settings import LakeSettings
+from exp_platform.lake.snapshots import SnapshotState, current_snapshot_id, list_history
+from exp_platform.lake.states import TableState
+from exp_platform.lake.sweeper import MIN_AGE_SECONDS
+from exp_platform.schemas import load_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table
+
+    from exp_platform.lake.catalog import LakeCatalog
+    from exp_platform.lake.reading import Plan
+
+REGISTRY = "experiment_registry"
+
+
+class Lake:
+    """One warehouse on local disk.
+
+    Reading never creates anything: an absent warehouse has empty tables. The first
+    publication creates folders, catalog and tables.
+
+    Args:
+        settings: places and limits.
+    """
+
+    def __init__(self, settings: LakeSettings) -> None:
+        self.settings = settings
+        self._opened: LakeCatalog | None = None
+
+    def engine(self) -> Engine:
+        """A fresh SQL engine with schemas `exp` and `exp_run`; close it after use."""
+        return Engine(self.settings)
+
+    def attach(
+        self,
+        engine: Engine,
+        table: str,
+        *,
+        experiment_id: str | None = None,
+        snapshot_id: int | None = None,
+    ) -> None:
+        """Make rows of a table readable in an engine as `exp.<table>`.
+
+        Args:
+            engine: where the view is created.
+            table: table name.
+            experiment_id: only this experiment; None = all.
+            snapshot_id: as of this snapshot; None = now.
+        """
+        from exp_platform.lake.reading import attach_view
+
+        plan = self._plan(table, experiment_id, snapshot_id)
+        attach_view(engine, load_schema(table), plan)
+
+    def read(
+        self,
+        table: str,
+        *,
+        experiment_id: str | None = None,
+        snapshot_id: int | None = None,
+    ) -> "pa.Table":
+        """Rows of a table as Arrow; for results, not for whole event tables."""
+        from exp_platform.lake.reading import read_arrow
+
+        plan = self._plan(table, experiment_id, snapshot_id)
+        return read_arrow(load_schema(table), plan)
+
+    def begin(
+        self, run_id: str, experiment_id: str, engine: Engine | None = None
+    ) -> Publication:
+        """Start collecting what one run will publish."""
+        return Publication(
+            self._catalog,
+            self.settings.warehouse,
+            run_id=validate_experiment_id(run_id),
+            experiment_id=validate_experiment_id(experiment_id),
+            engine=engine,
+        )
+
+    def replace_experiment(
+        self,
+        table: str,
+        experiment_id: str,
+        data: "str | pa.Table",
+        *,
+        run_id: str = "manual",
+        engine: Engine | None = None,
+    ) -> TableState:
+        """Replace one experiment's rows of one table, in a commit of its own."""
+        with self.begin(run_id, experiment_id, engine) as publication:
+            publication.replace_experiment(table, data)
+            return publication.publish()[table]
+
+    def states(self) -> Mapping[str, int | None]:
+        """Current snapshot id of every table that exists."""
+        catalog = self._catalog_if_present()
+        tables = catalog.load_tables() if catalog else {}
+        return {name: current_snapshot_id(table) for name, table in tables.items()}
+
+    def history(self, table: str) -> list[SnapshotState]:
+        """Kept snapshots of a table, oldest first."""
+        return list_history(self._table(table))
+
+    def experiment_ids(self) -> list[str]:
+        """Experiments that have a published registry row, sorted."""
+        rows = self.read(REGISTRY)
+        return sorted(set(rows.column("experiment_id").to_pylist()))
+
+    @contextmanager
+    def experiment_lock(
+        self, experiment_id: str, *, seconds: float = 3600.0
+    ) -> Iterator[None]:
+        """Let one run of an experiment at a time through; a dead process frees it.
+
+        Raises:
+            StorageError: another run holds it for longer than `seconds`.
+        """
+        folder = self.settings.catalog.absolute().parent / "locks"
+        name = f"{validate_experiment_id(experiment_id)}.lock"
+        with hold_lock(folder / name, seconds=seconds):
+            yield
+
+    def sweep(self, *, min_age_seconds: float = MIN_AGE_SECONDS) -> list[Path]:
+        """Remove files that no snapshot and no ledger row reaches."""
+        from exp_platform.lake.sweeper import sweep_orphans
+
+        if min_age_seconds < 0:
+            raise UsageError("an age is not negative", found=str(min_age_seconds))
+        catalog = self._catalog_if_present()
+        if catalog is None:
+            return []
+        with hold_lock(publish_lock(catalog.path)):
+            texts = self.read(LEDGER).column("snapshots").to_pylist()
+            return sweep_orphans(catalog, texts, min_age_seconds=min_age_seconds)
+
+    def close(self) -> None:
+        """Release the catalog's connections."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _plan(
+        self, table: str, experiment_id: str | None, snapshot_id: int | None
+    ) -> "Plan":
+        from exp_platform.lake.reading import plan_read
+
+        load_schema(table)
+        return plan_read(
+            self._table(table), experiment_id=experiment_id, snapshot_id=snapshot_id
+        )
+
+    def _table(self, name: str) -> "Table | None":
+        catalog = self._catalog_if_present()
+        return catalog.load_tables([name]).get(name) if catalog else None
+
+    def _catalog_if_present(self) -> "LakeCatalog | None":
+        if self._opened is None and not self.settings.catalog.is_file():
+            return None
+        return self._catalog()
+
+    def _catalog(self) -> "LakeCatalog":
+        from exp_platform.lake.catalog import open_catalog
+
+        if self._opened is None:
+            self._opened = open_catalog(self.settings)
+        return self._opened
