@@ -34,7 +34,9 @@ class FailureModes(_Strict):
         0.0, description="share of treatment exposures lost, not at random"
     )
     trend_drift: float = Field(
-        0.0, description="drift of the treated group's daily conversions per day"
+        0.0,
+        description="drift of the treated group's purchases per day, before and "
+        "after, relative to the day of the start or the policy",
     )
     guardrail_degradation: float = Field(
         0.0, ge=0, description="relative rise of support contacts in treatment"
@@ -66,7 +68,9 @@ class Scenario(_Strict):
         0.0, ge=-1, le=1, description="added to P(conversion), absolute"
     )
     revenue_mean: Positive = Field(12.5, description="mean value of an order")
-    revenue_sd: Positive = Field(3.0, description="standard deviation of an order")
+    revenue_sd: Positive = Field(
+        3.0, description="standard deviation of a user's orders; users differ on top"
+    )
     pre_period_days: int = Field(14, ge=0, le=365, description="days before the start")
     seed: int = Field(7, ge=0, description="seed; the data follow from id and seed")
     start_date: date = Field(date(2026, 1, 5), description="first day, UTC")
