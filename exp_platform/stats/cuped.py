@@ -1,0 +1,169 @@
+"""CUPED: remove from an outcome what a value from before exposure explains."""
+
+from typing import Any
+
+import numpy as np
+
+from exp_platform.records import Estimate, MetricTotals
+from exp_platform.stats.adjustment import Adjustment, Covariates, Theta, adjust_arms
+from exp_platform.stats.draft import (
+    Refusal,
+    complete_estimate,
+    draft_estimate,
+    find_refusal,
+    refuse_estimate,
+)
+from exp_platform.stats.settings import EstimateSettings
+from exp_platform.stats.welch import arm_of, compare_arms
+
+NO_HELP_RATIO = 0.99
+"""A variance ratio from here on is called no help in the row."""
+
+
+def estimate_cuped(
+    control: MetricTotals,
+    treatment: MetricTotals,
+    settings: EstimateSettings,
+    *,
+    theta: Theta = "within",
+) -> Estimate:
+    """By how much do the arms differ, given what units did before exposure?
+
+    Covariates are the pre-exposure value x and, where the totals carry it, the
+    indicator of units first seen inside the look-back (their x is 0). A covariate that
+    does not vary is dropped; with none left the row is Welch's, and says so.
+
+    `details` holds theta, theta_new_unit, variance_ratio (against Welch),
+    covariate_difference, correlation (of x with the value, within arms), the raw means,
+    and a note: "", COVARIATE_DOES_NOT_HELP or CONSTANT_COVARIATE.
+
+    Args:
+        control: moments of the control arm, covariate included.
+        treatment: moments of the treatment arm.
+        settings: metric, role, alpha, least units.
+        theta: `within` arms, or `total` to agree with gbstats and tea-tasting.
+
+    Estimand:
+        Average effect of being assigned to the treatment, over exposed units.
+
+    Assumptions:
+        Randomised units; the covariate was fixed before exposure.
+
+    Outcomes:
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_COVARIATE_DATA or ZERO_VARIANCE;
+        METRIC_ERRORED with INVALID_MOMENTS.
+
+    References:
+        Deng, Xu, Kohavi and Walker (2013), eq. 4-5; Lin (2013), section 4.
+    """
+    draft = draft_estimate("cuped", control, treatment, settings)
+    reason = _find_reason(draft, control, treatment, settings)
+    if reason is not None:
+        return refuse_estimate(draft, reason, means=(control.mean, treatment.mean))
+    has_indicator = None not in _indicator_moments(control, treatment)
+    with np.errstate(all="ignore"):
+        adjustment = adjust_arms(
+            arm_of(control),
+            arm_of(treatment),
+            (
+                _covariates(control, has_indicator),
+                _covariates(treatment, has_indicator),
+            ),
+            alpha=settings.alpha,
+            theta=theta,
+        )
+    details = _describe(adjustment, control, treatment, settings)
+    return complete_estimate(draft, adjustment.comparison, details=details)
+
+
+def _find_reason(
+    draft: Estimate,
+    control: MetricTotals,
+    treatment: MetricTotals,
+    settings: EstimateSettings,
+) -> Refusal | None:
+    arms = (control, treatment)
+    reason = find_refusal(
+        draft,
+        settings.min_units_per_arm,
+        [arm.mean for arm in arms],
+        variances=[arm.variance for arm in arms],
+    )
+    if reason is not None:
+        return reason
+    moments = [m for a in arms for m in (a.covariate_mean, a.covariate_covariance)]
+    variances = [arm.covariate_variance for arm in arms]
+    if None in (*moments, *variances):
+        return Refusal.NO_COVARIATE_DATA
+    known = [value for value in _indicator_moments(*arms) if value is not None]
+    return find_refusal(
+        draft, settings.min_units_per_arm, [*moments, *known], variances=variances
+    )
+
+
+def _indicator_moments(*arms: MetricTotals) -> tuple[float | None, ...]:
+    return tuple(m for arm in arms for m in (arm.new_share, arm.new_covariance))
+
+
+def _covariates(totals: MetricTotals, has_indicator: bool) -> Covariates:
+    """Moments of x and the new-unit indicator, arrays for one comparison.
+
+    The indicator needs no moments of its own beyond its share s: its variance is
+    s (1 - s) n / (n - 1), and as x = 0 wherever it is 1, its covariance with x is
+    -s mean(x) n / (n - 1).
+    """
+    mean, variance = totals.covariate_mean or 0.0, totals.covariate_variance or 0.0
+    share = (totals.new_share or 0.0) if has_indicator else 0.0
+    with_new = (totals.new_covariance or 0.0) if has_indicator else 0.0
+    factor = totals.n / (totals.n - 1)
+    shared = -share * mean * factor
+    return Covariates(
+        means=np.array([[mean, share]]),
+        covariances=np.array(
+            [[[variance, shared], [shared, share * (1 - share) * factor]]]
+        ),
+        with_value=np.array([[totals.covariate_covariance or 0.0, with_new]]),
+    )
+
+
+def _describe(
+    adjustment: Adjustment,
+    control: MetricTotals,
+    treatment: MetricTotals,
+    settings: EstimateSettings,
+) -> dict[str, Any]:
+    welch = compare_arms(arm_of(control), arm_of(treatment), settings.alpha)
+    before = float(welch.inference.standard_error[0])
+    after = float(adjustment.comparison.inference.standard_error[0])
+    ratio = (after / before) ** 2 if before > 0 else None
+    slopes = adjustment.theta[0]
+    return {
+        "theta": float(slopes[0]),
+        "theta_new_unit": float(slopes[1]),
+        "variance_ratio": ratio,
+        "covariate_difference": (treatment.covariate_mean or 0.0)
+        - (control.covariate_mean or 0.0),
+        "correlation": _correlation(control, treatment),
+        "control_mean_raw": control.mean,
+        "treatment_mean_raw": treatment.mean,
+        "note": _note(adjustment, ratio),
+    }
+
+
+def _note(adjustment: Adjustment, variance_ratio: float | None) -> str:
+    if adjustment.n_covariates[0] == 0:
+        return "CONSTANT_COVARIATE"
+    if variance_ratio is not None and variance_ratio >= NO_HELP_RATIO:
+        return "COVARIATE_DOES_NOT_HELP"
+    return ""
+
+
+def _correlation(control: MetricTotals, treatment: MetricTotals) -> float | None:
+    """Of x with the value within arms, each arm weighted by 1 / n as in theta."""
+    arms = (control, treatment)
+    value = sum((a.variance or 0.0) / a.n for a in arms)
+    covariate = sum((a.covariate_variance or 0.0) / a.n for a in arms)
+    shared = sum((a.covariate_covariance or 0.0) / a.n for a in arms)
+    if value <= 0 or covariate <= 0:
+        return None
+    return float(shared / np.sqrt(value) / np.sqrt(covariate))

@@ -1,0 +1,215 @@
+"""The part of an `Estimate` that every method fills in the same way.
+
+A draft has names and counts but no numbers. It ends completed (status OK, every number
+finite) or refused (a coded reason, null inference).
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from exp_platform.errors import ContractError
+from exp_platform.records import (
+    Estimate,
+    EstimateStatus,
+    MetricTotals,
+    PanelTotals,
+)
+from exp_platform.stats.comparison import Comparison
+from exp_platform.stats.inference import Array
+from exp_platform.stats.settings import EstimateSettings
+
+ROUNDING = 1e-12
+"""Relative size below which a number left over from a cancellation is rounding."""
+
+
+class Refusal(StrEnum):
+    """Why an estimator gives no number."""
+
+    TOO_FEW_UNITS = "TOO_FEW_UNITS"
+    TOO_FEW_CLUSTERS = "TOO_FEW_CLUSTERS"
+    NEEDS_WILD_BOOTSTRAP = "NEEDS_WILD_BOOTSTRAP"
+    ZERO_VARIANCE = "ZERO_VARIANCE"
+    DENOMINATOR_NEAR_ZERO = "DENOMINATOR_NEAR_ZERO"
+    NO_COVARIATE_DATA = "NO_COVARIATE_DATA"
+    INVALID_MOMENTS = "INVALID_MOMENTS"
+    NOT_A_PROPORTION = "NOT_A_PROPORTION"
+
+
+ERRORED = frozenset({Refusal.INVALID_MOMENTS, Refusal.NOT_A_PROPORTION})
+"""The metric is broken; every other refusal is a lack of data."""
+
+
+def draft_estimate(
+    method: str,
+    control: MetricTotals | PanelTotals,
+    treatment: MetricTotals | PanelTotals,
+    settings: EstimateSettings,
+) -> Estimate:
+    """Which comparison is this row about?
+
+    Raises:
+        ContractError: the totals do not belong to one experiment, metric and segment.
+    """
+    segment = _segment(control)
+    ours = (control.experiment_id, control.metric_name, segment)
+    theirs = (treatment.experiment_id, treatment.metric_name, _segment(treatment))
+    if ours != theirs:
+        raise ContractError(
+            "the two arms' totals do not belong together",
+            where=f"{control.experiment_id}, metric {control.metric_name}",
+            found=f"control {ours}, treatment {theirs}",
+            allowed="one experiment, one metric, one segment",
+            next_step="pass totals of the same metric and segment",
+        )
+    return Estimate(
+        experiment_id=control.experiment_id,
+        metric_name=control.metric_name,
+        method=method,
+        control=control.variant,
+        treatment=treatment.variant,
+        status=EstimateStatus.INSUFFICIENT_DATA,
+        n_control=control.n,
+        n_treatment=treatment.n,
+        alpha=settings.alpha,
+        role=settings.role,
+        metric_version=settings.metric_version,
+        segment=segment,
+    )
+
+
+def find_refusal(
+    draft: Estimate,
+    min_units: int,
+    moments: Iterable[float | None],
+    *,
+    variances: Iterable[float | None],
+) -> Refusal | None:
+    """Is there enough, and is it finite?
+
+    Args:
+        draft: row with the units of both arms.
+        min_units: units an arm must have; never less than 2.
+        moments: means and covariances the method needs; null or non-finite is refused.
+        variances: the same, and a negative one is refused.
+    """
+    if min(draft.n_control or 0, draft.n_treatment or 0) < max(2, min_units):
+        return Refusal.TOO_FEW_UNITS
+    spreads = tuple(variances)
+    if any(_finite(value) is None for value in (*moments, *spreads)):
+        return Refusal.INVALID_MOMENTS
+    if any(value is not None and value < 0 for value in spreads):
+        return Refusal.INVALID_MOMENTS
+    return None
+
+
+def refuse_estimate(
+    draft: Estimate,
+    reason: Refusal,
+    *,
+    means: tuple[float | None, float | None] = (None, None),
+    details: Mapping[str, Any] | None = None,
+) -> Estimate:
+    """The row without inference, with the reason and the means where they exist."""
+    control_mean, treatment_mean = (_finite(mean) for mean in means)
+    known = control_mean is not None and treatment_mean is not None
+    errored = reason in ERRORED
+    return replace(
+        draft,
+        status=EstimateStatus.METRIC_ERRORED
+        if errored
+        else EstimateStatus.INSUFFICIENT_DATA,
+        reason=reason.value,
+        control_mean=control_mean,
+        treatment_mean=treatment_mean,
+        difference=treatment_mean - control_mean  # type: ignore[operator]
+        if known and reason is Refusal.ZERO_VARIANCE
+        else None,
+        details=dict(details or {}),
+    )
+
+
+def complete_estimate(
+    draft: Estimate,
+    comparison: Comparison,
+    *,
+    details: Mapping[str, Any] | None = None,
+    baseline: Literal["", "counterfactual"] = "",
+) -> Estimate:
+    """The row with the numbers of the comparison's first element.
+
+    A zero standard error is refused as ZERO_VARIANCE, a number that is not finite as
+    INVALID_MOMENTS; so status OK never stands beside NaN.
+
+    Args:
+        draft: row with names and counts.
+        comparison: arrays of shape (1,).
+        details: extras of the method.
+        baseline: what the lift is relative to, when it is not the control mean.
+    """
+    inference, relative = comparison.inference, comparison.relative
+    means = (_first(comparison.control_mean), _first(comparison.treatment_mean))
+    if _first(inference.standard_error) == 0:
+        return refuse_estimate(
+            draft, Refusal.ZERO_VARIANCE, means=means, details=details
+        )
+    tested = (inference.p_value, inference.ci_lower, inference.ci_upper)
+    if None in (*means, *(_first(values) for values in tested)):
+        return refuse_estimate(
+            draft, Refusal.INVALID_MOMENTS, means=means, details=details
+        )
+    return replace(
+        draft,
+        status=EstimateStatus.OK,
+        control_mean=means[0],
+        treatment_mean=means[1],
+        difference=_first(inference.difference),
+        standard_error=_first(inference.standard_error),
+        ci_lower=_first(inference.ci_lower),
+        ci_upper=_first(inference.ci_upper),
+        relative_lift=_first(relative.lift),
+        relative_ci_lower=_first(relative.ci_lower),
+        relative_ci_upper=_first(relative.ci_upper),
+        relative_method=_relative_method(comparison, baseline),
+        p_value=_first(inference.p_value),
+        relative_p_value=_first(relative.p_value),
+        statistic=_first(inference.statistic),
+        df=_first(inference.df),
+        details={**_baseline_details(comparison), **(details or {})},
+    )
+
+
+def _relative_method(comparison: Comparison, baseline: str) -> str | None:
+    if _first(comparison.relative.lift) is None:
+        return None
+    kind = "fieller" if comparison.relative.is_fieller[0] else "delta"
+    return f"{kind}_{baseline}" if baseline else kind
+
+
+def _baseline_details(comparison: Comparison) -> dict[str, Any]:
+    """What guardrails with a relative margin need, and why there is no lift."""
+    baseline, relative = comparison.baseline, comparison.relative
+    details: dict[str, Any] = {
+        "baseline_mean": _first(baseline.mean),
+        "baseline_variance": _first(baseline.variance),
+        "baseline_covariance": _first(baseline.covariance),
+    }
+    if _first(relative.lift) is None:
+        details["relative_reason"] = "BASELINE_NOT_POSITIVE"
+    elif relative.is_fieller[0] and _first(relative.ci_lower) is None:
+        details["relative_reason"] = "INTERVAL_UNBOUNDED"
+    return details
+
+
+def _segment(totals: MetricTotals | PanelTotals) -> str:
+    return totals.segment if isinstance(totals, MetricTotals) else "all"
+
+
+def _first(values: Array) -> float | None:
+    return _finite(float(values[0]))
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,29 @@
+"""What an estimator has to know beside the totals."""
+
+from dataclasses import dataclass
+
+from exp_platform.records import EstimateRole, MetricDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateSettings:
+    """How one comparison is to be estimated.
+
+    The segment is not a setting: it comes with the totals.
+
+    Attributes:
+        definition: the metric's contract; its version and hash are stored in the row.
+        role: primary, secondary or diagnostic, as the router chose it.
+        alpha: two-sided error rate of the interval, 0 to 1.
+        min_units_per_arm: units below which an arm is INSUFFICIENT_DATA.
+    """
+
+    definition: MetricDefinition
+    role: EstimateRole = EstimateRole.PRIMARY
+    alpha: float = 0.05
+    min_units_per_arm: int = 100
+
+    @property
+    def metric_version(self) -> str:
+        """Version and content hash of the definition, as stored in the row."""
+        return f"{self.definition.version}:{self.definition.definition_hash}"
