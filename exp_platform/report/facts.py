@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from exp_platform.errors import ContractError
 from exp_platform.records import (
     CheckResult,
     Decision,
@@ -25,7 +26,8 @@ class MemoFacts:
     """Everything one run has to say about one experiment.
 
     Attributes:
-        decisions: one per compared arm, and an overall one with treatment "".
+        decisions: one per compared arm, and an overall one with treatment ""; at
+            least one.
         choices: metric name -> the methods the router chose and refused.
         ledger: units per arm after each stage, in any order.
         quarantine: reason -> rows that were set aside.
@@ -47,6 +49,26 @@ class MemoFacts:
     provenance: Provenance
     computed_at: datetime
     commands: tuple[str, ...]
+
+    @property
+    def overall(self) -> Decision:
+        """The decision about all arms together, or the only one there is."""
+        for decision in self.decisions:
+            if not decision.treatment:
+                return decision
+        if self.decisions:
+            return self.decisions[0]
+        raise ContractError(
+            "a memo without any decision",
+            where=self.spec.experiment_id,
+            allowed="one decision per arm and an overall one",
+            next_step="decide before the memo is written",
+        )
+
+    @property
+    def arm_decisions(self) -> tuple[Decision, ...]:
+        """The decisions about one arm each."""
+        return tuple(one for one in self.decisions if one.treatment)
 
 
 @dataclass(frozen=True, slots=True)

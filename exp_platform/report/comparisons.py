@@ -1,0 +1,84 @@
+"""Estimates sorted for reading: one comparison per metric and arm, goals first."""
+
+from dataclasses import dataclass
+
+from exp_platform.records import (
+    Estimate,
+    EstimateRole,
+    MetricDefinition,
+    MetricPlan,
+    MetricRole,
+)
+from exp_platform.report.facts import MemoFacts
+
+ALL_UNITS = "all"
+_ROLE_ORDER = (MetricRole.GOAL, MetricRole.GUARDRAIL, MetricRole.MONITOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One metric in one arm against control.
+
+    Attributes:
+        definition: None when the metric has no definition in the facts.
+        primary: the estimate that decides; None when none was made.
+        estimates: every method on all units, the primary one included.
+        segments: primary-method estimates on subsets of units.
+    """
+
+    metric_name: str
+    treatment: str
+    plan: MetricPlan
+    definition: MetricDefinition | None
+    primary: Estimate | None
+    estimates: tuple[Estimate, ...]
+    segments: tuple[Estimate, ...]
+
+
+def sort_comparisons(facts: MemoFacts) -> tuple[Comparison, ...]:
+    """Every planned or estimated metric, by role, then in plan order, then by arm."""
+    return tuple(
+        _build(facts, metric_name, treatment)
+        for metric_name in _order_metrics(facts)
+        for treatment in _order_treatments(facts)
+    )
+
+
+def _order_metrics(facts: MemoFacts) -> list[str]:
+    plan = facts.spec.plan
+    names = [one.metric_name for one in plan.metrics]
+    names += [one.metric_name for one in facts.estimates]
+    unique = list(dict.fromkeys(names))
+    return sorted(unique, key=lambda name: _ROLE_ORDER.index(plan.of(name).role))
+
+
+def _order_treatments(facts: MemoFacts) -> list[str]:
+    estimated = [one.treatment for one in facts.estimates]
+    return list(dict.fromkeys([*facts.spec.treatments, *estimated]))
+
+
+def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
+    mine = [
+        one
+        for one in facts.estimates
+        if (one.metric_name, one.treatment) == (metric_name, treatment)
+    ]
+    whole = tuple(one for one in mine if one.segment == ALL_UNITS)
+    primary = _find_primary(whole)
+    segments = [one for one in mine if one.segment != ALL_UNITS]
+    if primary is not None and any(one.method == primary.method for one in segments):
+        segments = [one for one in segments if one.method == primary.method]
+    return Comparison(
+        metric_name=metric_name,
+        treatment=treatment,
+        plan=facts.spec.plan.of(metric_name),
+        definition=facts.definitions.get(metric_name),
+        primary=primary,
+        estimates=whole,
+        segments=tuple(segments),
+    )
+
+
+def _find_primary(estimates: tuple[Estimate, ...]) -> Estimate | None:
+    primaries = [one for one in estimates if one.role is EstimateRole.PRIMARY]
+    return max(primaries, key=lambda one: one.look or 0, default=None)

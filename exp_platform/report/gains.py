@@ -1,0 +1,169 @@
+"""Section 4 of the memo: CUPED and DiD beside A/B, what each gained or why not."""
+
+import math
+from dataclasses import dataclass
+
+from exp_platform.records import Estimate, EstimateRole, MethodChoice
+from exp_platform.report import numbers
+from exp_platform.report.comparisons import Comparison
+from exp_platform.report.results import explain_missing
+from exp_platform.report.words import ESTIMATE_ROLE_WORDS, humanise, title_method
+
+_BARELY = 0.01  # a change of width below 1 % is not worth a sentence of praise
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """One method's answer for one metric and arm, and what it added."""
+
+    method: str
+    role: str
+    difference: str
+    difference_interval: str
+    lift: str
+    lift_interval: str
+    verdict: str
+    is_refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MethodGroup:
+    """All methods for one metric and arm."""
+
+    metric: str
+    arm: str
+    rows: tuple[MethodRow, ...]
+
+
+def compare_methods(
+    comparison: Comparison, choices: tuple[MethodChoice, ...]
+) -> MethodGroup:
+    """A/B first, then CUPED, DiD and whatever else was made or refused."""
+    baseline = _find_baseline(comparison.estimates)
+    rows = [
+        _describe(comparison, one, baseline=baseline)
+        for one in sorted(comparison.estimates, key=_rank)
+    ]
+    made = {_family(one.method) for one in comparison.estimates}
+    rows += [
+        _refuse(choice)
+        for choice in choices
+        if not choice.is_chosen and _family(choice.method) in {"cuped", "did"} - made
+    ]
+    return MethodGroup(comparison.metric_name, comparison.treatment, tuple(rows))
+
+
+def describe_gain(estimate: Estimate, baseline: Estimate) -> str:
+    """How much narrower the interval is than the plain comparison's, in words."""
+    ratio = _find_variance_ratio(estimate, baseline)
+    if ratio is None:
+        return "Cannot be compared with A/B."
+    change = 1 - math.sqrt(ratio)
+    if change > _BARELY:
+        units = numbers.format_percent(round(1 / ratio - 1, 2))
+        return (
+            f"The interval is {_whole_percent(change)} narrower than A/B's, as if the "
+            f"test had {units} more units."
+        )
+    if change < -_BARELY:
+        return f"It does not help: the interval is {_whole_percent(-change)} wider."
+    return "It does not help: the interval is as wide as A/B's."
+
+
+def _describe(
+    comparison: Comparison, estimate: Estimate, *, baseline: Estimate | None
+) -> MethodRow:
+    definition = comparison.definition
+    return MethodRow(
+        method=title_method(estimate.method),
+        role=ESTIMATE_ROLE_WORDS[estimate.role],
+        difference=numbers.format_difference(definition, estimate.difference),
+        difference_interval=numbers.format_difference_interval(
+            definition, estimate.ci_lower, estimate.ci_upper
+        ),
+        lift=numbers.format_lift(estimate.relative_lift),
+        lift_interval=numbers.format_lift_interval(
+            estimate.relative_ci_lower, estimate.relative_ci_upper
+        ),
+        verdict=_judge(estimate, baseline),
+        is_refused=not estimate.is_ok,
+    )
+
+
+def _judge(estimate: Estimate, baseline: Estimate | None) -> str:
+    if not estimate.is_ok:
+        return f"No number: {explain_missing(estimate)}."
+    family = _family(estimate.method)
+    if baseline is None or estimate is baseline:
+        return "The plain comparison of the arms." if family == "ab" else ""
+    if family == "cuped":
+        return describe_gain(estimate, baseline)
+    if family == "did":
+        return _judge_did(estimate, baseline)
+    return "Shown as a second opinion."
+
+
+def _judge_did(estimate: Estimate, baseline: Estimate) -> str:
+    ours, theirs = estimate.relative_lift, baseline.relative_lift
+    what = "Change per unit and day since before the start, against control's change."
+    if ours is None or theirs is None:
+        return what
+    width, plain = _find_lift_width(estimate), _find_lift_width(baseline)
+    agrees = "the same way as" if ours * theirs > 0 else "another way than"
+    text = f"{what} Points {agrees} A/B"
+    if not width or not plain:
+        return text + "."
+    change = width / plain - 1
+    if abs(change) <= _BARELY:
+        return f"{text}, as precisely."
+    word = "wider" if change > 0 else "narrower"
+    return f"{text}; its interval is {_whole_percent(abs(change))} {word}."
+
+
+def _refuse(choice: MethodChoice) -> MethodRow:
+    blank = numbers.NO_NUMBER
+    return MethodRow(
+        method=title_method(choice.method),
+        role="refused",
+        difference=blank,
+        difference_interval=blank,
+        lift=blank,
+        lift_interval=blank,
+        verdict=f"Refused: {choice.explanation or humanise(choice.reason)}",
+        is_refused=True,
+    )
+
+
+def _find_baseline(estimates: tuple[Estimate, ...]) -> Estimate | None:
+    plain = [one for one in estimates if _family(one.method) == "ab" and one.is_ok]
+    return min(plain, key=_rank, default=None)
+
+
+def _rank(estimate: Estimate) -> tuple[int, int]:
+    families = ("ab", "cuped", "did")
+    return families.index(_family(estimate.method)), list(EstimateRole).index(
+        estimate.role
+    )
+
+
+def _family(method: str) -> str:
+    words = method.lower().split("_")
+    return next((name for name in ("cuped", "did") if name in words), "ab")
+
+
+def _find_variance_ratio(estimate: Estimate, baseline: Estimate) -> float | None:
+    stored = estimate.details.get("variance_ratio")
+    if isinstance(stored, int | float) and stored > 0:
+        return float(stored)
+    if not estimate.standard_error or not baseline.standard_error:
+        return None
+    return (estimate.standard_error / baseline.standard_error) ** 2
+
+
+def _find_lift_width(estimate: Estimate) -> float | None:
+    lower, upper = estimate.relative_ci_lower, estimate.relative_ci_upper
+    return None if lower is None or upper is None else upper - lower
+
+
+def _whole_percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

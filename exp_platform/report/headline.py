@@ -1,0 +1,164 @@
+"""Section 1 of the memo: the decision, why, and what would change it."""
+
+from dataclasses import dataclass
+
+from exp_platform.decision.reasons import MEANINGS
+from exp_platform.records import (
+    Assignment,
+    CheckStatus,
+    Decision,
+    ExperimentSpec,
+    MetricRole,
+    Outcome,
+    Verdict,
+)
+from exp_platform.report import numbers
+from exp_platform.report.comparisons import Comparison
+from exp_platform.report.facts import MemoFacts
+from exp_platform.report.results import explain_missing, format_level
+from exp_platform.report.words import (
+    OUTCOME_MEANINGS,
+    OUTCOME_TITLES,
+    VERDICT_TITLES,
+    humanise,
+)
+
+_MOST_TILES = 4
+_ASSIGNMENTS = {
+    Assignment.RANDOMISED: "assigned at random",
+    Assignment.POLICY: "assigned by a policy",
+    Assignment.SELF_SELECTED: "self-selected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """One decision in words."""
+
+    arm: str
+    outcome: Outcome
+    title: str
+    meaning: str
+    rationale: str
+    would_change: str
+    reasons: tuple[str, ...]
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number worth seeing first."""
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The first screen of the memo."""
+
+    experiment_id: str
+    hypothesis: str
+    subtitle: tuple[str, ...]
+    decision: DecisionView
+    arms: tuple[DecisionView, ...]
+    tiles: tuple[Tile, ...]
+    verdict_title: str
+
+
+def describe_headline(
+    facts: MemoFacts, comparisons: tuple[Comparison, ...]
+) -> Headline:
+    """Decisions per arm are listed only where there are several."""
+    arms = facts.arm_decisions if len(facts.arm_decisions) > 1 else ()
+    return Headline(
+        experiment_id=facts.spec.experiment_id,
+        hypothesis=facts.spec.hypothesis,
+        subtitle=_describe_design(facts.spec),
+        decision=_describe_decision(facts.overall, facts.verdict),
+        arms=tuple(_describe_decision(one, one.verdict) for one in arms),
+        tiles=_pick_tiles(facts, comparisons),
+        verdict_title=VERDICT_TITLES[facts.verdict],
+    )
+
+
+def _describe_decision(decision: Decision, verdict: Verdict) -> DecisionView:
+    meaning = OUTCOME_MEANINGS[decision.outcome]
+    if decision.outcome is Outcome.REVIEW and verdict is Verdict.DO_NOT_USE:
+        meaning = "The numbers cannot be trusted; do not act on them."
+    return DecisionView(
+        arm=decision.treatment,
+        outcome=decision.outcome,
+        title=OUTCOME_TITLES[decision.outcome],
+        meaning=meaning,
+        rationale=decision.rationale,
+        would_change=decision.would_change,
+        reasons=tuple(_explain_reason(code) for code in decision.reasons),
+        rule=decision.rule,
+    )
+
+
+def _explain_reason(code: str) -> str:
+    meaning = MEANINGS.get(code)  # type: ignore[call-overload]
+    return meaning or humanise(code)
+
+
+def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
+    if spec.is_dated:
+        days = (spec.end_ts - spec.start_ts).days
+        window = (
+            f"{numbers.format_date(spec.start_ts)} to "
+            f"{numbers.format_date(spec.end_ts)} ({days} days)"
+        )
+    else:
+        window = "data without dates"
+    arms = f"{', '.join(spec.treatments)} against {spec.control}"
+    parts = [window, arms, f"{spec.unit_type}s {_ASSIGNMENTS[spec.assignment]}"]
+    return tuple([*parts, f"owner: {spec.owner}"] if spec.owner else parts)
+
+
+def _pick_tiles(
+    facts: MemoFacts, comparisons: tuple[Comparison, ...]
+) -> tuple[Tile, ...]:
+    goals = [one for one in comparisons if one.plan.role is MetricRole.GOAL]
+    has_arms = len(facts.spec.treatments) > 1
+    if has_arms and goals:
+        first = goals[0].metric_name
+        goals = [one for one in goals if one.metric_name == first]
+    tiles = [_goal_tile(one, has_arms=has_arms) for one in goals]
+    return (*tiles[: _MOST_TILES - 2], _units_tile(facts), _checks_tile(facts))
+
+
+def _goal_tile(comparison: Comparison, *, has_arms: bool) -> Tile:
+    name = comparison.metric_name
+    label = f"{name}, {comparison.treatment}" if has_arms else name
+    primary = comparison.primary
+    if primary is None or primary.relative_lift is None:
+        return Tile(label, numbers.NO_NUMBER, explain_missing(primary))
+    interval = numbers.format_lift_interval(
+        primary.relative_ci_lower, primary.relative_ci_upper
+    )
+    level = format_level(primary.alpha)
+    return Tile(
+        label, numbers.format_lift(primary.relative_lift), f"{level}: {interval}"
+    )
+
+
+def _units_tile(facts: MemoFacts) -> Tile:
+    unit = facts.spec.unit_type
+    if not facts.ledger:
+        return Tile(f"{unit}s analysed", numbers.NO_NUMBER, "no unit ledger")
+    last = max(one.stage_order for one in facts.ledger)
+    counts = [one for one in facts.ledger if one.stage_order == last]
+    total = numbers.format_count(sum(one.n_units for one in counts))
+    return Tile(f"{unit}s analysed", total, f"in {len(counts)} arms")
+
+
+def _checks_tile(facts: MemoFacts) -> Tile:
+    passed = sum(one.status is CheckStatus.PASSED for one in facts.checks)
+    return Tile(
+        "checks passed",
+        f"{passed} of {len(facts.checks)}",
+        f"verdict: {VERDICT_TITLES[facts.verdict].lower()}",
+    )

@@ -1,0 +1,139 @@
+"""The memo: one facts record in, Markdown, HTML and JSON out; nothing is written."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from exp_platform.report import numbers
+from exp_platform.report.appendix import (
+    ChoiceRow,
+    DefinitionRow,
+    describe_choices,
+    describe_definitions,
+    find_terms,
+)
+from exp_platform.report.comparisons import sort_comparisons
+from exp_platform.report.document import build_document
+from exp_platform.report.facts import Memo, MemoFacts
+from exp_platform.report.forest import (
+    ForestChart,
+    draw_forest,
+    draw_segments,
+    write_forest,
+)
+from exp_platform.report.gains import MethodGroup, compare_methods
+from exp_platform.report.headline import Headline, describe_headline
+from exp_platform.report.ledger import LedgerSection, describe_ledger
+from exp_platform.report.pretrends import PretrendView, describe_pretrends
+from exp_platform.report.results import (
+    ResultRow,
+    describe_results,
+    describe_segments,
+    format_level,
+)
+from exp_platform.report.trust import TrustSection, describe_trust
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+_MARKDOWN_SYNTAX = re.compile(r"[\\`*\[\]|~]|<(?=[A-Za-z/!?])|(?<!\w)_|_(?!\w)")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All sections in words and positions; the templates only lay them out."""
+
+    headline: Headline
+    trust: TrustSection
+    results: tuple[ResultRow, ...]
+    segments: tuple[ResultRow, ...]
+    forest: ForestChart | None
+    segment_forest: ForestChart | None
+    methods: tuple[MethodGroup, ...]
+    pretrends: tuple[PretrendView, ...]
+    ledger: LedgerSection
+    definitions: tuple[DefinitionRow, ...]
+    choices: tuple[ChoiceRow, ...]
+    level: str
+    has_arms: bool
+    has_margins: bool
+    computed_at: str
+
+
+def render_memo(facts: MemoFacts) -> Memo:
+    """Answer decision, trust, results, methods, pre-trends, losses, reproduction.
+
+    The same facts give the same bytes.
+    """
+    page = describe_page(facts)
+    markdown = _open_templates().get_template("memo.md.j2")
+    body = markdown.render(page=page, facts=facts, glossary=())
+    parts = {"page": page, "facts": facts, "glossary": find_terms(body)}
+    return Memo(
+        markdown=markdown.render(parts),
+        html=_open_templates().get_template("memo.html.j2").render(parts),
+        document=build_document(facts),
+    )
+
+
+def describe_page(facts: MemoFacts) -> Page:
+    """Turn the facts into the words and positions that a memo shows."""
+    comparisons = sort_comparisons(facts)
+    has_arms = len(facts.spec.treatments) > 1
+    results = describe_results(comparisons)
+    return Page(
+        headline=describe_headline(facts, comparisons),
+        trust=describe_trust(facts),
+        results=results,
+        segments=describe_segments(comparisons),
+        forest=draw_forest(comparisons, has_arms=has_arms),
+        segment_forest=draw_segments(comparisons, has_arms=has_arms),
+        methods=tuple(
+            compare_methods(one, facts.choices.get(one.metric_name, ()))
+            for one in comparisons
+        ),
+        pretrends=describe_pretrends(facts),
+        ledger=describe_ledger(facts),
+        definitions=describe_definitions(facts),
+        choices=describe_choices(facts),
+        level=format_level(facts.spec.plan.alpha),
+        has_arms=has_arms,
+        has_margins=any(row.margin for row in results),
+        computed_at=numbers.format_instant(facts.computed_at),
+    )
+
+
+@cache
+def _open_templates() -> "Environment":
+    from jinja2 import (
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+        select_autoescape,
+    )
+
+    environment = Environment(
+        loader=PackageLoader("exp_platform.report"),
+        autoescape=select_autoescape(disabled_extensions=("md.j2",), default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["tidy"] = _keep_together
+    environment.filters["plain"] = _escape_markdown
+    environment.globals["write_forest"] = write_forest
+    return environment
+
+
+def _keep_together(text: object) -> str:
+    """Hold a number and its unit on one line."""
+    return str(text).replace(" %", _NO_BREAK + "%").replace(" pp", _NO_BREAK + "pp")
+
+
+def _escape_markdown(text: object) -> str:
+    """Text that stays text in Markdown, in a table cell too; tags lose their start."""
+    flat = " ".join(str(text).split())
+    return _MARKDOWN_SYNTAX.sub(r"\\\g<0>", flat)

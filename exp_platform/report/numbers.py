@@ -1,0 +1,166 @@
+"""How a number looks in a memo: the only place that turns values into text.
+
+Estimates and their intervals share one number of decimals, so that digits line up.
+A value that does not exist, or is not finite, becomes `NO_NUMBER`, never 0.
+"""
+
+import math
+from datetime import datetime
+from typing import TypeGuard
+
+from exp_platform.records import MetricDefinition, MetricType
+
+NO_NUMBER = "no number"
+MINUS = "\N{MINUS SIGN}"
+_SIGNIFICANT_DIGITS = 3
+_MAX_DECIMALS = 8
+_TINY = 1e-6
+_SMALL = 1e-4
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+
+def format_count(count: int | None) -> str:
+    """A number of things: 12,734."""
+    return NO_NUMBER if count is None else f"{count:,}".replace("-", MINUS)
+
+
+def format_number(value: float | None, *, signed: bool = False) -> str:
+    """A plain number with three significant digits: 1,234 or 0.0312."""
+    if not is_number(value):
+        return NO_NUMBER
+    if value and abs(value) < _TINY:
+        return f"{value:{'+' if signed else ''}.1e}".replace("-", MINUS)
+    return _fixed(value, count_decimals(value), signed=signed)
+
+
+def format_measure(value: float | None) -> str:
+    """A number that stands alone, without trailing zeros: 0.01, 1 or 3e-8."""
+    if not is_number(value):
+        return NO_NUMBER
+    if value and abs(value) < _SMALL:
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+    text = _fixed(value, count_decimals(value))
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def format_percent(value: float | None, *, signed: bool = False) -> str:
+    """A share as a percentage: 0.1234 is 12.3 %."""
+    if not is_number(value):
+        return NO_NUMBER
+    return _fixed(100 * value, count_decimals(100 * value), signed=signed) + " %"
+
+
+def format_p(p_value: float | None) -> str:
+    """A p-value alone: 0.34, 0.012 or < 0.001."""
+    if not is_number(p_value):
+        return NO_NUMBER
+    if p_value < 0.001:
+        return "< 0.001"
+    if p_value > 0.99:
+        return "> 0.99"
+    return f"{p_value:.2f}" if p_value >= 0.1 else f"{p_value:.2g}"
+
+
+def format_p_phrase(p_value: float | None) -> str:
+    """A p-value inside a sentence: p = 0.012 or p < 0.001."""
+    if not is_number(p_value):
+        return "p: " + NO_NUMBER
+    text = format_p(p_value)
+    return "p " + text if text[0] in "<>" else "p = " + text
+
+
+def format_date(instant: datetime) -> str:
+    """A calendar day: 1 Mar 2026."""
+    month = _MONTHS[3 * instant.month - 3 : 3 * instant.month]
+    return f"{instant.day} {month} {instant.year}"
+
+
+def format_instant(instant: datetime) -> str:
+    """A day and time of day in UTC."""
+    return f"{format_date(instant)}, {instant:%H:%M} UTC"
+
+
+def format_lift(value: float | None) -> str:
+    """A relative lift: +31.2 %."""
+    return format_percent(value, signed=True)
+
+
+def format_lift_interval(lower: float | None, upper: float | None) -> str:
+    """The interval of a relative lift: 22.4 % to 40.6 %."""
+    if not (is_number(lower) and is_number(upper)):
+        return NO_NUMBER
+    decimals = count_decimals(100 * lower, 100 * upper)
+    low, high = (_fixed(100 * bound, decimals) for bound in (lower, upper))
+    return f"{low} % to {high} %"
+
+
+def format_mean(definition: MetricDefinition | None, value: float | None) -> str:
+    """The mean of one arm in the metric's unit: 10.2 % or 4.21 EUR."""
+    if not is_number(value):
+        return NO_NUMBER
+    if _is_share(definition):
+        return format_percent(value)
+    return _with_unit(format_number(value), definition)
+
+
+def format_difference(definition: MetricDefinition | None, value: float | None) -> str:
+    """A difference in the metric's unit: +3.05 pp or -0.12 EUR."""
+    if not is_number(value):
+        return NO_NUMBER
+    if _is_share(definition):
+        return format_number(100 * value, signed=True) + " pp"
+    return _with_unit(format_number(value, signed=True), definition)
+
+
+def format_difference_interval(
+    definition: MetricDefinition | None, lower: float | None, upper: float | None
+) -> str:
+    """The interval of a difference, without its unit: 2.25 to 3.85."""
+    if not (is_number(lower) and is_number(upper)):
+        return NO_NUMBER
+    scale = 100 if _is_share(definition) else 1
+    decimals = count_decimals(scale * lower, scale * upper)
+    low, high = (_fixed(scale * bound, decimals) for bound in (lower, upper))
+    return f"{low} to {high}"
+
+
+def format_tick(value: float) -> str:
+    """A round value on an axis, without trailing zeros: 0.25 or 1,000."""
+    return f"{round(value, 10) + 0.0:,.10g}".replace("-", MINUS)
+
+
+def format_unit(definition: MetricDefinition | None) -> str:
+    """The unit of a metric's differences, for an axis: pp, EUR or nothing."""
+    if _is_share(definition):
+        return "pp"
+    return definition.unit_label if definition else ""
+
+
+def is_number(value: float | None) -> TypeGuard[float]:
+    """There is a finite number to show."""
+    return value is not None and math.isfinite(value)
+
+
+def count_decimals(*values: float) -> int:
+    """Decimals that give the largest value three significant digits."""
+    largest = max(abs(value) for value in values)
+    if largest < _TINY:
+        return 0 if largest == 0 else _MAX_DECIMALS
+    exponent = math.floor(math.log10(largest))
+    return min(max(_SIGNIFICANT_DIGITS - 1 - exponent, 0), _MAX_DECIMALS)
+
+
+def _fixed(value: float, decimals: int, *, signed: bool = False) -> str:
+    rounded = round(value, decimals) + 0.0
+    text = f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}"
+    return text.replace("-", MINUS)
+
+
+def _is_share(definition: MetricDefinition | None) -> bool:
+    return definition is not None and definition.type is MetricType.PROPORTION
+
+
+def _with_unit(text: str, definition: MetricDefinition | None) -> str:
+    unit = definition.unit_label if definition else ""
+    return f"{text} {unit}" if unit else text

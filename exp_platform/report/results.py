@@ -1,0 +1,201 @@
+"""Section 3 of the memo: the estimate of each metric, as rows of text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from exp_platform.records import (
+    Direction,
+    Estimate,
+    EstimateStatus,
+    MarginScale,
+    MetricDefinition,
+    MetricRole,
+)
+from exp_platform.report import numbers
+from exp_platform.report.comparisons import Comparison
+from exp_platform.report.words import ROLE_TITLES, STATUS_WORDS, humanise
+
+
+class Reading(StrEnum):
+    """What an estimate says about its metric, given which way is good."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    UNCLEAR = "unclear"
+    NO_NUMBER = "no-number"
+
+
+READING_WORDS = {
+    Reading.BETTER: "better",
+    Reading.WORSE: "worse",
+    Reading.UNCLEAR: "no clear difference",
+    Reading.NO_NUMBER: "no number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One estimate in words; `why_no_number` is set when there is none."""
+
+    metric: str
+    arm: str
+    segment: str
+    role: MetricRole
+    role_title: str
+    is_lower_better: bool
+    level: str
+    n_control: str
+    n_treatment: str
+    control: str
+    treatment: str
+    difference: str
+    difference_interval: str
+    lift: str
+    lift_interval: str
+    p: str
+    p_adjusted: str
+    reading: Reading
+    reading_words: str
+    margin: str
+    guardrail: str
+    why_no_number: str
+
+
+def describe_results(comparisons: tuple[Comparison, ...]) -> tuple[ResultRow, ...]:
+    """One row per comparison on all units."""
+    return tuple(_describe(one, one.primary) for one in comparisons)
+
+
+def describe_segments(comparisons: tuple[Comparison, ...]) -> tuple[ResultRow, ...]:
+    """One row per comparison on a segment."""
+    return tuple(
+        _describe(one, estimate) for one in comparisons for estimate in one.segments
+    )
+
+
+def read_direction(
+    definition: MetricDefinition | None, estimate: Estimate | None
+) -> Reading:
+    """Better or worse only where the test, after correction, says so."""
+    if estimate is None or not numbers.is_number(estimate.difference):
+        return Reading.NO_NUMBER
+    if not _is_significant(estimate) or estimate.difference == 0:
+        return Reading.UNCLEAR
+    is_up = estimate.difference > 0
+    return Reading.BETTER if is_up is not is_lower_better(definition) else Reading.WORSE
+
+
+def is_lower_better(definition: MetricDefinition | None) -> bool:
+    """A decrease of the metric is what people want."""
+    return definition is not None and definition.direction is Direction.DECREASE
+
+
+def explain_missing(estimate: Estimate | None) -> str:
+    """Why there is no number, as a sentence without a full stop."""
+    if estimate is None:
+        return "not estimated in this run"
+    if estimate.status is EstimateStatus.OK:
+        return ""
+    words = STATUS_WORDS[estimate.status]
+    reason = humanise(estimate.reason)
+    return f"{words} ({reason[:1].lower()}{reason[1:]})" if reason else words
+
+
+def format_level(alpha: float) -> str:
+    """The confidence level that belongs to an error rate: 95 %."""
+    return f"{100 * (1 - alpha):.4g} %"
+
+
+def _is_significant(estimate: Estimate) -> bool:
+    p_value = estimate.p_value_adjusted
+    if p_value is None:
+        p_value = estimate.p_value
+    if p_value is not None:
+        return p_value <= estimate.alpha
+    lower, upper = estimate.ci_lower, estimate.ci_upper
+    return lower is not None and upper is not None and not lower <= 0 <= upper
+
+
+def _describe(comparison: Comparison, estimate: Estimate | None) -> ResultRow:
+    definition, plan = comparison.definition, comparison.plan
+    reading = read_direction(definition, estimate)
+    shown = estimate or _absent(comparison)
+    return ResultRow(
+        metric=comparison.metric_name,
+        arm=comparison.treatment,
+        segment="" if shown.segment == "all" else shown.segment,
+        role=plan.role,
+        role_title=ROLE_TITLES[plan.role],
+        is_lower_better=is_lower_better(definition),
+        level=format_level(shown.alpha),
+        n_control=numbers.format_count(shown.n_control),
+        n_treatment=numbers.format_count(shown.n_treatment),
+        control=numbers.format_mean(definition, shown.control_mean),
+        treatment=numbers.format_mean(definition, shown.treatment_mean),
+        difference=numbers.format_difference(definition, shown.difference),
+        difference_interval=numbers.format_difference_interval(
+            definition, shown.ci_lower, shown.ci_upper
+        ),
+        lift=numbers.format_lift(shown.relative_lift),
+        lift_interval=numbers.format_lift_interval(
+            shown.relative_ci_lower, shown.relative_ci_upper
+        ),
+        p=numbers.format_p(shown.p_value),
+        p_adjusted=_format_adjusted(shown),
+        reading=reading,
+        reading_words=READING_WORDS[reading],
+        margin=_format_margin(comparison),
+        guardrail=_describe_guardrail(comparison, shown),
+        why_no_number=explain_missing(estimate),
+    )
+
+
+def _absent(comparison: Comparison) -> Estimate:
+    return Estimate(
+        experiment_id="",
+        metric_name=comparison.metric_name,
+        method="",
+        control="",
+        treatment=comparison.treatment,
+        status=EstimateStatus.NOT_IDENTIFIED,
+    )
+
+
+def _format_adjusted(estimate: Estimate) -> str:
+    if estimate.p_value_adjusted is None and estimate.p_value is not None:
+        return "not in a family"
+    return numbers.format_p(estimate.p_value_adjusted)
+
+
+def _format_margin(comparison: Comparison) -> str:
+    margin = comparison.plan.margin
+    if margin is None:
+        return ""
+    if comparison.plan.margin_scale is MarginScale.RELATIVE:
+        return numbers.format_percent(margin)
+    text = numbers.format_difference(comparison.definition, margin)
+    return text.removeprefix("+")
+
+
+def _describe_guardrail(comparison: Comparison, estimate: Estimate) -> str:
+    """How the metric stands to its margin, by the non-inferiority test."""
+    if comparison.plan.role is not MetricRole.GUARDRAIL:
+        return ""
+    found = estimate.details.get("noninferiority", estimate.details.get("guardrail"))
+    if not isinstance(found, Mapping):
+        return "unknown, not tested"
+    return _read_noninferiority(found)
+
+
+def _read_noninferiority(found: Mapping[str, Any]) -> str:
+    status, p_value = str(found.get("status", "")), found.get("p_value")
+    tail = "" if p_value is None else f" ({numbers.format_p_phrase(p_value)})"
+    if status == "NON_INFERIOR":
+        worse = ", though it got worse" if found.get("is_degraded") else ""
+        return f"stays inside it{worse}{tail}"
+    if status == "NOT_SHOWN":
+        return f"not shown to stay inside it{tail}"
+    reason = humanise(str(found.get("reason") or "not tested"))
+    return f"unknown, {reason[:1].lower()}{reason[1:]}"

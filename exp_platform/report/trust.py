@@ -1,0 +1,158 @@
+"""Section 2 of the memo: can we trust it, the worst check first."""
+
+from dataclasses import dataclass
+
+from exp_platform.checks.catalogue import CATALOGUE
+from exp_platform.records import CheckResult, CheckStatus, Verdict
+from exp_platform.report import numbers
+from exp_platform.report.facts import MemoFacts
+from exp_platform.report.words import (
+    CHECK_STATUS_WORDS,
+    VERDICT_TITLES,
+    count_words,
+    humanise,
+)
+
+_ANSWERS = {
+    Verdict.TRUSTED: "Yes.",
+    Verdict.CAUTION: "With care.",
+    Verdict.DO_NOT_USE: "No.",
+}
+_CHECK_TITLES = {
+    "SRM": "Split of units (SRM)",
+    "SRM_BY_SEGMENT": "Split by segment",
+    "SQL_TWIN": "SQL and Python agree",
+    "KEYS": "Keys",
+    "PRETREND": "Pre-trend",
+    "ERRORS": "Errored metrics",
+    "MINIMUM_DATA": "Enough units",
+    "PRE_PERIOD_BALANCE": "Balance before exposure",
+    "PRE_PERIOD_PRESENT": "Pre-period data",
+    "RATIO_DENOMINATOR": "Denominator of a ratio",
+    "OUT_OF_WINDOW": "Rows outside the window",
+}
+_MEASURED_IN_P = {"PRETREND", "PRE_PERIOD_BALANCE", "RATIO_DENOMINATOR"}
+_MEASURED_IN_SHARES = {
+    "BOTS",
+    "CROSSOVER",
+    "DUPLICATES",
+    "KEYS",
+    "LATE_DATA",
+    "OUT_OF_WINDOW",
+    "PRE_PERIOD_PRESENT",
+    "QUARANTINE",
+    "SRM",
+}
+_SHARE_UNITS = {"share", "relative", "relative_lift", "rate"}
+_GRAVITY = tuple(CATALOGUE)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One check in words; `blocks` = nothing ships while it has not run."""
+
+    title: str
+    subject: str
+    status: CheckStatus
+    status_words: str
+    message: str
+    value: str
+    threshold: str
+    p: str
+    impact: str
+    reason: str
+    protects_against: str
+    next_step: str
+    blocks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSection:
+    """The verdict, and every check under it."""
+
+    verdict: Verdict
+    title: str
+    answer: str
+    summary: str
+    problems: tuple[CheckRow, ...]
+    passed: tuple[CheckRow, ...]
+
+
+def describe_trust(facts: MemoFacts) -> TrustSection:
+    """Sort the checks and say in one sentence what they add up to."""
+    rows = [_describe(facts, one) for one in sorted(facts.checks, key=_rank)]
+    return TrustSection(
+        verdict=facts.verdict,
+        title=VERDICT_TITLES[facts.verdict],
+        answer=_ANSWERS[facts.verdict],
+        summary=_summarise(rows),
+        problems=tuple(r for r in rows if r.status is not CheckStatus.PASSED),
+        passed=tuple(r for r in rows if r.status is CheckStatus.PASSED),
+    )
+
+
+def _rank(check: CheckResult) -> tuple[int, int, str]:
+    known = check.check_name in CATALOGUE
+    gravity = _GRAVITY.index(check.check_name) if known else len(_GRAVITY)
+    severity = {
+        CheckStatus.FAILED: 0,
+        CheckStatus.NOT_RUN: 1 if check.can_fail else 3,
+        CheckStatus.WARNED: 2,
+        CheckStatus.PASSED: 4,
+    }
+    return severity[check.status], gravity, check.subject
+
+
+def _summarise(rows: list[CheckRow]) -> str:
+    if not rows:
+        return "No check was run."
+    counts = {
+        status: sum(row.status is status for row in rows) for status in CheckStatus
+    }
+    passed = f"{counts[CheckStatus.PASSED]} of {count_words(len(rows), 'check')} passed"
+    others = [
+        f"{counts[status]} {CHECK_STATUS_WORDS[status]}"
+        for status in (CheckStatus.FAILED, CheckStatus.WARNED, CheckStatus.NOT_RUN)
+        if counts[status]
+    ]
+    return ", ".join([passed, *others]) + "."
+
+
+def _describe(facts: MemoFacts, check: CheckResult) -> CheckRow:
+    entry = CATALOGUE.get(check.check_name)
+    return CheckRow(
+        title=_CHECK_TITLES.get(check.check_name, humanise(check.check_name)),
+        subject=check.subject,
+        status=check.status,
+        status_words=CHECK_STATUS_WORDS[check.status],
+        message=check.message,
+        value=_format_measure(check, check.value),
+        threshold=_format_measure(check, check.threshold),
+        p="none" if check.p_value is None else numbers.format_p(check.p_value),
+        impact=_format_impact(facts, check),
+        reason=check.reason,
+        protects_against=entry.protects_against if entry else "",
+        next_step=entry.next_step if entry else "",
+        blocks=check.status is CheckStatus.NOT_RUN and check.can_fail,
+    )
+
+
+def _format_measure(check: CheckResult, value: float | None) -> str:
+    if value is not None and check.check_name in _MEASURED_IN_P:
+        return numbers.format_p_phrase(value)
+    if value is not None and check.check_name in _MEASURED_IN_SHARES:
+        return numbers.format_measure(100 * value) + " %"
+    return numbers.format_measure(value)
+
+
+def _format_impact(facts: MemoFacts, check: CheckResult) -> str:
+    if check.impact is None:
+        return "nothing found" if check.status is CheckStatus.PASSED else "not bounded"
+    size = abs(check.impact)
+    if check.impact_unit in facts.definitions:
+        definition = facts.definitions[check.impact_unit]
+        text = numbers.format_difference(definition, size).removeprefix("+")
+        return f"{text} of {check.impact_unit}"
+    if check.impact_unit in _SHARE_UNITS:
+        return numbers.format_percent(size)
+    return f"{numbers.format_measure(size)} {check.impact_unit}".rstrip()

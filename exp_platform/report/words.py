@@ -1,0 +1,109 @@
+"""Plain words for coded values, so that a memo reads like prose.
+
+A code without words of its own is shown as its own letters, never dropped.
+"""
+
+from exp_platform.records import (
+    CheckStatus,
+    EstimateRole,
+    EstimateStatus,
+    MetricRole,
+    Outcome,
+    PretrendOutcome,
+    Verdict,
+)
+
+OUTCOME_TITLES = {
+    Outcome.SHIP: "Ship it",
+    Outcome.ROLL_BACK: "Roll it back",
+    Outcome.KEEP_RUNNING: "Keep it running",
+    Outcome.REVIEW: "Review before deciding",
+}
+OUTCOME_MEANINGS = {
+    Outcome.SHIP: "The evidence supports releasing this change.",
+    Outcome.ROLL_BACK: "The evidence says this change does harm.",
+    Outcome.KEEP_RUNNING: "There is not enough evidence yet; let the test go on.",
+    Outcome.REVIEW: "The rules do not settle this; a person has to look.",
+}
+VERDICT_TITLES = {
+    Verdict.TRUSTED: "Trusted",
+    Verdict.CAUTION: "Caution",
+    Verdict.DO_NOT_USE: "Do not use",
+}
+CHECK_STATUS_WORDS = {
+    CheckStatus.PASSED: "passed",
+    CheckStatus.WARNED: "warned",
+    CheckStatus.FAILED: "failed",
+    CheckStatus.NOT_RUN: "not run",
+}
+ROLE_TITLES = {
+    MetricRole.GOAL: "Goal",
+    MetricRole.GUARDRAIL: "Guardrail",
+    MetricRole.MONITOR: "Monitor",
+}
+ESTIMATE_ROLE_WORDS = {
+    EstimateRole.PRIMARY: "decides",
+    EstimateRole.SECONDARY: "stands beside",
+    EstimateRole.DIAGNOSTIC: "diagnostic",
+}
+STATUS_WORDS = {
+    EstimateStatus.OK: "ok",
+    EstimateStatus.INSUFFICIENT_DATA: "too little data",
+    EstimateStatus.NOT_IDENTIFIED: "refused: the data do not identify it",
+    EstimateStatus.METRIC_ERRORED: "the metric could not be computed",
+}
+PRETREND_TITLES = {
+    PretrendOutcome.HOLDS: "Parallel",
+    PretrendOutcome.UNDERPOWERED: "Not enough power to tell",
+    PretrendOutcome.NEGLIGIBLE: "Drift too small to matter",
+    PretrendOutcome.FAILED: "Not parallel",
+}
+STAGE_TITLES = {
+    "delivered": "Delivered",
+    "valid": "Valid rows",
+    "in_window": "Exposed inside the window",
+    "not_bot": "After removing bots",
+    "not_crossover": "After crossover rules",
+    "in_analysis": "In the analysis",
+}
+_METHOD_TITLES = {
+    "ab": "A/B",
+    "welch_t": "A/B (Welch t)",
+    "two_proportion_z": "A/B (two proportions)",
+    "ratio_delta": "A/B (ratio, delta method)",
+    "cuped": "CUPED",
+    "did": "Difference in differences",
+    "did_2x2": "Difference in differences",
+    "event_study": "Event study",
+}
+_INITIALISMS = {"srm", "cuped", "did", "sql", "ab", "aa", "mde"}
+
+
+def title_method(method: str) -> str:
+    """A method's name for people."""
+    return _METHOD_TITLES.get(method.lower(), humanise(method))
+
+
+def title_stage(stage: str) -> str:
+    """A ledger stage's name for people."""
+    return STAGE_TITLES.get(stage, humanise(stage))
+
+
+def humanise(code: str) -> str:
+    """Letters of a code as words: GUARDRAIL_DEGRADED is Guardrail degraded."""
+    if not ("_" in code or code.isupper()):
+        return code[:1].upper() + code[1:]
+    words = [_word(word) for word in code.split("_") if word]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]]) if words else ""
+
+
+def count_words(count: int, noun: str) -> str:
+    """A count with its noun: 1 check, 3 checks."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _word(word: str) -> str:
+    lowered = word.lower()
+    if lowered == "did":
+        return "DiD"
+    return lowered.upper() if lowered in _INITIALISMS else lowered
