@@ -317,6 +317,9 @@ class PanelTotals:
         mean_pre, mean_post: mean of units' daily averages.
         score_sum_of_squares: sum over clusters g of (sum over units i in g of
             (change_i - mean change of the arm))^2.
+        pre_score_sum_of_squares: the same of the pre-period averages; null = the
+            relative lift has no interval.
+        pre_score_product: sum over clusters of the pre-period sum x the change sum.
     """
 
     experiment_id: str
@@ -329,6 +332,8 @@ class PanelTotals:
     mean_pre: float
     mean_post: float
     score_sum_of_squares: float
+    pre_score_sum_of_squares: float | None = None
+    pre_score_product: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class Refusal(StrEnum):
     TOO_FEW_UNITS = "TOO_FEW_UNITS"
     TOO_FEW_CLUSTERS = "TOO_FEW_CLUSTERS"
     NEEDS_WILD_BOOTSTRAP = "NEEDS_WILD_BOOTSTRAP"
+    NO_PRE_PERIOD = "NO_PRE_PERIOD"
+    NO_POST_PERIOD = "NO_POST_PERIOD"
     ZERO_VARIANCE = "ZERO_VARIANCE"
     DENOMINATOR_NEAR_ZERO = "DENOMINATOR_NEAR_ZERO"
     NO_COVARIATE_DATA = "NO_COVARIATE_DATA"
@@ -40,6 +42,13 @@ class Refusal(StrEnum):
 
 ERRORED = frozenset({Refusal.INVALID_MOMENTS, Refusal.NOT_A_PROPORTION})
 """The metric is broken; every other refusal is a lack of data."""
+
+
+def status_of(reason: str) -> EstimateStatus:
+    """Is the metric broken, or are there only too few data?"""
+    is_broken = reason in ERRORED
+    broken, lacking = EstimateStatus.METRIC_ERRORED, EstimateStatus.INSUFFICIENT_DATA
+    return broken if is_broken else lacking
 
 
 def draft_estimate(
@@ -115,12 +124,9 @@ def refuse_estimate(
     """The row without inference, with the reason and the means where they exist."""
     control_mean, treatment_mean = (_finite(mean) for mean in means)
     known = control_mean is not None and treatment_mean is not None
-    errored = reason in ERRORED
     return replace(
         draft,
-        status=EstimateStatus.METRIC_ERRORED
-        if errored
-        else EstimateStatus.INSUFFICIENT_DATA,
+        status=status_of(reason),
         reason=reason.value,
         control_mean=control_mean,
         treatment_mean=treatment_mean,
@@ -185,6 +191,8 @@ def _relative_method(comparison: Comparison, baseline: str) -> str | None:
     if _first(comparison.relative.lift) is None:
         return None
     kind = "fieller" if comparison.relative.is_fieller[0] else "delta"
+    if _first(comparison.baseline.variance) is None:
+        kind = "point"
     return f"{kind}_{baseline}" if baseline else kind
 
 
@@ -198,6 +206,8 @@ def _baseline_details(comparison: Comparison) -> dict[str, Any]:
     }
     if _first(relative.lift) is None:
         details["relative_reason"] = "BASELINE_NOT_POSITIVE"
+    elif details["baseline_variance"] is None:
+        details["relative_reason"] = "BASELINE_VARIANCE_MISSING"
     elif relative.is_fieller[0] and _first(relative.ci_lower) is None:
         details["relative_reason"] = "INTERVAL_UNBOUNDED"
     return details

@@ -1,0 +1,128 @@
+"""Differences between days, of the difference between two arms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exp_platform.causal.clusters import cr1_factor
+from exp_platform.errors import ContractError
+from exp_platform.records import GramTotals
+from exp_platform.stats.inference import Array
+
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class DayContrasts:
+    """How the gap between the arms differs from its value on a reference day.
+
+    Attributes:
+        days: shape (n_days,). reference_day: the day they are compared with.
+        deltas: (treatment - control on the day) - (the same on the reference day).
+        control_covariance, treatment_covariance: each arm's part in the covariance of
+            the deltas, CR1 factor included, shape (n_days, n_days).
+        scale: size of the largest daily mean, against which rounding is judged.
+    """
+
+    days: NDArray[np.int64]
+    reference_day: int
+    deltas: Array
+    control_covariance: Array
+    treatment_covariance: Array
+    n_clusters_control: int
+    n_clusters_treatment: int
+    scale: float
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of the deltas, shape (n_days, n_days)."""
+        return self.control_covariance + self.treatment_covariance
+
+    @property
+    def is_finite(self) -> bool:
+        """No delta and no covariance is missing or infinite."""
+        parts = (self.deltas, self.control_covariance, self.treatment_covariance)
+        return all(bool(np.all(np.isfinite(part))) for part in parts)
+
+    @property
+    def variances(self) -> Array:
+        """Variances of the deltas, 0 where they are rounding noise."""
+        diagonal = np.diag(self.covariance)
+        return np.where(diagonal > (ROUNDING * self.scale) ** 2, diagonal, 0.0)
+
+    def keep(self, is_kept: NDArray[np.bool_]) -> "DayContrasts":
+        """The same for some of the days."""
+        inside = np.ix_(is_kept, is_kept)
+        return DayContrasts(
+            self.days[is_kept],
+            self.reference_day,
+            self.deltas[is_kept],
+            self.control_covariance[inside],
+            self.treatment_covariance[inside],
+            self.n_clusters_control,
+            self.n_clusters_treatment,
+            self.scale,
+        )
+
+
+def contrast_days(
+    control: GramTotals,
+    treatment: GramTotals,
+    days: Sequence[int],
+    *,
+    reference_day: int,
+) -> DayContrasts:
+    """By how much did the gap between the arms change against the reference day?
+
+    Args:
+        control: daily means and cross-products of the untreated arm.
+        treatment: the same days of the treated arm.
+        days: to be compared; all, like the reference day, among the totals' days.
+        reference_day: day number the others are compared with.
+
+    Raises:
+        ContractError: the arms' totals are of different days or metrics.
+
+    References:
+        Freyaldenhoven, Hansen and Shapiro (2019), eq. 2; Cameron and Miller (2015),
+        eq. 12.
+    """
+    _require_same_days(control, treatment)
+    place = {day: index for index, day in enumerate(control.days)}
+    rows = [place[day] for day in days]
+    operator = np.zeros((len(rows), len(control.days)))
+    operator[np.arange(len(rows)), rows] = 1.0
+    operator[:, place[reference_day]] -= 1.0
+    means = (np.array(control.means), np.array(treatment.means))
+    n_clusters = control.n_clusters + treatment.n_clusters
+    factor = cr1_factor(n_clusters, control.n + treatment.n)
+    spreads = [
+        factor * operator @ np.array(arm.score_gram) @ operator.T / arm.n**2
+        for arm in (control, treatment)
+    ]
+    return DayContrasts(
+        days=np.array(days, dtype=np.int64),
+        reference_day=reference_day,
+        deltas=operator @ (means[1] - means[0]),
+        control_covariance=spreads[0],
+        treatment_covariance=spreads[1],
+        n_clusters_control=control.n_clusters,
+        n_clusters_treatment=treatment.n_clusters,
+        scale=float(max(np.max(np.abs(m), initial=0.0) for m in means)),
+    )
+
+
+def _require_same_days(control: GramTotals, treatment: GramTotals) -> None:
+    ours = (control.experiment_id, control.metric_name, control.days)
+    theirs = (treatment.experiment_id, treatment.metric_name, treatment.days)
+    if ours == theirs:
+        return
+    raise ContractError(
+        "the two arms' daily totals do not belong together",
+        where=f"{control.experiment_id}, metric {control.metric_name}",
+        found=f"control {ours}, treatment {theirs}",
+        allowed="one experiment, one metric, the same days",
+        next_step="aggregate both arms over the same registered days",
+    )

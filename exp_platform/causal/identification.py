@@ -1,0 +1,328 @@
+"""Which method do the data allow? Every method is chosen or refused, with a reason.
+
+The rules are one table, read from top to bottom; for each method the first row that
+holds is its answer. There is no fall-back outside the table.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from exp_platform.causal.clusters import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
+from exp_platform.records import (
+    Assignment,
+    AssignmentFacts,
+    Estimate,
+    EstimateRole,
+    EstimateStatus,
+    MethodChoice,
+    MetricTotals,
+    MetricType,
+    PanelTotals,
+)
+from exp_platform.stats.draft import draft_estimate
+from exp_platform.stats.settings import EstimateSettings
+
+WELCH = "welch_t"
+RATIO = "ratio_delta"
+PROPORTION = "two_proportion_z"
+CUPED = "cuped"
+DID = "did_2x2"
+EVENT_STUDY = "event_study"
+
+Predicate = Callable[[AssignmentFacts], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table.
+
+    Attributes:
+        methods: for which the row answers.
+        holds: whether it does, given the facts.
+        role: of the chosen method; None = refused.
+        reason: coded. explanation: one sentence for people.
+    """
+
+    methods: tuple[str, ...]
+    holds: Predicate
+    role: EstimateRole | None
+    reason: str
+    explanation: str
+
+
+def _is(assignment: Assignment) -> Predicate:
+    return lambda facts: facts.assignment is assignment
+
+
+def _is_ratio(facts: AssignmentFacts) -> bool:
+    return facts.metric_type is MetricType.RATIO
+
+
+def _is_clustered(facts: AssignmentFacts) -> bool:
+    return None not in (facts.n_clusters_control, facts.n_clusters_treatment)
+
+
+def _has_fewer_clusters(least: int) -> Predicate:
+    def holds(facts: AssignmentFacts) -> bool:
+        counts = (facts.n_clusters_control, facts.n_clusters_treatment)
+        return any(count is not None and count < least for count in counts)
+
+    return holds
+
+
+def _has_declared_cuped(facts: AssignmentFacts) -> bool:
+    is_usable = facts.has_covariate_data and not _is_ratio(facts)
+    return facts.declared_covariate and is_usable
+
+
+AB = (WELCH, RATIO)
+BY_UNIT = (*AB, PROPORTION, CUPED)
+PANEL = (DID, EVENT_STUDY)
+ALL = (*BY_UNIT, *PANEL)
+
+PRIMARY = EstimateRole.PRIMARY
+SECONDARY = EstimateRole.SECONDARY
+DIAGNOSTIC = EstimateRole.DIAGNOSTIC
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        ALL,
+        lambda facts: facts.n_arms <= 1,
+        None,
+        "ONE_ARM",
+        "There is only one arm with units: nothing to compare it with.",
+    ),
+    Rule(
+        ALL,
+        _is(Assignment.SELF_SELECTED),
+        None,
+        "NOT_IDENTIFIED",
+        "Units chose their variant: those who chose differ, and no method here can "
+        "tell that from an effect.",
+    ),
+    Rule(
+        BY_UNIT,
+        _is(Assignment.POLICY),
+        None,
+        "NOT_RANDOMISED",
+        "Treatment came by policy or roll-out, not by chance: the arms may differ "
+        "without it.",
+    ),
+    Rule(
+        ALL,
+        _has_fewer_clusters(FEWEST_CLUSTERS),
+        None,
+        "TOO_FEW_CLUSTERS",
+        f"An arm has fewer than {FEWEST_CLUSTERS} clusters: no standard error can be "
+        "trusted.",
+    ),
+    Rule(
+        ALL,
+        _has_fewer_clusters(BOOTSTRAP_BELOW),
+        None,
+        "NEEDS_WILD_BOOTSTRAP",
+        f"An arm has fewer than {BOOTSTRAP_BELOW} clusters: only a wild cluster "
+        "bootstrap or randomisation inference would be valid.",
+    ),
+    Rule(
+        BY_UNIT,
+        _is_clustered,
+        None,
+        "NEEDS_CLUSTER_TOTALS",
+        "Treatment was assigned by cluster: standard errors by unit would be too "
+        "small.",
+    ),
+    Rule(
+        (PROPORTION,),
+        lambda facts: facts.metric_type is not MetricType.PROPORTION,
+        None,
+        "NOT_A_PROPORTION",
+        "The metric is not a yes or no per unit.",
+    ),
+    Rule(
+        (PROPORTION,),
+        _is(Assignment.RANDOMISED),
+        SECONDARY,
+        "PROPORTION",
+        "Randomised yes-or-no metric: the pooled z test stands beside the t test.",
+    ),
+    Rule(
+        (CUPED,),
+        _is_ratio,
+        None,
+        "RATIO_NOT_SUPPORTED",
+        "The metric is a ratio: its adjustment needs covariates of both parts.",
+    ),
+    Rule(
+        (CUPED,),
+        lambda facts: not facts.has_covariate_data,
+        None,
+        "NO_COVARIATE_DATA",
+        "There is no value from before exposure for this metric.",
+    ),
+    Rule(
+        (CUPED,),
+        lambda facts: facts.declared_covariate,
+        PRIMARY,
+        "COVARIATE_DECLARED",
+        "Randomised, and the plan declares a covariate: the adjusted estimate decides.",
+    ),
+    Rule(
+        (CUPED,),
+        lambda facts: not facts.declared_covariate,
+        SECONDARY,
+        "COVARIATE_NOT_DECLARED",
+        "Randomised with a covariate that the plan did not declare: shown, but it "
+        "does not decide.",
+    ),
+    Rule(
+        AB,
+        _has_declared_cuped,
+        SECONDARY,
+        "CUPED_IS_PRIMARY",
+        "Randomised; the plan declares a covariate, so the unadjusted estimate stands "
+        "beside CUPED.",
+    ),
+    Rule(
+        AB,
+        lambda facts: facts.declared_covariate,
+        PRIMARY,
+        "RANDOMISED_WITHOUT_CUPED",
+        "Randomised; CUPED was declared but refused, so the unadjusted estimate decides.",
+    ),
+    Rule(
+        AB,
+        _is(Assignment.RANDOMISED),
+        PRIMARY,
+        "RANDOMISED",
+        "Randomised: the arms differ by chance and treatment alone.",
+    ),
+    Rule(
+        PANEL,
+        lambda facts: not facts.is_dated,
+        None,
+        "UNDATED",
+        "The data have no dates: there is no before and after.",
+    ),
+    Rule(
+        PANEL,
+        _is_ratio,
+        None,
+        "RATIO_IN_PANEL",
+        "The metric is a ratio: it has no value per unit and day.",
+    ),
+    Rule(
+        PANEL,
+        lambda facts: (
+            facts.assignment is Assignment.POLICY and not facts.has_policy_date
+        ),
+        None,
+        "NO_POLICY_DATE",
+        "The registry has no date on which the policy took effect.",
+    ),
+    Rule(
+        PANEL,
+        lambda facts: not facts.has_pre_period,
+        None,
+        "NO_PRE_PERIOD",
+        "Units were not observed before the event.",
+    ),
+    Rule(
+        PANEL,
+        lambda facts: facts.treatment_timings > 1,
+        None,
+        "NEEDS_STAGGERED",
+        "Treatment began on several dates: a single before and after would compare "
+        "treated units with treated ones.",
+    ),
+    Rule(
+        PANEL,
+        _is(Assignment.RANDOMISED),
+        DIAGNOSTIC,
+        "RANDOMISED",
+        "Randomised with a pre-period: shown as a check, it does not decide.",
+    ),
+    Rule(
+        (DID,),
+        _is(Assignment.POLICY),
+        PRIMARY,
+        "POLICY_DATE",
+        "Policy or roll-out on one date, with a pre-period: valid if trends run "
+        "parallel.",
+    ),
+    Rule(
+        (EVENT_STUDY,),
+        _is(Assignment.POLICY),
+        DIAGNOSTIC,
+        "POLICY_DATE",
+        "Shows the effect day by day, and the trends before it.",
+    ),
+)
+
+DATA_ARE_MISSING = frozenset(
+    {
+        "ONE_ARM",
+        "TOO_FEW_CLUSTERS",
+        "NEEDS_WILD_BOOTSTRAP",
+        "NEEDS_CLUSTER_TOTALS",
+        "NO_COVARIATE_DATA",
+        "NO_PRE_PERIOD",
+        "UNDATED",
+    }
+)
+"""Refusals that more or other data could lift; the rest are NOT_IDENTIFIED."""
+
+
+def choose_methods(facts: AssignmentFacts) -> tuple[MethodChoice, ...]:
+    """Which methods do the data allow, in which role, and why are the others refused?
+
+    Args:
+        facts: how treatment was assigned and what was observed.
+
+    Returns:
+        One line per method, in a fixed order: the comparison of means (`welch_t`, for
+        a ratio metric `ratio_delta`), `two_proportion_z`, `cuped`, `did_2x2`,
+        `event_study`.
+    """
+    means = RATIO if _is_ratio(facts) else WELCH
+    methods = (means, PROPORTION, CUPED, DID, EVENT_STUDY)
+    return tuple(_choose(method, facts) for method in methods)
+
+
+def _choose(method: str, facts: AssignmentFacts) -> MethodChoice:
+    rule = next(r for r in RULES if method in r.methods and r.holds(facts))
+    return MethodChoice(
+        method=method,
+        is_chosen=rule.role is not None,
+        role=rule.role,
+        reason=rule.reason,
+        explanation=rule.explanation,
+    )
+
+
+def refuse_method(
+    choice: MethodChoice,
+    control: MetricTotals | PanelTotals,
+    treatment: MetricTotals | PanelTotals,
+    *,
+    settings: EstimateSettings,
+) -> Estimate:
+    """The row of a refused method: names, the reason and no numbers.
+
+    Args:
+        choice: a line of `choose_methods` that is not chosen.
+        control: any totals of the control arm.
+        treatment: any totals of the treatment arm.
+        settings: metric, alpha; the role is diagnostic, as it can decide nothing.
+    """
+    is_missing = choice.reason in DATA_ARE_MISSING
+    return replace(
+        draft_estimate(choice.method, control, treatment, settings),
+        status=EstimateStatus.INSUFFICIENT_DATA
+        if is_missing
+        else EstimateStatus.NOT_IDENTIFIED,
+        role=EstimateRole.DIAGNOSTIC,
+        estimand="ATT" if choice.method in PANEL else "ATE",
+        reason=choice.reason,
+        details={"explanation": choice.explanation},
+    )
