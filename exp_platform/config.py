@@ -62,7 +62,9 @@ class Scenario(_Strict):
     days: int = Field(ge=1, le=365, description="length of the experiment in days")
     n_users: int = Field(ge=2, le=50_000_000, description="users of the product")
     exposure_rate: Share = Field(0.85, description="share of users exposed at all")
-    treatment_share: Share = Field(0.5, description="planned share of treatment")
+    treatment_share: float = Field(
+        0.5, gt=0, lt=1, description="planned share of treatment"
+    )
     base_conversion: Share = Field(0.10, description="P(conversion) in control")
     effect_lift_conversion: float = Field(
         0.0, ge=-1, le=1, description="added to P(conversion), absolute"

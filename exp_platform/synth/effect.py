@@ -47,7 +47,7 @@ def fit_hazards(
     on the exposed users of treated markets.
 
     Raises:
-        UsageError: no hazards give the planned shares.
+        UsageError: no hazards give the planned shares, or nobody is exposed.
     """
     after = exposures.is_after(visits)
     weight = population.propensity[visits.user] * _market_factor(
@@ -59,6 +59,7 @@ def fit_hazards(
     gain = visits.sum_by_user(decayed, n)
     everyone = exposures.is_exposed
     target = everyone & population.is_treated if markets is not None else everyone
+    _check_somebody(target)
     scale = _fit_control(scenario, base[everyone])
     lift = _fit_lift(scenario, scale * base[target], scale * gain[target])
     control = scale * weight
@@ -102,6 +103,14 @@ def solve_scale(offset: Floats, slope: Floats, share: float) -> float:
     return max(scale, 0.0)
 
 
+def _check_somebody(target: Flags) -> None:
+    if not target.any():
+        raise UsageError(
+            "nobody is exposed whom the effect could act on",
+            next_step="raise n_users, exposure_rate or treatment_share",
+        )
+
+
 def _fit_control(scenario: Scenario, base: Floats) -> float:
     if scenario.base_conversion == 0:
         return 0.0
@@ -112,7 +121,7 @@ def _fit_lift(scenario: Scenario, base: Floats, gain: Floats) -> float:
     """Factor on hazards right after exposure; it decays with the novelty."""
     if scenario.effect_lift_conversion == 0:
         return 1.0
-    converted = float(np.mean(-np.expm1(-base))) if base.size else 0.0
+    converted = float(np.mean(-np.expm1(-base)))
     share = converted + scenario.effect_lift_conversion
     return solve_scale(base - gain, gain, share)
 

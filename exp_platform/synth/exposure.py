@@ -31,7 +31,8 @@ class Exposures:
     @property
     def is_exposed(self) -> Flags:
         """The user met the experiment."""
-        return self.at_ms != NEVER
+        flags: Flags = self.at_ms != NEVER
+        return flags
 
     def is_after(self, visits: Visits) -> Flags:
         """Which visits are the exposure itself or come after it."""

@@ -3,45 +3,20 @@
 Each leaves every other row as it was.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from exp_platform.config import FailureModes
-from exp_platform.synth.arrays import Flags, Floats, Ints
+from exp_platform.synth.arrays import Floats, Ints
 from exp_platform.synth.exposure import Exposures
 from exp_platform.synth.population import Population
 from exp_platform.synth.randomness import Streams
 from exp_platform.synth.rhythm import DAY_MS, HOUR_MS, Rhythm
-from exp_platform.synth.rows import OutcomeRows, join_rows, write_rows
+from exp_platform.synth.rows import ExposureRows, OutcomeRows, join_rows, write_rows
 from exp_platform.synth.visit import draw_delays
 
 _BURSTS_PER_BOT = 3
 _HITS_PER_BURST = (240, 480)  # half of the fewest is still over 100 on one day
 _LATEST_DAYS = 7.0
-
-
-@dataclass(frozen=True, slots=True)
-class ExposureRows:
-    """One entry per exposure event: user, arm met, instant."""
-
-    user: Ints
-    is_treatment: Flags
-    at_ms: Ints
-
-    def take(self, positions: np.ndarray) -> "ExposureRows":
-        """The rows at these positions, or those flagged."""
-        return ExposureRows(
-            self.user[positions], self.is_treatment[positions], self.at_ms[positions]
-        )
-
-    def append(self, other: "ExposureRows") -> "ExposureRows":
-        """These rows, then the others."""
-        return ExposureRows(
-            np.concatenate((self.user, other.user)),
-            np.concatenate((self.is_treatment, other.is_treatment)),
-            np.concatenate((self.at_ms, other.at_ms)),
-        )
 
 
 def list_exposures(population: Population, exposures: Exposures) -> ExposureRows:
@@ -76,7 +51,7 @@ def deliver_outcomes(
 ) -> OutcomeRows:
     """Let the modes act on outcome rows in order of collection."""
     if modes.outlier_value is not None:
-        rows = _add_outlier(rows, modes.outlier_value, exposed, streams)
+        rows = _add_outlier(rows, modes.outlier_value, exposed, rhythm, streams)
     if modes.bot_share > 0:
         rows = _add_bots(rows, modes.bot_share, exposed, rhythm, streams)
     if modes.missing_pre_period:
@@ -123,10 +98,15 @@ def _choose(n: int, share: float, rng: np.random.Generator) -> Ints:
 
 
 def _add_outlier(
-    rows: OutcomeRows, value: float, exposed: ExposureRows, streams: Streams
+    rows: OutcomeRows,
+    value: float,
+    exposed: ExposureRows,
+    rhythm: Rhythm,
+    streams: Streams,
 ) -> OutcomeRows:
     """Add one order right after the exposure of one treatment unit."""
-    treated = exposed.take(exposed.is_treatment)
+    in_time = exposed.at_ms + 1 < rhythm.end_ms
+    treated = exposed.take(exposed.is_treatment & in_time)
     if treated.user.size == 0:
         return rows
     rng = streams.open("outlier")

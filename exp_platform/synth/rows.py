@@ -1,13 +1,36 @@
-"""Outcome rows as arrays, before they become a table."""
+"""Rows as arrays, before they become tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from exp_platform.synth.arrays import Floats, Ints
+from exp_platform.synth.arrays import Flags, Floats, Ints
 
 METRICS = ("sessions", "conversion", "revenue", "support_contacts")
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureRows:
+    """One entry per exposure event: user, arm met, instant."""
+
+    user: Ints
+    is_treatment: Flags
+    at_ms: Ints
+
+    def take(self, positions: np.ndarray) -> "ExposureRows":
+        """The rows at these positions, or those flagged."""
+        return ExposureRows(
+            self.user[positions], self.is_treatment[positions], self.at_ms[positions]
+        )
+
+    def append(self, other: "ExposureRows") -> "ExposureRows":
+        """These rows, then the others."""
+        return ExposureRows(
+            np.concatenate((self.user, other.user)),
+            np.concatenate((self.is_treatment, other.is_treatment)),
+            np.concatenate((self.at_ms, other.at_ms)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

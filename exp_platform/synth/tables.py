@@ -9,10 +9,9 @@ import pyarrow.compute as pc
 from exp_platform.schemas import arrow_schema
 from exp_platform.synth.arrays import Ints
 from exp_platform.synth.exposure import LONG_AGO
-from exp_platform.synth.failures import ExposureRows
 from exp_platform.synth.population import COUNTRIES, PLATFORMS, Population
 from exp_platform.synth.rhythm import Rhythm
-from exp_platform.synth.rows import METRICS, OutcomeRows
+from exp_platform.synth.rows import METRICS, ExposureRows, OutcomeRows
 
 CONTROL, TREATMENT = "control", "treatment"
 UNIT_TYPE = "user"
