@@ -296,6 +296,7 @@ def checks_not_run(
     required: Collection[str] | None = None,
     reason: str = "SKIPPED",
     message: str = "The step that makes this check did not run.",
+    subject: str = "",
 ) -> tuple[CheckResult, ...]:
     """The results of checks that nobody ran, so that their absence is on record.
 
@@ -306,6 +307,7 @@ def checks_not_run(
             one that can fail.
         reason: coded cause.
         message: the cause in words.
+        subject: metric, arm or stage; "" = all.
     """
     return tuple(
         CheckResult(
@@ -314,6 +316,7 @@ def checks_not_run(
             status=CheckStatus.NOT_RUN,
             reason=reason,
             message=message,
+            subject=subject,
             can_fail=CATALOGUE[name].can_fail
             and (required is None or name in required),
         )

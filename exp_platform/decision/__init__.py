@@ -1,0 +1,1 @@
+"""What to do: estimates, checks and the plan in, `Decision` records out."""

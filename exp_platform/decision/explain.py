@@ -1,0 +1,223 @@
+"""Why a decision came out as it did, and what would change it, for people."""
+
+from collections.abc import Callable
+
+from exp_platform.checks.catalogue import CATALOGUE
+from exp_platform.checks.wording import format_number, format_p, join_words
+from exp_platform.decision.evidence import SHIP_DAYS, Evidence
+from exp_platform.decision.phrases import (
+    describe_effect,
+    describe_guardrail,
+    format_change,
+    format_margin,
+)
+from exp_platform.decision.reasons import MEANINGS, Reason
+from exp_platform.decision.rules import Match
+from exp_platform.records import CheckStatus, MetricRole, Outcome
+from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
+
+_Explanation = tuple[str, str]
+
+_NO_EARLY_LOOK = (
+    "Only the look at the registered end exists, so neither harm nor success is judged "
+    "before it"
+)
+
+
+def explain(letter: str, match: Match, evidence: Evidence) -> _Explanation:
+    """The rationale of a decision on one arm, and what would change it.
+
+    Args:
+        letter: rule that matched.
+        match: its answer.
+        evidence: what it looked at.
+    """
+    explainers: dict[str, Callable[[Match, Evidence], _Explanation]] = {
+        "a": _explain_untrusted,
+        "b": _explain_missing,
+        "c": _explain_harm,
+        "d": _explain_ship,
+        "e": _explain_incomplete,
+    }
+    return explainers.get(letter, _explain_review)(match, evidence)
+
+
+def _explain_untrusted(match: Match, evidence: Evidence) -> _Explanation:
+    failed = [
+        check
+        for check in evidence.verdict.findings
+        if check.status is CheckStatus.FAILED
+    ]
+    told = " ".join(f"{check.check_name}: {check.message}" for check in failed)
+    steps = [
+        CATALOGUE[name].next_step
+        for name in dict.fromkeys(check.check_name for check in failed)
+        if name in CATALOGUE
+    ]
+    meant = _sentence(join_words(MEANINGS[reason] for reason in match.reasons))
+    would_change = " ".join(steps) or "Repair what failed and run again."
+    return f"Do not use: {meant} {told}", would_change
+
+
+def _explain_missing(match: Match, evidence: Evidence) -> _Explanation:
+    items = "; ".join(dict.fromkeys(gap.item for gap in evidence.gaps))
+    rationale = f"Something required is missing: {items}."
+    if match.outcome is Outcome.KEEP_RUNNING:
+        rationale += f" {_NO_EARLY_LOOK}."
+        return rationale, f"{_say_end(evidence)} and all of these in place."
+    harmed = _say_harm(evidence)
+    if harmed:
+        rationale += f" Look at this too: {harmed}."
+    return rationale, "Bring what is missing and run again; nothing ships without it."
+
+
+def _explain_harm(_: Match, evidence: Evidence) -> _Explanation:
+    limit = format_number(evidence.harm_level)
+    return (
+        f"Harm: {_say_harm(evidence)}.",
+        f"A new experiment in which no metric has a one-sided p of harm up to {limit}.",
+    )
+
+
+def _explain_ship(_: Match, evidence: Evidence) -> _Explanation:
+    tests = _count_tests(evidence)
+    better = [goal for goal in evidence.goals if goal.is_superior]
+    told = "; ".join(describe_effect(goal.estimate, tests=tests) for goal in better)
+    rationale = f"Better: {told}."
+    if evidence.guardrails:
+        inside = "; ".join(map(describe_guardrail, evidence.guardrails))
+        rationale += f" Every guardrail is proven inside its margin: {inside}."
+    if evidence.whole_days is None:
+        rationale += " The input has no dates: the rule of seven days was not judged."
+    alpha = format_number(evidence.spec.plan.alpha)
+    changes = [
+        "the adjusted p of "
+        + join_words(goal.estimate.metric_name for goal in better)
+        + f" rose above {alpha}",
+        *(
+            f"the worst case of {g.metric_name} passed its margin of {format_margin(g)}"
+            for g in evidence.guardrails
+        ),
+    ]
+    return rationale, f"It would not ship if {', or '.join(changes)}."
+
+
+def _explain_incomplete(_: Match, evidence: Evidence) -> _Explanation:
+    spec = evidence.spec
+    reach = f"{spec.watermark_ts:%Y-%m-%d %H:%M} UTC"
+    end = f"{spec.end_ts:%Y-%m-%d %H:%M} UTC"
+    return (
+        f"The data reach {reach}, the registered end is {end}. {_NO_EARLY_LOOK}.",
+        f"{_say_end(evidence)}.",
+    )
+
+
+def _explain_review(match: Match, evidence: Evidence) -> _Explanation:
+    tests = _count_tests(evidence)
+    told = []
+    for reason in match.reasons:
+        subjects = _list_subjects(reason, evidence)
+        told.append(MEANINGS[reason] + (f": {'; '.join(subjects)}" if subjects else ""))
+    rationale = " ".join(_sentence(words) for words in told)
+    better = [goal.estimate for goal in evidence.goals if goal.is_superior]
+    if better:
+        named = "; ".join(describe_effect(e, tests=tests) for e in better)
+        rationale += f" In its favour: {named}."
+    needed = [_say_needed(reason, evidence) for reason in match.reasons]
+    return rationale, f"To ship: {'; '.join(filter(None, needed))}."
+
+
+def _list_subjects(reason: Reason, evidence: Evidence) -> list[str]:
+    """The metrics, or the number, that an obstacle is about."""
+    tests = _count_tests(evidence)
+    if reason is Reason.GOAL_WORSE:
+        return [describe_effect(g.estimate) for g in evidence.goals if g.is_worse]
+    if reason is Reason.NO_GOAL_EFFECT:
+        return [describe_effect(g.estimate, tests=tests) for g in evidence.goals]
+    if reason is Reason.GUARDRAIL_INCONCLUSIVE:
+        return [describe_guardrail(g) for g in _unproven(evidence)]
+    if reason is Reason.DEGRADED_WITHIN_MARGIN:
+        return [describe_guardrail(g) for g in evidence.guardrails if g.is_degraded]
+    if reason is Reason.TOO_FEW_DAYS:
+        return [f"{evidence.whole_days}"]
+    return []
+
+
+_NEEDED = {
+    Reason.NO_PLAN: "a plan with a goal, written before the data come in",
+    Reason.DEGRADED_WITHIN_MARGIN: "a plan that accepts harm inside the margin "
+    "(accept_within_margin)",
+    Reason.TOO_FEW_DAYS: f"{SHIP_DAYS} whole days of exposure",
+    Reason.PRETREND_FAILED: "arms that moved in parallel before the start",
+    Reason.PRETREND_MISSING: "a pre-trend test of every goal",
+    Reason.PRETREND_UNDERPOWERED: "a pre-period long enough to see a drift that matters",
+    Reason.PRETREND_NEGLIGIBLE: "pre-trends that hold",
+    Reason.SENSITIVITY_NOT_RUN: "an interval that stays off 0 when trends differ as much "
+    "after the start as before it",
+}
+
+
+def _say_needed(reason: Reason, evidence: Evidence) -> str:
+    """What would have to move, and where to."""
+    if reason is Reason.GUARDRAIL_INCONCLUSIVE:
+        moves = [
+            f"{g.metric_name} from {_say_bound(g)} to inside {format_margin(g)}"
+            for g in _unproven(evidence)
+        ]
+        return f"the worst case of {join_words(moves)}, which takes more units"
+    if reason is Reason.NO_GOAL_EFFECT:
+        smallest = min(evidence.goals, key=lambda g: g.estimate.p_value_adjusted or 0.0)
+        p_value = format_p(smallest.estimate.p_value_adjusted or 0.0)
+        alpha = format_number(evidence.spec.plan.alpha)
+        return (
+            f"a gain with p after Holm of at most {alpha} (nearest: "
+            f"{smallest.estimate.metric_name}, {p_value}), which takes more units or a "
+            "larger effect"
+        )
+    if reason is Reason.GOAL_WORSE:
+        worse = join_words(g.estimate.metric_name for g in evidence.goals if g.is_worse)
+        return f"an interval of {worse} that reaches 0"
+    return _NEEDED.get(reason, "")
+
+
+def _unproven(evidence: Evidence) -> list[GuardrailAssessment]:
+    return [
+        g for g in evidence.guardrails if g.status is not GuardrailStatus.NON_INFERIOR
+    ]
+
+
+def _say_bound(guardrail: GuardrailAssessment) -> str:
+    if guardrail.bound is None:
+        return "no bound"
+    return format_change(guardrail.bound, guardrail.margin_scale)
+
+
+def _say_harm(evidence: Evidence) -> str:
+    found = [
+        (evidence.guardrail_estimates.get(g.metric_name), describe_guardrail(g), p)
+        for g in evidence.harmed_guardrails
+        if (p := g.harm_p_value) is not None
+    ]
+    told = [
+        f"{describe_effect(estimate) if estimate else words}, one-sided {format_p(p)}"
+        for estimate, words, p in found
+    ]
+    told += [
+        f"{describe_effect(g.estimate)}, one-sided {format_p(g.harm_p)}"
+        for g in evidence.harmed_goals
+    ]
+    limit = format_number(evidence.harm_level)
+    return f"{'; '.join(told)} (harm is called at {limit} or less)" if told else ""
+
+
+def _say_end(evidence: Evidence) -> str:
+    return f"Data up to the registered end, {evidence.spec.end_ts:%Y-%m-%d %H:%M} UTC"
+
+
+def _count_tests(evidence: Evidence) -> int:
+    plan = evidence.spec.plan
+    return len(plan.names(MetricRole.GOAL)) * len(evidence.spec.treatments)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."

@@ -1,0 +1,94 @@
+"""Several arms, and the words."""
+
+import json
+from dataclasses import asdict, replace
+
+from exp_platform.records import EstimateStatus, Outcome, Variant
+
+
+def outcomes(decisions):
+    return {d.treatment: d.outcome.value for d in decisions}
+
+
+def of_arm(case, treatment, metric_name, **changes):
+    return replace(
+        case,
+        estimates=tuple(
+            replace(e, **changes)
+            if (e.treatment, e.metric_name) == (treatment, metric_name)
+            else e
+            for e in case.estimates
+        ),
+    )
+
+
+def test_decide_several_shippable_arms_without_tie_break_is_review(two_arms):
+    decisions = two_arms.decide()
+    assert outcomes(decisions) == {"B": "REVIEW", "C": "REVIEW", "": "REVIEW"}
+    assert all(d.reasons[0] == "SEVERAL_SHIPPABLE_ARMS" for d in decisions)
+
+
+def test_decide_tie_break_ships_one_arm(two_arms):
+    case = of_arm(two_arms, "C", "orders", difference=0.03).plan(tie_break="orders")
+    decisions = case.decide()
+    assert outcomes(decisions) == {"B": "REVIEW", "C": "SHIP", "": "SHIP"}
+    assert decisions[0].reasons[0] == "OTHER_ARM_CHOSEN"
+    assert decisions[-1].details["arm"] == "C"
+
+
+def test_decide_tie_break_that_ties_or_is_no_goal_is_review(two_arms):
+    for metric in ("orders", "refunds", "nothing"):
+        decisions = two_arms.plan(tie_break=metric).decide()
+        assert decisions[-1].reasons[0] == "SEVERAL_SHIPPABLE_ARMS"
+
+
+def test_decide_one_shippable_arm_ships_beside_one_rolled_back(two_arms):
+    harmed = {"difference": -0.02, "statistic": -4.0}
+    decisions = of_arm(two_arms, "C", "revenue", **harmed).decide()
+    assert outcomes(decisions) == {"B": "SHIP", "C": "ROLL_BACK", "": "SHIP"}
+    assert decisions[-1].rationale.startswith("B: SHIP; C: ROLL_BACK. On B: Better:")
+
+
+def test_decide_does_not_ship_while_another_arm_is_open(two_arms):
+    errored = {"status": EstimateStatus.METRIC_ERRORED, "reason": "INVALID_MOMENTS"}
+    decisions = of_arm(two_arms, "C", "orders", **errored).decide()
+    assert outcomes(decisions) == {"B": "SHIP", "C": "REVIEW", "": "REVIEW"}
+    assert decisions[-1].reasons[0] == "OTHER_ARM_OPEN"
+    assert decisions[-1].would_change == "An answer on C, or a plan without it."
+
+
+def test_decide_without_a_treatment_is_review(shippable):
+    spec = replace(shippable.spec, variants=(Variant("A", 1.0),))
+    (overall,) = replace(shippable, spec=spec).decide()
+    assert (overall.outcome, overall.reasons) == (Outcome.REVIEW, ("NO_TREATMENT",))
+
+
+def test_decide_with_nothing_at_all_is_review(shippable):
+    empty = replace(shippable, estimates=(), checks=(), guardrails=(), directions={})
+    assert outcomes(empty.decide()) == {"B": "REVIEW", "": "REVIEW"}
+
+
+def test_decide_gives_rows_that_can_be_stored(two_arms):
+    for decision in two_arms.decide():
+        text = json.dumps(asdict(decision), allow_nan=False)
+        assert decision.experiment_id in text
+
+
+def test_decide_says_why_it_ships(shippable):
+    decision = shippable.decide()[0]
+    assert decision.rationale == (
+        "Better: orders +20 % (difference +0.02, 95 % interval 0.0102 to 0.0298, "
+        "p = 0.00013 after Holm over 2 tests). Every guardrail is proven inside its "
+        "margin: refunds at worst +1.2 % (margin 5 %)."
+    )
+    assert decision.would_change == (
+        "It would not ship if the adjusted p of orders rose above 0.05, or the worst "
+        "case of refunds passed its margin of 5 %."
+    )
+
+
+def test_decide_says_that_undated_input_has_no_days(shippable):
+    spec = replace(shippable.spec, is_dated=False)
+    decision = replace(shippable, spec=spec).decide()[0]
+    assert decision.details["seven_days"] == "not judged: undated input"
+    assert "seven days was not judged" in decision.rationale
