@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exp_platform.errors import ContractError, did_you_mean
 from exp_platform.lake.engine import Engine
+from exp_platform.lake.types import quote_name, quote_text
 from exp_platform.schemas import Field, TableSchema, load_schema
 
 REASONS = {
@@ -88,7 +89,7 @@ def accept_rows(
     """
     schema = load_schema(table)
     columns = _describe(engine, file)
-    source = f"read_parquet({_quote(str(file))}, file_row_number = true)"
+    source = f"read_parquet({quote_text(str(file))}, file_row_number = true)"
     typed = [_typed(field, columns, schema, file) for field in schema.fields]
     reason = _reason(schema, columns, experiment_id, variants)
     delivered = f"exp_run.delivered_{table}"
@@ -123,7 +124,9 @@ def _describe(engine: Engine, file: Path) -> dict[str, str]:
             next_step="generate it with --generate-synth or `exp import`",
         )
     try:
-        rows = engine.rows(f"describe select * from read_parquet({_quote(str(file))})")
+        rows = engine.rows(
+            f"describe select * from read_parquet({quote_text(str(file))})"
+        )
     except ContractError as error:
         raise ContractError(
             "a raw file cannot be read as Parquet",
@@ -174,7 +177,7 @@ def _reason(
     keys = [f for f in schema.fields if f.type == "string" and f.required]
     blank = " or ".join(f"{f.name} is null or trim({f.name}) = ''" for f in keys)
     rules = [(blank, "MISSING_KEY")]
-    rules.append((f"experiment_id <> {_quote(experiment_id)}", "WRONG_EXPERIMENT"))
+    rules.append((f"experiment_id <> {quote_text(experiment_id)}", "WRONG_EXPERIMENT"))
     instants = [f for f in schema.fields if f.type == "timestamptz"]
     missing = [f"{f.name} is null" for f in instants if f.required]
     rules.append((" or ".join(missing), "BAD_TIMESTAMP"))
@@ -190,7 +193,7 @@ def _reason(
         rules.append(("value is null", "NOT_A_NUMBER"))
         rules.append(("not isfinite(value)", "NOT_FINITE"))
     if variants:
-        known = ", ".join(_quote(name) for name in variants)
+        known = ", ".join(quote_text(name) for name in variants)
         rules.append((f"variant not in ({known})", "UNKNOWN_VARIANT"))
     cases = " ".join(f"when {rule} then '{name}'" for rule, name in rules)
     return f"case {cases} end"
@@ -228,7 +231,7 @@ def _keep_rejected(
     delivered: str,
 ) -> None:
     pairs = ", ".join(
-        f"{_quote(name)}, cast({_identifier(name)} as varchar)" for name in columns
+        f"{quote_text(name)}, cast({quote_name(name)} as varchar)" for name in columns
     )
     engine.execute(
         f"create or replace table exp_run.rejected_{schema.name} as\n"
@@ -255,11 +258,3 @@ def _count(
         rejected={str(name): counts[name] for name in sorted(counts, key=str)},
         ignored_columns=tuple(n for n in columns if n not in schema.names),
     )
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,12 @@
+{# Instants as microseconds since 1970 in UTC: integer arithmetic is the same everywhere. #}
+{% macro epoch_us(column) -%}{{ return(adapter.dispatch('epoch_us', 'exp_platform')(column)) }}{%- endmacro %}
+{% macro default__epoch_us(column) -%}epoch_us({{ column }}){%- endmacro %}
+{% macro spark__epoch_us(column) -%}unix_micros({{ column }}){%- endmacro %}
+{% macro trino__epoch_us(column) -%}cast(round(to_unixtime({{ column }}) * 1e6) as bigint){%- endmacro %}
+
+{% macro day_number(microseconds) -%}cast(floor({{ microseconds }} / 86400000000.0) as bigint){%- endmacro %}
+
+{% macro date_of_day(day) -%}{{ return(adapter.dispatch('date_of_day', 'exp_platform')(day)) }}{%- endmacro %}
+{% macro default__date_of_day(day) -%}cast(date '1970-01-01' + cast({{ day }} as integer) as date){%- endmacro %}
+{% macro spark__date_of_day(day) -%}date_add(date '1970-01-01', cast({{ day }} as int)){%- endmacro %}
+{% macro trino__date_of_day(day) -%}date_add('day', {{ day }}, date '1970-01-01'){%- endmacro %}

@@ -1,0 +1,9 @@
+{# One value of a map column by a key that another column names; null when absent. #}
+{% macro map_value(map, key) -%}{{ return(adapter.dispatch('map_value', 'exp_platform')(map, key)) }}{%- endmacro %}
+{% macro default__map_value(map, key) -%}{{ map }}[{{ key }}]{%- endmacro %}
+{% macro trino__map_value(map, key) -%}element_at({{ map }}, {{ key }}){%- endmacro %}
+
+{% macro json_text(document, key) -%}{{ return(adapter.dispatch('json_text', 'exp_platform')(document, key)) }}{%- endmacro %}
+{% macro default__json_text(document, key) -%}json_extract_string({{ document }}, '$.{{ key }}'){%- endmacro %}
+{% macro spark__json_text(document, key) -%}get_json_object({{ document }}, '$.{{ key }}'){%- endmacro %}
+{% macro trino__json_text(document, key) -%}json_extract_scalar({{ document }}, '$.{{ key }}'){%- endmacro %}

@@ -1,0 +1,2 @@
+-- depends_on: {{ ref('int_unit_outcomes') }}
+{{ var('metric_unit_days') }}

@@ -1,0 +1,2 @@
+-- depends_on: {{ ref('experiment_assignments') }}
+{{ var('unit_segments') }}

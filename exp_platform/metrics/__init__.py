@@ -1,0 +1,1 @@
+"""Metric definitions, the SQL they compile to, and the typed totals it returns."""

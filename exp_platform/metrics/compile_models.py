@@ -1,0 +1,104 @@
+"""Compile the dbt project and keep the plain SQL: `make compile` (needs the dbt extra).
+
+The embedded tier runs the kept SQL without dbt; a test fails when it is stale.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from exp_platform.errors import StorageError
+
+_PACKAGE = Path(__file__).parent
+_PROJECT = _PACKAGE.parent.parent / "dbt"
+_GENERATED = ("metric_observations", "metric_unit_days", "unit_segments")
+_DATABASE = re.compile(r'"[^"\s]+"\."(exp|exp_run)"\."([a-z_]+)"')
+
+
+def compile_models(project: Path, target: str = "duckdb") -> dict[str, str]:
+    """Compile every model of a dbt project.
+
+    Args:
+        project: folder of `dbt_project.yml`.
+        target: an output of its profiles.
+
+    Returns:
+        File name -> text: one `.sql` for each static model, and `models.json` with
+        names and materialisations in the order of the DAG.
+
+    Raises:
+        StorageError: dbt failed; its message is on the terminal.
+    """
+    from dbt.cli.main import dbtRunner
+
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["compile", "--no-populate-cache", "--no-introspect", "--quiet"]
+        command += ["--target", target, "--target-path", folder]
+        command += ["--project-dir", str(project), "--profiles-dir", str(project)]
+        command += ["--log-path", folder]
+        outcome = dbtRunner().invoke(command)
+        if not outcome.success:
+            raise StorageError("dbt could not compile the models", where=str(project))
+        manifest = json.loads(Path(folder, "manifest.json").read_text("utf-8"))
+    models = [n for n in manifest["nodes"].values() if n["resource_type"] == "model"]
+    ordered = _in_dag_order(models)
+    files = {
+        f"{node['name']}.sql": _plain(node["compiled_code"])
+        for node in ordered
+        if node["name"] not in _GENERATED
+    }
+    listing = [
+        {"name": node["name"], "materialized": node["config"]["materialized"]}
+        for node in ordered
+    ]
+    files["models.json"] = json.dumps(listing, indent=2) + "\n"
+    return files
+
+
+def _plain(sql: str) -> str:
+    """Relation names without quotes and database: the same in every engine."""
+    return _DATABASE.sub(r"\1.\2", sql).strip() + "\n"
+
+
+def _in_dag_order(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_id = {node["unique_id"]: node for node in models}
+    done: dict[str, dict[str, Any]] = {}
+
+    def visit(node: dict[str, Any]) -> None:
+        for parent in sorted(node["depends_on"]["nodes"]):
+            if parent in by_id and parent not in done:
+                visit(by_id[parent])
+        done.setdefault(node["unique_id"], node)
+
+    for key in sorted(by_id):
+        visit(by_id[key])
+    return list(done.values())
+
+
+def main() -> int:
+    """Write the compiled models, or with --check say whether they are stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check = parser.parse_args().check
+    folder = _PACKAGE / "compiled" / "duckdb"
+    fresh = compile_models(_PROJECT)
+    kept = {file.name: file.read_text("utf-8") for file in folder.glob("*.*")}
+    if check:
+        stale = sorted(n for n in {*fresh, *kept} if fresh.get(n) != kept.get(n))
+        if stale:
+            sys.stderr.write(f"stale, run `make compile`: {', '.join(stale)}\n")
+        return 1 if stale else 0
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in kept.keys() - fresh.keys():
+        (folder / name).unlink()
+    for name, text in fresh.items():
+        (folder / name).write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,54 @@
+"""Run the compiled SQL models straight in the engine, in the order of their DAG."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+
+from exp_platform.lake import Engine
+
+# Sums of doubles must not depend on how threads split the rows.
+_ORDERED = {"metric_aggregates_overall", "metric_aggregates_daily"}
+GENERATED = ("metric_observations", "metric_unit_days", "unit_segments")
+
+
+@cache
+def model_order(dialect: str = "duckdb") -> tuple[tuple[str, str], ...]:
+    """Model names with their materialisation (view or table), parents first."""
+    text = _folder(dialect).joinpath("models.json").read_text("utf-8")
+    return tuple((entry["name"], entry["materialized"]) for entry in json.loads(text))
+
+
+def model_sql(name: str, dialect: str = "duckdb") -> str:
+    """The compiled SELECT of one static model."""
+    return _folder(dialect).joinpath(f"{name}.sql").read_text("utf-8")
+
+
+def build_models(engine: Engine, generated: Mapping[str, str]) -> None:
+    """Create every model in `exp_run`.
+
+    Args:
+        engine: holds the sources `exp.*` and the scope `exp_run.run_*`.
+        generated: SELECTs of the relations made from definitions, by name.
+    """
+    for name, materialized in model_order():
+        select = generated[name] if name in GENERATED else model_sql(name)
+        statement = f"create or replace {materialized} exp_run.{name} as\n{select}"
+        if name in _ORDERED:
+            execute_ordered(engine, statement)
+        else:
+            engine.execute(statement)
+
+
+def execute_ordered(engine: Engine, statement: str) -> None:
+    """Run one statement on one thread, so that sums of doubles are reproducible."""
+    threads = engine.rows("select current_setting('threads')")[0][0]
+    engine.execute("set threads = 1")
+    try:
+        engine.execute(statement)
+    finally:
+        engine.execute(f"set threads = {int(str(threads))}")
+
+
+def _folder(dialect: str) -> resources.abc.Traversable:
+    return resources.files("exp_platform.metrics").joinpath("compiled", dialect)

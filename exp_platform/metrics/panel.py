@@ -1,0 +1,222 @@
+"""Unit-day panels: daily means and their cross-products, summed in SQL.
+
+The panel is every unit of the analysis that was followed for the whole post-period,
+times every day; an absent day is 0. Only moments leave the engine, so a panel that
+does not fit in memory still works.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exp_platform.lake import Engine
+from exp_platform.lake.types import quote_text as quote
+from exp_platform.metrics.observations import DAY_US
+from exp_platform.records import (
+    ExperimentSpec,
+    GramTotals,
+    MetricDefinition,
+    MetricType,
+    PanelTotals,
+)
+
+_UNITS = "exp_run.panel_units"
+_CLUSTERS = "exp_run.panel_clusters"
+
+
+@dataclass(frozen=True, slots=True)
+class PanelWindow:
+    """Days of a panel around its event: -pre_days .. post_days - 1."""
+
+    pre_days: int
+    post_days: int
+    is_calendar: bool
+
+    @property
+    def days(self) -> tuple[int, ...]:
+        """Day numbers in order; 0 begins with the event."""
+        return tuple(range(-self.pre_days, self.post_days))
+
+
+def choose_window(spec: ExperimentSpec) -> PanelWindow | None:
+    """Days of an experiment's panel, or None when it has no pre-period.
+
+    A policy or roll-out runs in calendar time and uses every whole day to the
+    watermark; a randomised test runs in days since exposure and follows each unit for
+    a week (less in a shorter experiment).
+    """
+    if not spec.is_dated or spec.pre_period_days < 1:
+        return None
+    if spec.policy_ts is not None:
+        post = int((spec.watermark_ts - spec.policy_ts).total_seconds() // 86_400)
+        calendar = True
+    else:
+        length = int((spec.end_ts - spec.start_ts).total_seconds() // 86_400)
+        post, calendar = min(7, length // 2), False
+    return PanelWindow(spec.pre_period_days, post, calendar) if post >= 1 else None
+
+
+def build_panel(
+    engine: Engine,
+    spec: ExperimentSpec,
+    window: PanelWindow,
+    definitions: Sequence[MetricDefinition],
+) -> tuple[GramTotals, ...]:
+    """Cross-products of daily values for every additive metric and arm.
+
+    Args:
+        engine: holds `exp_run.experiment_assignments` and `int_unit_outcomes`.
+        spec: the experiment.
+        window: days of the panel.
+        definitions: metrics; ratios are left out, they have no daily value.
+    """
+    additive = [d for d in definitions if d.type is not MetricType.RATIO]
+    engine.execute(_units_sql(spec, window))
+    grams: list[GramTotals] = []
+    for definition in additive:
+        engine.execute(_clusters_sql(definition, window))
+        rows = engine.rows(_gram_sql(window))
+        grams += [_gram(spec, definition, window, row) for row in rows]
+    return tuple(grams)
+
+
+def collapse(gram: GramTotals) -> PanelTotals:
+    """Unit-level change from pre- to post-period, from the daily cross-products."""
+    pre = [i for i, day in enumerate(gram.days) if day < 0]
+    post = [i for i, day in enumerate(gram.days) if day >= 0]
+    before = [1 / len(pre) if day < 0 else 0.0 for day in gram.days]
+    after = [1 / len(post) if day >= 0 else 0.0 for day in gram.days]
+    change = [b - a for a, b in zip(before, after, strict=True)]
+    return PanelTotals(
+        experiment_id=gram.experiment_id,
+        metric_name=gram.metric_name,
+        variant=gram.variant,
+        n=gram.n,
+        n_clusters=gram.n_clusters,
+        pre_days=len(pre),
+        post_days=len(post),
+        mean_pre=sum(gram.means[i] for i in pre) / len(pre),
+        mean_post=sum(gram.means[i] for i in post) / len(post),
+        score_sum_of_squares=max(_product(gram, change, change), 0.0),
+        pre_score_sum_of_squares=max(_product(gram, before, before), 0.0),
+        pre_score_product=_product(gram, before, change),
+    )
+
+
+def _product(gram: GramTotals, left: Sequence[float], right: Sequence[float]) -> float:
+    """The bilinear form of the scores' cross-products."""
+    return sum(
+        wi * wj * gram.score_gram[i][j]
+        for i, wi in enumerate(left)
+        for j, wj in enumerate(right)
+    )
+
+
+def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:
+    event, cluster = "exposure_us", "cast(unit_no as varchar)"
+    if spec.policy_ts is not None:
+        event = str(round(spec.policy_ts.timestamp() * 1_000_000))
+    if spec.cluster is not None:
+        cluster = "cluster_id"
+    watermark = round(spec.watermark_ts.timestamp() * 1_000_000)
+    followed = f"{event} + {window.post_days * DAY_US} <= {watermark}"
+    seen = f"coalesce(first_seen_us <= {event} - {window.pre_days * DAY_US}, true)"
+    return (
+        f"create or replace temp table {_bare(_UNITS)} as\n"
+        f"select unit_no, variant, {cluster} as cluster_id, {event} as event_us\n"
+        "from exp_run.experiment_assignments\n"
+        f"where is_in_analysis and {followed} and {seen}\n"
+        "order by variant, cluster_id, unit_no"
+    )
+
+
+def _clusters_sql(definition: MetricDefinition, window: PanelWindow) -> str:
+    """One row per arm and cluster: units, and the sum of each day's values."""
+    value = "sum(o.value)"
+    if definition.type is MetricType.PROPORTION:
+        value = "max(case when o.value > 0 then 1.0 else 0.0 end)"
+    elif definition.aggregation == "count":
+        value = "cast(count(*) as double)"
+    elif definition.aggregation == "max":
+        value = "max(o.value)"
+    day = f"cast(floor((o.outcome_us - u.event_us) / {DAY_US}.0) as bigint)"
+    sums = ",\n    ".join(
+        f"coalesce(sum(case when d.day = {day_no} then d.value end), 0.0) as {column}"
+        for day_no, column in zip(window.days, _columns(window), strict=True)
+    )
+    return (
+        f"create or replace temp table {_bare(_CLUSTERS)} as\n"
+        "with unit_days as (\n"
+        f"    select u.variant, u.cluster_id, u.unit_no, {day} as day,\n"
+        f"        {value} as value\n"
+        "    from exp_run.int_unit_outcomes as o\n"
+        f"    inner join {_bare(_UNITS)} as u on o.unit_no = u.unit_no\n"
+        f"    where o.metric_name = {quote(definition.numerator)}\n"
+        f"        and {day} between {-window.pre_days} and {window.post_days - 1}\n"
+        "    group by all\n"
+        "), clusters as (\n"
+        "    select variant, cluster_id, count(*) as n_units\n"
+        f"    from {_bare(_UNITS)} group by variant, cluster_id\n"
+        ")\n"
+        f"select c.variant, c.cluster_id, c.n_units,\n    {sums}\n"
+        "from clusters as c\n"
+        "left join (select * from unit_days order by unit_no, day) as d\n"
+        "    on c.variant = d.variant and c.cluster_id = d.cluster_id\n"
+        "group by c.variant, c.cluster_id, c.n_units\n"
+        "order by c.variant, c.cluster_id"
+    )
+
+
+def _gram_sql(window: PanelWindow) -> str:
+    columns = _columns(window)
+    means = ", ".join(f"sum({c}) / sum(n_units) as m_{c}" for c in columns)
+    scores = ", ".join(f"k.{c} - k.n_units * m.m_{c} as s_{c}" for c in columns)
+    products = ", ".join(
+        f"sum(s_{a} * s_{b})" for i, a in enumerate(columns) for b in columns[i:]
+    )
+    kept = ", ".join(f"min(m_{c})" for c in columns)
+    return (
+        f"with means as (select variant, {means}\n"
+        f"    from {_bare(_CLUSTERS)} group by variant),\n"
+        "scores as (\n"
+        f"    select k.variant, k.n_units, {', '.join('m.m_' + c for c in columns)},\n"
+        f"        {scores}\n"
+        f"    from {_bare(_CLUSTERS)} as k inner join means as m\n"
+        "        on k.variant = m.variant\n)\n"
+        f"select variant, sum(n_units), count(*), {kept}, {products}\n"
+        "from scores group by variant order by variant"
+    )
+
+
+def _gram(
+    spec: ExperimentSpec,
+    definition: MetricDefinition,
+    window: PanelWindow,
+    row: tuple[object, ...],
+) -> GramTotals:
+    size = len(window.days)
+    numbers = [float(str(value)) for value in row[1:]]
+    means = numbers[2 : 2 + size]
+    upper = iter(numbers[2 + size :])
+    gram = [[0.0] * size for _ in range(size)]
+    for i in range(size):
+        for j in range(i, size):
+            gram[i][j] = gram[j][i] = next(upper)
+    return GramTotals(
+        experiment_id=spec.experiment_id,
+        metric_name=definition.name,
+        variant=str(row[0]),
+        n=int(numbers[0]),
+        n_clusters=int(numbers[1]),
+        days=window.days,
+        means=tuple(means),
+        score_gram=tuple(tuple(line) for line in gram),
+    )
+
+
+def _columns(window: PanelWindow) -> list[str]:
+    return [f"d{index}" for index in range(len(window.days))]
+
+
+def _bare(qualified: str) -> str:
+    """Temporary tables have no schema."""
+    return qualified.split(".")[1]

@@ -1,0 +1,1 @@
+"""The order of the steps: one module per stage, `run_end_to_end` tells the story."""

@@ -1,0 +1,80 @@
+"""Stage ab: fixed-horizon A/B tests from moments, one row per comparison."""
+
+from collections.abc import Callable
+
+from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
+from exp_platform.pipelines.estimates import store_methods
+from exp_platform.pipelines.routing import (
+    Choices,
+    compare_all,
+    find_choice,
+    refuse,
+    route,
+    settings_for,
+)
+from exp_platform.pipelines.run import Run
+from exp_platform.pipelines.run_ingest import Ingested, load_ingested
+from exp_platform.records import Estimate, MetricTotals
+from exp_platform.stats.proportion import estimate_proportions
+from exp_platform.stats.ratio import estimate_ratio
+from exp_platform.stats.settings import EstimateSettings
+from exp_platform.stats.welch import estimate_welch
+
+Estimator = Callable[[MetricTotals, MetricTotals, EstimateSettings], Estimate]
+ESTIMATORS: dict[str, Estimator] = {
+    "welch_t": estimate_welch,
+    "two_proportion_z": estimate_proportions,
+    "ratio_delta": estimate_ratio,
+}
+
+
+def estimate_ab(
+    ingested: Ingested, measured: Measured, choices: Choices
+) -> tuple[Estimate, ...]:
+    """A/B estimates of every metric, treatment and segment."""
+    return estimate_with(ESTIMATORS, ingested, measured, choices)
+
+
+def estimate_with(
+    estimators: dict[str, Estimator],
+    ingested: Ingested,
+    measured: Measured,
+    choices: Choices,
+) -> tuple[Estimate, ...]:
+    """Run the chosen ones of some estimators; a refused one gets a row that says so."""
+    found: list[Estimate] = []
+    for comparison in compare_all(ingested, measured):
+        name = comparison.definition.name
+        control, treatment = measured.pair(
+            name, comparison.segment, ingested.spec, comparison.treatment
+        )
+        for method, estimate in estimators.items():
+            choice = find_choice(choices, name, method)
+            if choice is None:
+                continue
+            if choice.is_chosen:
+                settings = settings_for(ingested, comparison, choice)
+                found.append(estimate(control, treatment, settings))
+            elif comparison.segment == "all":
+                found.append(refuse(ingested, comparison, choice))
+    return tuple(found)
+
+
+def run_alone(run: Run) -> None:
+    """Load from the lake, estimate, store."""
+    ingested = load_ingested(run)
+    measured = load_measured(run, ingested)
+    choices = route(ingested, measured)
+    store_methods(run, estimate_ab(ingested, measured, choices), tuple(ESTIMATORS))
+    run.stages["ab"] = "done"
+
+
+def main() -> int:
+    """`python -m exp_platform.pipelines.analyze_experiment --config ...`."""
+    from exp_platform.pipelines.commands import run_stage
+
+    return run_stage("analyze_experiment", run_alone)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,59 @@
+"""Stage did: differences in differences of units' daily values, clustered."""
+
+from exp_platform.causal.did import estimate_did
+from exp_platform.metrics.panel import collapse
+from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
+from exp_platform.pipelines.estimates import store_methods
+from exp_platform.pipelines.routing import (
+    Choices,
+    compare_all,
+    find_choice,
+    refuse,
+    route,
+    settings_for,
+)
+from exp_platform.pipelines.run import Run
+from exp_platform.pipelines.run_ingest import Ingested, load_ingested
+from exp_platform.records import Estimate
+
+METHODS = ("did_2x2",)
+
+
+def estimate_did_all(
+    ingested: Ingested, measured: Measured, choices: Choices
+) -> tuple[Estimate, ...]:
+    """2x2 DiD estimates of every additive metric and treatment."""
+    found: list[Estimate] = []
+    for comparison in compare_all(ingested, measured):
+        name = comparison.definition.name
+        choice = find_choice(choices, name, "did_2x2")
+        if choice is None or comparison.segment != "all":
+            continue
+        control = measured.grams.get((name, ingested.spec.control))
+        treatment = measured.grams.get((name, comparison.treatment))
+        if choice.is_chosen and control is not None and treatment is not None:
+            settings = settings_for(ingested, comparison, choice)
+            found.append(estimate_did(collapse(control), collapse(treatment), settings))
+        else:
+            found.append(refuse(ingested, comparison, choice))
+    return tuple(found)
+
+
+def run_alone(run: Run) -> None:
+    """Load from the lake, estimate, store."""
+    ingested = load_ingested(run)
+    measured = load_measured(run, ingested)
+    estimates = estimate_did_all(ingested, measured, route(ingested, measured))
+    store_methods(run, estimates, METHODS)
+    run.stages["did"] = "done"
+
+
+def main() -> int:
+    """`python -m exp_platform.pipelines.analyze_experiment_did --config ...`."""
+    from exp_platform.pipelines.commands import run_stage
+
+    return run_stage("analyze_experiment_did", run_alone)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

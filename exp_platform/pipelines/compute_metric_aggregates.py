@@ -1,0 +1,227 @@
+"""Stage metrics: canonical rows to moments per metric and arm, all of it in SQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exp_platform.metrics import observations
+from exp_platform.metrics.models import build_models
+from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
+from exp_platform.metrics.scope import write_scope
+from exp_platform.metrics.totals import read_totals
+from exp_platform.pipelines.provenance import digest
+from exp_platform.pipelines.rows import from_rows
+from exp_platform.pipelines.run import STAGE_TABLES, Run, nothing_stored
+from exp_platform.pipelines.run_ingest import Ingested, load_ingested
+from exp_platform.records import (
+    ExperimentSpec,
+    GramTotals,
+    LedgerStage,
+    MetricDefinition,
+    MetricTotals,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the metrics stage hands over.
+
+    Attributes:
+        totals: by (metric, segment, variant).
+        grams: panels by (metric, variant); empty without a pre-period.
+        window: days of the panels.
+        split: rows of `sample_ratio_mismatch`.
+        twin: rows of `experiment_results`, the same test written in SQL.
+        units: rows per arm with the flags that checks need.
+    """
+
+    totals: Mapping[tuple[str, str, str], MetricTotals]
+    grams: Mapping[tuple[str, str], GramTotals]
+    window: PanelWindow | None
+    ledger: tuple[LedgerStage, ...]
+    split: tuple[dict[str, Any], ...]
+    twin: tuple[dict[str, Any], ...]
+    units: tuple[dict[str, Any], ...]
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Segments that have totals, `all` first."""
+        found = dict.fromkeys(segment for _, segment, _ in self.totals)
+        return ("all", *(name for name in found if name != "all"))
+
+    def pair(
+        self, metric: str, segment: str, spec: ExperimentSpec, treatment: str
+    ) -> tuple[MetricTotals, MetricTotals]:
+        """Totals of control and of one treatment; an absent arm has n = 0."""
+        control, arm = (
+            self.totals.get((metric, segment, variant))
+            or MetricTotals(
+                spec.experiment_id, metric, variant, 0, None, None, segment=segment
+            )
+            for variant in (spec.control, treatment)
+        )
+        return control, arm
+
+
+_UNITS_SQL = """\
+select
+    variant,
+    count(*) as n_units,
+    count(*) filter (where is_crossover) as n_crossover,
+    count(*) filter (where is_bot) as n_bots,
+    count(*) filter (where is_in_analysis) as n_in_analysis
+from exp_run.experiment_assignments
+group by variant
+order by variant"""
+
+
+def build_metrics(run: Run, ingested: Ingested) -> Measured:
+    """Compute every total of the experiment and stage the metric tables."""
+    engine, spec = run.engine, ingested.spec
+    definitions = ingested.definitions
+    write_scope(engine, spec, definitions)
+    build_models(engine, generated_sql(run, ingested))
+    for table in STAGE_TABLES["metrics"]:
+        if table != "metric_definitions":
+            run.store_relation(table, f"exp_run.{table}")
+    _store_definitions(run, ingested)
+    totals = read_totals(engine.records(f"select * from {_relation('overall')}"))
+    run.digest = digest(totals.values())
+    window = choose_window(spec)
+    grams = _panels(run, spec, window, list(definitions.values()))
+    run.stages["metrics"] = "done"
+    return Measured(
+        totals=totals,
+        grams=grams,
+        window=window,
+        ledger=tuple(_ledger(engine.records("select * from exp_run.unit_ledger"))),
+        split=tuple(engine.records("select * from exp_run.sample_ratio_mismatch")),
+        twin=tuple(engine.records("select * from exp_run.experiment_results")),
+        units=tuple(engine.records(_UNITS_SQL)),
+    )
+
+
+def load_measured(run: Run, ingested: Ingested) -> Measured:
+    """What an earlier run published, in place of a hand-over; panels are summed anew.
+
+    Raises:
+        ContractError: nobody has computed the metrics yet.
+    """
+    stored = {
+        table: run.lake.read(table, experiment_id=run.experiment_id).to_pylist()
+        for table in (
+            "metric_aggregates_overall",
+            "unit_ledger",
+            "sample_ratio_mismatch",
+            "experiment_results",
+        )
+    }
+    if not stored["metric_aggregates_overall"]:
+        raise nothing_stored(run.experiment_id, "metric_aggregates_overall")
+    write_scope(run.engine, ingested.spec, ingested.definitions)
+    build_models(run.engine, generated_sql(run, ingested))
+    totals = read_totals(stored["metric_aggregates_overall"])
+    run.digest = digest(totals.values())
+    run.stages["metrics"] = "inherited"
+    window = choose_window(ingested.spec)
+    definitions = list(ingested.definitions.values())
+    return Measured(
+        totals=totals,
+        grams=_panels(run, ingested.spec, window, definitions),
+        window=window,
+        ledger=tuple(_ledger(stored["unit_ledger"])),
+        split=tuple(stored["sample_ratio_mismatch"]),
+        twin=tuple(stored["experiment_results"]),
+        units=tuple(run.engine.records(_UNITS_SQL)),
+    )
+
+
+def generated_sql(run: Run, ingested: Ingested) -> dict[str, str]:
+    """The relations made from definitions: SELECTs by model name."""
+    definitions = ingested.definitions
+    exact = _fixed_point_outcomes(run)
+    values = {
+        name: observations.observation_sql(definition, fixed_point=exact)
+        for name, definition in definitions.items()
+    }
+    days = {
+        name: observations.unit_day_sql(definition, fixed_point=exact)
+        for name, definition in definitions.items()
+    }
+    subsets = (observations.CROSSOVER_SEGMENT, observations.BOT_SEGMENT)
+    return {
+        "metric_observations": observations.union_of(values),
+        "metric_unit_days": observations.union_of(days),
+        "unit_segments": observations.segment_sql(
+            ingested.spec.plan.segments, subsets=subsets
+        ),
+    }
+
+
+def _relation(suffix: str) -> str:
+    return f"exp_run.metric_aggregates_{suffix}"
+
+
+def _fixed_point_outcomes(run: Run) -> set[str]:
+    """Outcome names whose sums are exact in DECIMAL(18, 6)."""
+    rows = run.engine.rows(
+        "select metric_name from exp.outcomes group by metric_name\n"
+        "having bool_and(value = round(value, 6) and abs(value) < 1e11)"
+    )
+    return {str(row[0]) for row in rows}
+
+
+def _panels(
+    run: Run,
+    spec: ExperimentSpec,
+    window: PanelWindow | None,
+    definitions: Sequence[MetricDefinition],
+) -> dict[tuple[str, str], GramTotals]:
+    if window is None:
+        return {}
+    grams = build_panel(run.engine, spec, window, definitions)
+    return {(gram.metric_name, gram.variant): gram for gram in grams}
+
+
+def _ledger(rows: Sequence[dict[str, Any]]) -> list[LedgerStage]:
+    stages = from_rows(LedgerStage, rows)
+    return sorted(stages, key=lambda stage: (stage.stage_order, stage.variant))
+
+
+def _store_definitions(run: Run, ingested: Ingested) -> None:
+    import json
+    from dataclasses import asdict
+
+    import pyarrow as pa
+
+    from exp_platform.schemas import arrow_schema
+
+    rows = [
+        {
+            "experiment_id": run.experiment_id,
+            "metric_name": name,
+            "metric_version": f"{definition.version}:{definition.definition_hash}",
+            "type": definition.type.value,
+            "direction": definition.direction.value,
+            "role": ingested.spec.plan.of(name).role.value,
+            "definition": json.dumps(asdict(definition), sort_keys=True),
+        }
+        for name, definition in ingested.definitions.items()
+    ]
+    schema = arrow_schema("metric_definitions")
+    run.publication.replace_experiment(
+        "metric_definitions", pa.Table.from_pylist(rows, schema=schema)
+    )
+
+
+def main() -> int:
+    """`python -m exp_platform.pipelines.compute_metric_aggregates --config ...`."""
+    from exp_platform.pipelines.commands import run_stage
+
+    return run_stage(
+        "compute_metric_aggregates", lambda run: build_metrics(run, load_ingested(run))
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

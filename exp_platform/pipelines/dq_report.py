@@ -1,0 +1,170 @@
+"""Stage dq: can the delivered rows be trusted, before any metric is computed?"""
+
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from exp_platform.checks.crossover import check_crossover
+from exp_platform.checks.duplicates import check_duplicates
+from exp_platform.checks.facts import (
+    CrossoverFacts,
+    IngestFacts,
+    KeyFacts,
+    LateFacts,
+    WindowFacts,
+)
+from exp_platform.checks.keys import check_keys
+from exp_platform.checks.late import check_late_data
+from exp_platform.checks.quarantine import check_quarantine
+from exp_platform.checks.window import check_out_of_window
+from exp_platform.pipelines.run import Run
+from exp_platform.pipelines.run_ingest import Ingested, load_ingested
+from exp_platform.records import CheckResult, ExperimentSpec
+
+CHECKS = (
+    "KEYS",
+    "DUPLICATES",
+    "OUT_OF_WINDOW",
+    "LATE_DATA",
+    "QUARANTINE",
+    "CROSSOVER",
+)
+LATE_HOURS = 48.0
+_KEY_REASONS = ("MISSING_KEY", "BAD_TIMESTAMP")
+
+
+def check_data(run: Run, ingested: Ingested) -> tuple[CheckResult, ...]:
+    """The checks that need nothing but the canonical rows and the quarantine."""
+    experiment_id = ingested.spec.experiment_id
+    delivered = {d.table: d.delivered for d in ingested.deliveries}
+    facts = _ingest_facts(ingested, delivered)
+    crossover = _crossover_facts(run, ingested.spec)
+    run.stages["dq"] = "done"
+    return (
+        check_keys(_key_facts(run, ingested, delivered)),
+        check_duplicates(facts),
+        check_out_of_window(
+            WindowFacts(
+                experiment_id,
+                rows={d.table: d.accepted for d in ingested.deliveries},
+                outside=_rows_outside(run, ingested),
+            )
+        ),
+        check_late_data(_late_facts(run, ingested.spec)),
+        check_quarantine(facts),
+        check_crossover(crossover),
+    )
+
+
+def _ingest_facts(ingested: Ingested, delivered: Mapping[str, int]) -> IngestFacts:
+    return IngestFacts(
+        ingested.spec.experiment_id,
+        delivered=delivered,
+        quarantined={
+            (d.table, reason): count
+            for d in ingested.deliveries
+            for reason, count in d.rejected.items()
+        },
+        duplicates={
+            d.table: d.rejected.get("DUPLICATE_ROW", 0) for d in ingested.deliveries
+        },
+        keeps_duplicates=ingested.spec.plan.keep_duplicates,
+    )
+
+
+def _key_facts(run: Run, ingested: Ingested, delivered: Mapping[str, int]) -> KeyFacts:
+    arms = ", ".join(
+        "'" + variant.name.replace("'", "''") + "'"
+        for variant in ingested.spec.variants
+    )
+    unregistered = run.engine.rows(
+        f"select count(*) from exp.exposures where variant not in ({arms})"
+    )
+    return KeyFacts(
+        ingested.spec.experiment_id,
+        rows=delivered,
+        missing={
+            d.table: sum(d.rejected.get(reason, 0) for reason in _KEY_REASONS)
+            for d in ingested.deliveries
+        },
+        unregistered_units=int(unregistered[0][0]),
+    )
+
+
+def _rows_outside(run: Run, ingested: Ingested) -> dict[str, int]:
+    spec = ingested.spec
+    lookbacks = [
+        d.covariate.lookback_days for d in ingested.definitions.values() if d.covariate
+    ]
+    reach = max([spec.pre_period_days, *lookbacks, 0])
+    anchor = min(spec.start_ts, spec.policy_ts or spec.start_ts)
+    earliest = anchor - timedelta(days=reach)
+    exposures = run.engine.rows(
+        "select count(*) from exp.exposures where exposure_ts < "
+        f"{_instant(spec.start_ts)} or exposure_ts >= {_instant(spec.end_ts)}"
+    )
+    outcomes = run.engine.rows(
+        "select count(*) from exp.outcomes where outcome_ts < "
+        f"{_instant(earliest)} or outcome_ts >= {_instant(spec.watermark_ts)}"
+    )
+    return {"exposures": int(exposures[0][0]), "outcomes": int(outcomes[0][0])}
+
+
+def _late_facts(run: Run, spec: ExperimentSpec) -> LateFacts:
+    microseconds = round(LATE_HOURS * 3_600_000_000)
+    late = f"epoch_us(received_ts) - epoch_us(outcome_ts) > {microseconds}"
+    row = run.engine.records(
+        "select count(received_ts) as n_rows, max(outcome_ts) as last_ts,\n"
+        f"    count(*) filter (where {late}) as n_late from exp.outcomes"
+    )[0]
+    return LateFacts(
+        spec.experiment_id,
+        rows=int(row["n_rows"]),
+        rows_late=int(row["n_late"]),
+        threshold_hours=LATE_HOURS,
+        last_event_ts=row["last_ts"] if spec.is_dated else None,
+        watermark_ts=spec.watermark_ts,
+    )
+
+
+def _crossover_facts(run: Run, spec: ExperimentSpec) -> CrossoverFacts:
+    rows: list[dict[str, Any]] = run.engine.records(
+        "with units as (select user_id, count(distinct variant) > 1 as is_crossed,\n"
+        "    min(struct_pack(exposure_ts, variant)).variant as variant\n"
+        f"    from exp.exposures where exposure_ts >= {_instant(spec.start_ts)}\n"
+        f"    and exposure_ts < {_instant(spec.end_ts)} group by user_id)\n"
+        "select variant, count(*) as n_units,\n"
+        "    count(*) filter (where is_crossed) as n_crossed\n"
+        "from units group by variant"
+    )
+    return CrossoverFacts(
+        spec.experiment_id,
+        units={row["variant"]: row["n_units"] for row in rows},
+        crossed={row["variant"]: row["n_crossed"] for row in rows},
+    )
+
+
+def _instant(value: Any) -> str:
+    return f"timestamptz '{value.isoformat()}'"
+
+
+def run_alone(run: Run) -> None:
+    """Load from the lake, check, store beside the other checks, and print."""
+    from exp_platform.pipelines.check_rows import store_checks
+
+    checks = check_data(run, load_ingested(run))
+    store_checks(run, checks, CHECKS)
+    for check in checks:
+        sys.stdout.write(f"{check.status:<8} {check.check_name:<14} {check.message}\n")
+
+
+def main() -> int:
+    """`python -m exp_platform.pipelines.dq_report --config ... --experiment-id ...`."""
+    from exp_platform.pipelines.commands import run_stage
+
+    return run_stage("dq_report", run_alone)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,143 @@
+"""Stage judge: trust checks, guardrails, the verdict and the decision."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from exp_platform.checks.catalogue import required_checks
+from exp_platform.checks.verdict import assess_verdict
+from exp_platform.decision.decide import decide
+from exp_platform.decision.family import adjust_goals, is_deciding
+from exp_platform.metrics.panel import collapse
+from exp_platform.pipelines.compute_metric_aggregates import Measured
+from exp_platform.pipelines.run_ingest import Ingested
+from exp_platform.pipelines.trust import check_trust
+from exp_platform.records import (
+    CheckResult,
+    Decision,
+    Estimate,
+    EstimateRole,
+    MetricRole,
+    PretrendTest,
+    Verdict,
+)
+from exp_platform.stats.guardrail import (
+    GuardrailAssessment,
+    GuardrailStatus,
+    assess_guardrail,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the run concluded.
+
+    Attributes:
+        estimates: with the goals' adjusted p-values and the guardrails' outcome.
+        decisions: one per arm, and the overall one last.
+    """
+
+    estimates: tuple[Estimate, ...]
+    checks: tuple[CheckResult, ...]
+    verdict: Verdict
+    decisions: tuple[Decision, ...]
+
+    @property
+    def overall(self) -> Decision:
+        """The decision on the experiment."""
+        return self.decisions[-1]
+
+
+def judge(
+    ingested: Ingested,
+    measured: Measured | None,
+    estimates: Sequence[Estimate],
+    *,
+    pretrends: Sequence[PretrendTest],
+    data_checks: Sequence[CheckResult] | None,
+) -> Judgement:
+    """Weigh the evidence; pure.
+
+    Args:
+        ingested: experiment and definitions.
+        measured: totals; None = the stage was skipped.
+        estimates: of all methods.
+        pretrends: tests of all metrics.
+        data_checks: results of `dq_report`; None = skipped.
+    """
+    spec = ingested.spec
+    adjusted = adjust_goals(estimates, spec)
+    guardrails = _assess_guardrails(ingested, measured, adjusted) if measured else {}
+    judged = tuple(_note(e, guardrails.get(_key(e))) for e in adjusted)
+    checks = check_trust(
+        ingested, measured, judged, pretrends=pretrends, data_checks=data_checks
+    )
+    decisions = decide(
+        spec,
+        judged,
+        checks=checks,
+        guardrails=tuple(guardrails.values()),
+        directions={n: d.direction for n, d in ingested.definitions.items()},
+        pretrends=tuple(t for t in pretrends if t.role is EstimateRole.PRIMARY),
+    )
+    is_did = any(t.role is EstimateRole.PRIMARY for t in pretrends)
+    required = required_checks(spec, is_did_primary=is_did)
+    verdict = assess_verdict(spec.experiment_id, checks, required=required).verdict
+    return Judgement(judged, checks, verdict, decisions)
+
+
+Assessments = Mapping[tuple[str, str, str, str], GuardrailAssessment]
+
+
+def _assess_guardrails(
+    ingested: Ingested, measured: Measured, estimates: Sequence[Estimate]
+) -> Assessments:
+    spec = ingested.spec
+    names = spec.plan.names(MetricRole.GUARDRAIL)
+    found = {}
+    for estimate in estimates:
+        if not is_deciding(estimate, names):
+            continue
+        name, arm = estimate.metric_name, estimate.treatment
+        control, treatment = measured.pair(name, "all", spec, arm)
+        grams = [measured.grams.get((name, v)) for v in (spec.control, arm)]
+        panels = [collapse(gram) for gram in grams if gram is not None]
+        is_did = estimate.method.startswith("did") and len(panels) == 2
+        found[_key(estimate)] = assess_guardrail(
+            panels[0] if is_did else control,
+            panels[1] if is_did else treatment,
+            estimate,
+            spec.plan.of(name),
+            ingested.definitions[name],
+        )
+    return found
+
+
+def _key(estimate: Estimate) -> tuple[str, str, str, str]:
+    return (
+        estimate.metric_name,
+        estimate.treatment,
+        estimate.method,
+        estimate.segment,
+    )
+
+
+def _note(estimate: Estimate, assessment: GuardrailAssessment | None) -> Estimate:
+    """Store a guardrail's outcome beside the numbers it came from."""
+    if assessment is None:
+        return estimate
+    held: bool | None = assessment.status is GuardrailStatus.NON_INFERIOR
+    if assessment.status is GuardrailStatus.UNKNOWN:
+        held = None
+    outcome = {
+        "is_noninferior": held,
+        "reason": assessment.reason,
+        "margin": assessment.margin,
+        "margin_scale": assessment.margin_scale.value,
+        "bound": assessment.bound,
+        "p_value": assessment.p_value,
+        "harm_p_value": assessment.harm_p_value,
+        "is_degraded": assessment.is_degraded,
+        "alpha": assessment.alpha,
+        "test": assessment.test,
+    }
+    return replace(estimate, details={**estimate.details, "noninferiority": outcome})

@@ -1,0 +1,132 @@
+"""From the registry and the data to the router's facts, and from its answer to rows."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from exp_platform.causal.identification import choose_methods
+from exp_platform.pipelines.compute_metric_aggregates import Measured
+from exp_platform.pipelines.run_ingest import Ingested
+from exp_platform.records import (
+    AssignmentFacts,
+    Estimate,
+    EstimateRole,
+    EstimateStatus,
+    MethodChoice,
+    MetricDefinition,
+)
+from exp_platform.stats.settings import EstimateSettings
+
+Choices = Mapping[str, tuple[MethodChoice, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One metric, one treatment against control, one subset of units."""
+
+    definition: MetricDefinition
+    treatment: str
+    segment: str
+
+
+def route(ingested: Ingested, measured: Measured | None) -> Choices:
+    """The methods chosen and refused, by metric.
+
+    Args:
+        ingested: the experiment and its definitions.
+        measured: says what the data really hold; None = nobody measured, so nothing
+            is chosen.
+    """
+    if measured is None:
+        return {}
+    return {
+        name: choose_methods(_facts(ingested, measured, definition))
+        for name, definition in ingested.definitions.items()
+    }
+
+
+def compare_all(ingested: Ingested, measured: Measured) -> Iterator[Comparison]:
+    """Every metric x treatment x segment, all units first."""
+    for definition in ingested.definitions.values():
+        for treatment in ingested.spec.treatments:
+            for segment in measured.segments:
+                yield Comparison(definition, treatment, segment)
+
+
+def find_choice(choices: Choices, metric: str, method: str) -> MethodChoice | None:
+    """The router's line about a method, or None when it does not apply."""
+    return next((c for c in choices[metric] if c.method == method), None)
+
+
+def settings_for(
+    ingested: Ingested, comparison: Comparison, choice: MethodChoice
+) -> EstimateSettings:
+    """Settings of one estimate; a subset of units never decides."""
+    role = choice.role or EstimateRole.DIAGNOSTIC
+    if comparison.segment != "all":
+        role = EstimateRole.DIAGNOSTIC
+    return EstimateSettings(
+        definition=comparison.definition,
+        role=role,
+        alpha=ingested.spec.plan.alpha,
+        min_units_per_arm=ingested.spec.plan.min_units_per_arm,
+    )
+
+
+def refuse(
+    ingested: Ingested, comparison: Comparison, choice: MethodChoice
+) -> Estimate:
+    """The row of a method that the router refused: a reason, no numbers."""
+    definition = comparison.definition
+    return Estimate(
+        experiment_id=ingested.spec.experiment_id,
+        metric_name=definition.name,
+        method=choice.method,
+        control=ingested.spec.control,
+        treatment=comparison.treatment,
+        status=EstimateStatus.NOT_IDENTIFIED,
+        alpha=ingested.spec.plan.alpha,
+        role=EstimateRole.DIAGNOSTIC,
+        metric_version=f"{definition.version}:{definition.definition_hash}",
+        reason=choice.reason,
+        details={"explanation": choice.explanation},
+    )
+
+
+def _facts(
+    ingested: Ingested, measured: Measured, definition: MetricDefinition
+) -> AssignmentFacts:
+    spec = ingested.spec
+    totals = [
+        t
+        for (metric, segment, _), t in measured.totals.items()
+        if metric == definition.name and segment == "all"
+    ]
+    clusters: dict[str, int] = {}
+    if spec.cluster is not None:
+        clusters = {
+            variant: gram.n_clusters for (_, variant), gram in measured.grams.items()
+        }
+    arms = [clusters.get(name, 0) for name in spec.treatments]
+    return AssignmentFacts(
+        assignment=spec.assignment,
+        metric_type=definition.type,
+        n_arms=len(spec.variants),
+        has_policy_date=spec.policy_ts is not None,
+        has_pre_period=_has_pre_period(measured, definition),
+        has_covariate_data=any((t.covariate_variance or 0.0) > 0 for t in totals),
+        declared_covariate=spec.plan.of(definition.name).covariate,
+        is_dated=spec.is_dated,
+        n_clusters_control=clusters.get(spec.control, 0) if spec.cluster else None,
+        n_clusters_treatment=min(arms, default=0) if spec.cluster else None,
+    )
+
+
+def _has_pre_period(measured: Measured, definition: MetricDefinition) -> bool:
+    """Some unit had a value before the event."""
+    return any(
+        mean != 0
+        for (metric, _), gram in measured.grams.items()
+        if metric == definition.name
+        for day, mean in zip(gram.days, gram.means, strict=True)
+        if day < 0
+    )

@@ -1,0 +1,215 @@
+"""One run: its engine, its place in the lake, and what it has done so far.
+
+A run stages every table it writes and publishes them, its ledger row included, in one
+catalog transaction; leaving the `with` block without `publish` changes nothing.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from exp_platform.config import Settings
+from exp_platform.errors import ContractError
+from exp_platform.lake import (
+    Engine,
+    Lake,
+    LakeSettings,
+    Publication,
+    RawFile,
+    TableState,
+    states_from_json,
+    states_to_json,
+    validate_experiment_id,
+)
+from exp_platform.pipelines.provenance import code_version, package_versions
+from exp_platform.pipelines.rows import from_rows, to_rows
+from exp_platform.records import Provenance
+from exp_platform.schemas import arrow_schema, load_schema
+
+# What each stage writes; a skipped stage leaves no old rows in these.
+STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
+    "ingest": ("exposures", "outcomes", "experiment_registry", "quarantine"),
+    "dq": (),
+    "metrics": (
+        "metric_definitions",
+        "experiment_assignments",
+        "metric_calculations",
+        "metric_aggregates_overall",
+        "metric_aggregates_daily",
+        "sample_ratio_mismatch",
+        "unit_ledger",
+        "experiment_results",
+    ),
+    "ab": (),
+    "cuped": (),
+    "did": (),
+    "pretrends": ("did_pretrend_delta", "did_pretrend_tests"),
+    "judge": ("check_results", "decisions"),
+}
+
+
+@dataclass
+class Run:
+    """State of one run of one experiment."""
+
+    settings: Settings
+    experiment_id: str
+    command: str
+    run_id: str
+    computed_at: datetime
+    lake: Lake
+    engine: Engine
+    publication: Publication
+    stages: dict[str, str] = field(default_factory=dict)
+    inputs: list[RawFile] = field(default_factory=list)
+    seed: int | None = None
+    definition_hash: str = ""
+    digest: str = ""
+    verdict: str | None = None
+    outcome: str | None = None
+
+    @property
+    def stamps(self) -> dict[str, Any]:
+        """Columns that every row of this run shares."""
+        return {
+            "experiment_id": self.experiment_id,
+            "run_id": self.run_id,
+            "computed_at": self.computed_at,
+        }
+
+    def store(self, table: str, records: Iterable[Any]) -> None:
+        """Stage records as the experiment's rows of a table."""
+        rows = to_rows(table, records, self.stamps)
+        self.publication.replace_experiment(table, rows)
+
+    def store_relation(self, table: str, relation: str) -> None:
+        """Stage a relation of the engine as the experiment's rows of a table."""
+        columns = ", ".join(load_schema(table).names)
+        self.publication.replace_experiment(table, f"select {columns} from {relation}")
+
+    def skip(self, stage: str) -> None:
+        """Note that a stage was skipped and stage the removal of its old rows."""
+        self.stages[stage] = "skipped"
+        for table in STAGE_TABLES[stage]:
+            self.publication.remove_experiment(table)
+
+    def load(self, table: str, kind: type[Any]) -> list[Any]:
+        """The experiment's published rows of a table, as records."""
+        rows = self.lake.read(table, experiment_id=self.experiment_id).to_pylist()
+        return from_rows(kind, rows)
+
+    def publish(self) -> Provenance:
+        """Publish everything that was staged, with this run's ledger row."""
+        states = self.publication.publish(ledger=self._ledger_row)
+        return self.provenance(
+            {n: s.snapshot_id for n, s in states.items() if s.snapshot_id is not None}
+        )
+
+    def provenance(self, snapshots: Mapping[str, int]) -> Provenance:
+        """What is needed to run this again."""
+        return Provenance(
+            run_id=self.run_id,
+            code_version=code_version(),
+            config_hash=self.settings.config_hash,
+            definition_hash=self.definition_hash,
+            engine=f"duckdb {package_versions()['duckdb']}",
+            packages=package_versions(),
+            snapshots=snapshots,
+            digest=self.digest,
+            seed=self.seed,
+        )
+
+    def _ledger_row(self, states: Mapping[str, TableState]) -> Any:
+        import pyarrow as pa
+
+        provenance = self.provenance({})
+        row = {
+            **self.stamps,
+            "command": self.command,
+            "code_version": provenance.code_version,
+            "config_hash": provenance.config_hash,
+            "definition_hash": provenance.definition_hash,
+            "engine": provenance.engine,
+            "seed": self.seed,
+            "packages": json.dumps(dict(provenance.packages), sort_keys=True),
+            "inputs": json.dumps([_raw_entry(file) for file in self.inputs]),
+            "snapshots": states_to_json({**self._inherited_states(), **states}),
+            "stages": json.dumps(self.stages),
+            "verdict": self.verdict,
+            "outcome": self.outcome,
+            "digest": self.digest,
+        }
+        return pa.Table.from_pylist([row], schema=arrow_schema("analysis_runs"))
+
+    def _inherited_states(self) -> dict[str, TableState]:
+        """Tables that an earlier run of the experiment wrote and this one did not."""
+        ledger = self.lake.read("analysis_runs", experiment_id=self.experiment_id)
+        rows = ledger.select(["computed_at", "run_id", "snapshots"]).to_pylist()
+        if not rows:
+            return {}
+        last = max(rows, key=lambda row: (row["computed_at"], row["run_id"]))
+        return states_from_json(last["snapshots"])
+
+
+@contextmanager
+def open_run(settings: Settings, experiment_id: str, command: str) -> Iterator[Run]:
+    """Begin a run; a second run of the same experiment waits for the first.
+
+    Args:
+        settings: a loaded configuration.
+        experiment_id: the experiment.
+        command: stage or flow, for the ledger.
+
+    Raises:
+        UsageError: not an experiment id.
+        StorageError: the lake cannot be opened, or the other run does not end.
+    """
+    validate_experiment_id(experiment_id)
+    lake = open_lake(settings)
+    with lake.experiment_lock(experiment_id), lake.engine() as engine:
+        now = datetime.now(UTC)
+        run_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        with lake.begin(run_id, experiment_id, engine) as publication:
+            yield Run(
+                settings=settings,
+                experiment_id=experiment_id,
+                command=command,
+                run_id=run_id,
+                computed_at=now.replace(microsecond=0),
+                lake=lake,
+                engine=engine,
+                publication=publication,
+            )
+    lake.close()
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake a configuration names."""
+    paths = settings.paths
+    return Lake(
+        LakeSettings(
+            warehouse=paths.warehouse,
+            catalog=paths.catalog,
+            raw=paths.raw,
+            temp_directory=paths.temp,
+            memory_limit=settings.engine.memory_limit,
+            threads=settings.engine.threads,
+        )
+    )
+
+
+def nothing_stored(experiment_id: str, table: str) -> ContractError:
+    """The error of a stage whose input nobody wrote yet."""
+    return ContractError(
+        f"experiment {experiment_id!r} has no rows in {table}",
+        where=f"iceberg.exp.{table}",
+        next_step="run the earlier stage, or the whole flow with `exp run`",
+    )
+
+
+def _raw_entry(file: RawFile) -> dict[str, Any]:
+    return {"name": file.path.name, "size": file.size, "sha256": file.sha256}

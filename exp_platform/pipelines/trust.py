@@ -1,0 +1,270 @@
+"""Trust checks over totals and estimates: facts from the stages, judged by `checks`."""
+
+from collections.abc import Iterator, Sequence
+
+from exp_platform.causal.event_study import assess_novelty
+from exp_platform.checks.bots import check_bots, check_bots_by_arm
+from exp_platform.checks.budget import apply_budget
+from exp_platform.checks.catalogue import checks_not_run, required_checks
+from exp_platform.checks.errors import check_errors
+from exp_platform.checks.facts import (
+    ArmRate,
+    BotFacts,
+    MeanFacts,
+    MinimumFacts,
+    NoveltyFacts,
+    PrePeriodFacts,
+    SplitFacts,
+)
+from exp_platform.checks.minimum import check_minimum_data
+from exp_platform.checks.novelty import check_novelty
+from exp_platform.checks.outlier import check_outlier
+from exp_platform.checks.pre_period import (
+    check_pre_period_balance,
+    check_pre_period_present,
+)
+from exp_platform.checks.pretrend import check_pretrend
+from exp_platform.checks.ratio import check_ratio_denominator
+from exp_platform.checks.skewness import check_skewness
+from exp_platform.checks.srm import check_srm
+from exp_platform.checks.twin import check_sql_twin
+from exp_platform.pipelines.check_rows import sort_checks
+from exp_platform.pipelines.compute_metric_aggregates import Measured
+from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
+from exp_platform.pipelines.run_ingest import Ingested
+from exp_platform.records import (
+    Assignment,
+    CheckResult,
+    Estimate,
+    EstimateRole,
+    ExperimentSpec,
+    MetricRole,
+    MetricTotals,
+    MetricType,
+    PretrendTest,
+)
+
+_TWIN_METHODS = ("welch_t", "ratio_delta")
+
+
+def check_trust(
+    ingested: Ingested,
+    measured: Measured | None,
+    estimates: Sequence[Estimate],
+    *,
+    pretrends: Sequence[PretrendTest],
+    data_checks: Sequence[CheckResult] | None,
+) -> tuple[CheckResult, ...]:
+    """All checks of a run, corrected as one family of warnings.
+
+    Args:
+        ingested: experiment and definitions.
+        measured: totals; None = the stage was skipped.
+        estimates: all estimates.
+        pretrends: pre-trend tests.
+        data_checks: results of `dq_report`; None = the stage was skipped.
+    """
+    spec = ingested.spec
+    is_did = any(
+        e.method == "did_2x2" and e.role is EstimateRole.PRIMARY for e in estimates
+    )
+    required = required_checks(spec, is_did_primary=is_did)
+    found: list[CheckResult] = []
+    if data_checks is None:
+        found += checks_not_run(DATA_CHECKS, spec.experiment_id, required=required)
+    else:
+        found += data_checks
+    if measured is not None:
+        found += _check_units(spec, measured)
+        found += _check_metrics(ingested, measured)
+        if spec.assignment is Assignment.RANDOMISED:
+            found.append(_check_twin(ingested, measured, estimates))
+    found += [check_pretrend(test) for test in pretrends]
+    found.append(check_errors(spec.experiment_id, estimates))
+    told = {check.check_name for check in found}
+    absent = [name for name in required if name not in told]
+    found += checks_not_run(absent, spec.experiment_id, required=required)
+    return tuple(sort_checks(apply_budget(found)))
+
+
+def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResult]:
+    observed = {row["variant"]: row["n_in_analysis"] for row in measured.units}
+    if spec.assignment is Assignment.RANDOMISED:
+        yield check_srm(_split_facts(spec, measured, observed))
+    arms = {v.name: observed.get(v.name, 0) for v in spec.variants}
+    yield check_minimum_data(
+        MinimumFacts(spec.experiment_id, arms, spec.plan.min_units_per_arm)
+    )
+    bots = BotFacts(
+        spec.experiment_id,
+        units={row["variant"]: row["n_units"] for row in measured.units},
+        bots={row["variant"]: row["n_bots"] for row in measured.units},
+        rows_per_day=spec.plan.bot_rows_per_day,
+        is_excluded=spec.plan.exclude_bots,
+    )
+    yield check_bots(bots)
+    yield check_bots_by_arm(bots)
+    if spec.pre_period_days > 0:
+        yield _check_registered_pre_period(spec, measured)
+
+
+def _split_facts(
+    spec: ExperimentSpec, measured: Measured, observed: dict[str, int]
+) -> SplitFacts:
+    days: dict[str, dict[str, int]] = {}
+    for row in measured.split:
+        if row["slice"] == "cumulative_day":
+            days.setdefault(row["level"], {})[row["variant"]] = row["observed"]
+    goals = spec.plan.names(MetricRole.GOAL)
+    rates = tuple(
+        ArmRate(t.metric_name, t.variant, t.mean)
+        for (metric, segment, _), t in measured.totals.items()
+        if metric in goals and segment == "all" and t.mean is not None
+        if _is_share(t)
+    )
+    return SplitFacts(
+        spec.experiment_id,
+        planned={v.name: v.weight for v in spec.variants},
+        observed=observed,
+        is_complete=spec.is_complete,
+        control=spec.control,
+        looks=tuple(days[day] for day in sorted(days)),
+        rates=rates,
+    )
+
+
+def _is_share(totals: MetricTotals) -> bool:
+    """Values are 0 and 1 only: their variance follows from their mean."""
+    return totals.min_value in (0.0, 1.0) and totals.max_value in (0.0, 1.0)
+
+
+def _check_registered_pre_period(
+    spec: ExperimentSpec, measured: Measured
+) -> CheckResult:
+    """The panel's pre-period, promised in the registry, holds some value."""
+    units = sum(row["n_in_analysis"] for row in measured.units)
+    seen = any(
+        mean != 0
+        for gram in measured.grams.values()
+        for day, mean in zip(gram.days, gram.means, strict=True)
+        if day < 0
+    )
+    return check_pre_period_present(
+        PrePeriodFacts(
+            spec.experiment_id,
+            subject="registered pre-period",
+            units=units,
+            units_with_data=units if seen else 0,
+            days=float(spec.pre_period_days),
+        )
+    )
+
+
+def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResult]:
+    spec = ingested.spec
+    for name, definition in ingested.definitions.items():
+        for treatment in spec.treatments:
+            control, arm = measured.pair(name, "all", spec, treatment)
+            if min(control.n, arm.n) < spec.plan.min_units_per_arm:
+                continue
+            if definition.type is MetricType.RATIO:
+                yield check_ratio_denominator(_means(control, arm, "denominator"))
+            elif spec.assignment is Assignment.RANDOMISED:
+                yield check_skewness(control, arm)
+                yield check_outlier(control, arm)
+            if definition.covariate is None:
+                continue
+            if spec.plan.of(name).covariate:
+                yield _check_covariate(spec, name, control, arm)
+            if spec.assignment is Assignment.RANDOMISED and _varies(control, arm):
+                yield check_pre_period_balance(_means(control, arm, "covariate"))
+        yield from _check_novelty(ingested, measured, name)
+
+
+def _varies(*arms: MetricTotals) -> bool:
+    return all((arm.covariate_variance or 0.0) > 0 for arm in arms)
+
+
+def _check_covariate(
+    spec: ExperimentSpec, name: str, control: MetricTotals, arm: MetricTotals
+) -> CheckResult:
+    units = control.n + arm.n
+    return check_pre_period_present(
+        PrePeriodFacts(
+            spec.experiment_id,
+            subject=f"{name}:{arm.variant}",
+            units=units,
+            units_with_data=units if _varies(control, arm) else 0,
+            days=float(spec.pre_period_days),
+        )
+    )
+
+
+def _means(control: MetricTotals, arm: MetricTotals, part: str) -> MeanFacts:
+    numbers = [
+        float(getattr(totals, f"{part}_{moment}") or 0.0)
+        for moment in ("mean", "variance")
+        for totals in (control, arm)
+    ]
+    return MeanFacts(
+        control.experiment_id,
+        control.metric_name,
+        control.variant,
+        arm.variant,
+        control.n,
+        arm.n,
+        *numbers,
+    )
+
+
+def _check_novelty(
+    ingested: Ingested, measured: Measured, name: str
+) -> Iterator[CheckResult]:
+    spec = ingested.spec
+    control = measured.grams.get((name, spec.control))
+    if control is None or measured.window is None or measured.window.is_calendar:
+        return
+    if spec.plan.of(name).role is MetricRole.MONITOR:
+        return
+    for treatment in spec.treatments:
+        gram = measured.grams.get((name, treatment))
+        if gram is None or min(control.n, gram.n) < spec.plan.min_units_per_arm:
+            continue
+        # day 0 is a visit by definition: an effect per visit is larger on it
+        trend = assess_novelty(control, gram, first_day=1)
+        effects = [
+            after - before
+            for day, before, after in zip(
+                gram.days, control.means, gram.means, strict=True
+            )
+            if day >= 1
+        ]
+        half = len(effects) // 2
+        yield check_novelty(
+            NoveltyFacts(
+                spec.experiment_id,
+                metric_name=name,
+                treatment=treatment,
+                n_days=trend.n_days,
+                slope=trend.slope,
+                slope_se=trend.slope_se,
+                p_value=trend.p_value,
+                first_days=sum(effects[:half]) / half if half else None,
+                last_days=sum(effects[-half:]) / half if half else None,
+            )
+        )
+
+
+def _check_twin(
+    ingested: Ingested, measured: Measured, estimates: Sequence[Estimate]
+) -> CheckResult:
+    rows = {
+        (row["metric_name"], row["segment"], row["treatment"]): row
+        for row in measured.twin
+    }
+    pairs = [
+        (e, rows.get((e.metric_name, e.segment, e.treatment)))
+        for e in estimates
+        if e.method in _TWIN_METHODS and e.difference is not None
+    ]
+    return check_sql_twin(ingested.spec.experiment_id, pairs)

@@ -1,0 +1,159 @@
+"""Stage memo: what people read, as Markdown, HTML and JSON beside each other."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from exp_platform.pipelines.check_rows import TABLE as CHECK_TABLE
+from exp_platform.pipelines.check_rows import sort_checks
+from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
+from exp_platform.pipelines.did_pretrends import Pretrends
+from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
+from exp_platform.pipelines.estimates import TABLE as ESTIMATE_TABLE
+from exp_platform.pipelines.estimates import store_estimates
+from exp_platform.pipelines.judge import Judgement, judge
+from exp_platform.pipelines.routing import Choices, route
+from exp_platform.pipelines.run import Run
+from exp_platform.pipelines.run_ingest import Ingested, load_ingested
+from exp_platform.records import (
+    CheckResult,
+    Estimate,
+    PretrendDelta,
+    PretrendTest,
+    Provenance,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoFiles:
+    """The three forms of one memo."""
+
+    markdown: Path
+    html: Path
+    document: Path
+
+
+def write_memo(
+    run: Run,
+    ingested: Ingested,
+    measured: Measured | None,
+    judgement: Judgement,
+    *,
+    pretrends: Pretrends,
+    choices: Choices,
+    provenance: Provenance,
+) -> MemoFiles:
+    """Render the memo and put its files in place, each one whole or not at all."""
+    from exp_platform.report import MemoFacts, render_memo
+
+    memo = render_memo(
+        MemoFacts(
+            spec=ingested.spec,
+            decisions=judgement.decisions,
+            verdict=judgement.verdict,
+            checks=judgement.checks,
+            estimates=judgement.estimates,
+            definitions=ingested.definitions,
+            choices=choices,
+            deltas=pretrends.deltas,
+            pretrends=pretrends.tests,
+            ledger=measured.ledger if measured else (),
+            quarantine=_quarantine(ingested),
+            provenance=provenance,
+            computed_at=run.computed_at,
+            commands=_commands(run),
+        )
+    )
+    files = memo_files(run.settings.paths.memos, run.experiment_id)
+    files.markdown.parent.mkdir(parents=True, exist_ok=True)
+    _write(files.markdown, memo.markdown)
+    _write(files.html, memo.html)
+    _write(files.document, json.dumps(memo.document, indent=2) + "\n")
+    return files
+
+
+def memo_files(folder: Path, experiment_id: str) -> MemoFiles:
+    """Where an experiment's memo stands."""
+    return MemoFiles(
+        folder / f"{experiment_id}.md",
+        folder / f"{experiment_id}.html",
+        folder / f"{experiment_id}.json",
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)
+
+
+def _quarantine(ingested: Ingested) -> Mapping[str, int]:
+    counts: dict[str, int] = {}
+    for delivery in ingested.deliveries:
+        for reason, rows in delivery.rejected.items():
+            counts[reason] = counts.get(reason, 0) + rows
+    return counts
+
+
+def _commands(run: Run) -> tuple[str, ...]:
+    return (f"exp run {run.experiment_id}", f"exp results {run.experiment_id}")
+
+
+def judge_stored(run: Run) -> tuple[Ingested, Measured, Judgement, Pretrends]:
+    """Judge what the single stages have stored, and stage the judgement."""
+    ingested = load_ingested(run)
+    measured = load_measured(run, ingested)
+    pretrends = Pretrends(
+        tuple(run.load("did_pretrend_delta", PretrendDelta)),
+        tuple(run.load("did_pretrend_tests", PretrendTest)),
+    )
+    stored = run.load(CHECK_TABLE, CheckResult)
+    data_checks = [check for check in stored if check.check_name in DATA_CHECKS]
+    judgement = judge(
+        ingested,
+        measured,
+        run.load(ESTIMATE_TABLE, Estimate),
+        pretrends=pretrends.tests,
+        data_checks=data_checks or None,
+    )
+    store_judgement(run, judgement)
+    return ingested, measured, judgement, pretrends
+
+
+def store_judgement(run: Run, judgement: Judgement) -> None:
+    """Stage estimates, checks and decisions."""
+    store_estimates(run, judgement.estimates)
+    run.store(CHECK_TABLE, sort_checks(judgement.checks))
+    run.store("decisions", judgement.decisions)
+    run.stages["judge"] = "done"
+    run.verdict = judgement.verdict.value
+    run.outcome = judgement.overall.outcome.value
+
+
+def run_alone(run: Run) -> None:
+    """Load from the lake, judge, store, publish, write."""
+    ingested, measured, judgement, pretrends = judge_stored(run)
+    files = write_memo(
+        run,
+        ingested,
+        measured,
+        judgement,
+        pretrends=pretrends,
+        choices=route(ingested, measured),
+        provenance=run.publish(),
+    )
+    sys.stdout.write(f"{files.markdown}\n")
+
+
+def main() -> int:
+    """`python -m exp_platform.pipelines.write_memo --config ... --experiment-id ...`."""
+    from exp_platform.pipelines.commands import run_stage
+
+    return run_stage("write_memo", run_alone)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
