@@ -1,6 +1,7 @@
 """The catalog: one SQLite row per table, all rows of a run moved in one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,11 @@ from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import update_table_metadata
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake.fileio import LocalFileIO
-from exp_platform.lake.files import location_of
+from exp_platform.lake.files import location_of, storage_error
 from exp_platform.lake.locks import hold_lock, publish_lock
 from exp_platform.lake.overwrite import StagedTransaction
 from exp_platform.lake.settings import LakeSettings
@@ -88,7 +89,7 @@ class LakeCatalog(SqlCatalog):
         )
         if names is not None:
             query = query.where(IcebergTables.table_name.in_(list(names)))
-        with self.engine.connect() as connection:
+        with _catalog_errors(self.path), self.engine.connect() as connection:
             found = connection.execute(query).all()
         return {name: self._table(name, str(location)) for name, location in found}
 
@@ -130,21 +131,16 @@ class LakeCatalog(SqlCatalog):
             StorageError: the catalog file cannot be written.
         """
         try:
-            with self.engine.begin() as connection:
+            with _catalog_errors(self.path), self.engine.begin() as connection:
                 self._ensure_namespace(connection)
                 for table in staged:
                     self._move_pointer(connection, table)
-        except IntegrityError as error:
-            raise CommitConflict("another writer created a table first") from error
-        except OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
+        except StorageError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise CommitConflict("another writer created a table first") from error
+            if any(word in str(error) for word in ("locked", "busy")):
                 raise CommitConflict("the catalog is busy") from error
-            raise StorageError(
-                "the catalog cannot be written",
-                where=str(self.path),
-                found=str(error.orig),
-                next_step="check the disk and the file's permissions",
-            ) from error
+            raise
         for table in staged:
             self._metadata[table.location] = table.metadata
 
@@ -216,11 +212,43 @@ class LakeCatalog(SqlCatalog):
 
 
 def open_catalog(settings: LakeSettings) -> LakeCatalog:
-    """Open the catalog; folders and the SQLite file are created when absent."""
-    settings.warehouse.mkdir(parents=True, exist_ok=True)
-    settings.catalog.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(publish_lock(settings.catalog)):
-        return LakeCatalog(settings)
+    """Open the catalog; folders and the SQLite file are created when absent.
+
+    Raises:
+        StorageError: the file is not a catalog, or cannot be made.
+    """
+    try:
+        if settings.catalog.is_file():
+            return _open(settings)
+        settings.warehouse.mkdir(parents=True, exist_ok=True)
+        with hold_lock(publish_lock(settings.catalog)):
+            return _open(settings)
+    except OSError as error:
+        raise storage_error(error, settings.catalog) from error
+
+
+def _open(settings: LakeSettings) -> LakeCatalog:
+    """Two processes may both find the tables absent; the slower one looks again."""
+    with _catalog_errors(settings.catalog):
+        try:
+            return LakeCatalog(settings)
+        except OperationalError as error:
+            if "already exists" not in str(error):
+                raise
+            return LakeCatalog(settings)
+
+
+@contextmanager
+def _catalog_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        raise StorageError(
+            "the catalog cannot be used",
+            where=str(path),
+            found=str(error.orig),
+            next_step="check the disk, the file and its permissions",
+        ) from error
 
 
 def _check_path(path: Path) -> None:

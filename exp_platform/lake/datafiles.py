@@ -1,34 +1,34 @@
-"""A written Parquet file as Iceberg's `DataFile`: counts, split points, time bounds."""
+"""A written Parquet file as Iceberg's `DataFile`: counts, split points, bounds."""
 
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.conversions import to_bytes
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.typedef import Record
-from pyiceberg.types import DateType, PrimitiveType, TimestamptzType
+from pyiceberg.types import DateType, PrimitiveType, StringType, TimestamptzType
 
 from exp_platform.lake.files import location_of
+from exp_platform.lake.tables import bounded_fields
 from exp_platform.lake.writing import WrittenFile
 from exp_platform.schemas import TableSchema
 
 if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
 
-_BOUNDED: dict[str, PrimitiveType] = {
+_TYPES: dict[str, PrimitiveType] = {
+    "string": StringType(),
     "timestamptz": TimestamptzType(),
     "date": DateType(),
 }
 
 
-def to_data_file(
-    file: WrittenFile, table: TableSchema, experiment_id: str, spec_id: int
-) -> DataFile:
+def to_data_file(file: WrittenFile, table: TableSchema, experiment_id: str) -> DataFile:
     """What a manifest says about one file.
 
     PyIceberg's `parquet_file_to_data_file` reads the footer again and imports the
     whole of `pyiceberg.io.pyarrow`.
     """
-    lower, upper = _time_bounds(file.footer, table)
+    lower, upper = _column_bounds(file.footer, table)
     return DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=location_of(file.path),
@@ -46,21 +46,20 @@ def to_data_file(
         split_offsets=_split_offsets(file.footer),
         equality_ids=None,
         sort_order_id=None,
-        spec_id=spec_id,
     )
 
 
-def _time_bounds(
+def _column_bounds(
     footer: "FileMetaData", table: TableSchema
 ) -> tuple[dict[int, bytes], dict[int, bytes]]:
     lower: dict[int, bytes] = {}
     upper: dict[int, bytes] = {}
-    fields = {f.name: f for f in table.fields if f.type in _BOUNDED}
+    fields = {field.name: field for field in bounded_fields(table)}
     for position in range(footer.num_columns):
         field = fields.get(footer.schema.column(position).path)
         bounds = field and _bounds(footer, position)
         if field and bounds:
-            kind = _BOUNDED[field.type]
+            kind = _TYPES[field.type]
             lower[field.field_id] = to_bytes(kind, bounds[0])
             upper[field.field_id] = to_bytes(kind, bounds[1])
     return lower, upper

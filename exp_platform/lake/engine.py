@@ -167,7 +167,7 @@ def _translate(error: Exception, sql: str) -> ExpPlatformError:
         duckdb.SerializationException,
         duckdb.OutOfRangeException,
     )
-    if isinstance(error, unreadable) or "Invalid unicode" in text:
+    if isinstance(error, unreadable) or type(error) is duckdb.Error:
         return ContractError(
             "the data cannot be read as declared",
             where=where,

@@ -1,11 +1,14 @@
 """Local files: locations, fsync, removal and hashes."""
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from exp_platform.errors import StorageError
 
 _FSYNC_THREADS = 8
 
@@ -50,3 +53,14 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """What the operating system refused, in our words."""
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return StorageError(
+        "the disk is full" if is_full else "a file cannot be read or written",
+        where=str(error.filename or path),
+        found=error.strerror or str(error),
+        next_step="free space" if is_full else "check the folder and its permissions",
+    )

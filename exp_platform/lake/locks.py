@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import StorageError
+from exp_platform.lake.files import storage_error
 
 if TYPE_CHECKING:
     from filelock import AcquireReturnProxy
@@ -24,8 +25,8 @@ def hold_lock(path: Path, *, seconds: float = LOCK_SECONDS) -> "AcquireReturnPro
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path).acquire(timeout=seconds)
     except Timeout as error:
         raise StorageError(
@@ -34,3 +35,5 @@ def hold_lock(path: Path, *, seconds: float = LOCK_SECONDS) -> "AcquireReturnPro
             found=f"still held after {seconds:.0f} s",
             next_step="wait for the other run, or end it",
         ) from error
+    except OSError as error:
+        raise storage_error(error, path) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake.engine import Engine
-from exp_platform.lake.files import remove_files, sync_files
+from exp_platform.lake.files import remove_files, storage_error, sync_files
 from exp_platform.lake.locks import hold_lock, publish_lock
 from exp_platform.lake.states import FileState, TableState
 from exp_platform.lake.writing import WrittenFile, new_data_path, write_data_file
@@ -116,6 +116,8 @@ class Publication:
             catalog = self._open_catalog()
             with hold_lock(publish_lock(catalog.path)):
                 return self._publish_locked(catalog, ledger)
+        except OSError as error:
+            raise storage_error(error, self._warehouse) from error
         finally:
             self.discard()
 
@@ -199,10 +201,12 @@ class Publication:
 
     def _write(self, table: str, data: "str | pa.Table") -> WrittenFile | None:
         schema = load_schema(table)
-        path = new_data_path(self._warehouse, schema, self._experiment_id, self._run_id)
-        return write_data_file(
-            path, schema, self._experiment_id, data, engine=self._engine
-        )
+        experiment = self._experiment_id
+        try:
+            path = new_data_path(self._warehouse, schema, experiment, self._run_id)
+            return write_data_file(path, schema, experiment, data, engine=self._engine)
+        except OSError as error:
+            raise storage_error(error, self._warehouse) from error
 
     def _note(self, table: str, file: WrittenFile | None) -> None:
         earlier = self._written.get(table)

@@ -1,7 +1,6 @@
 """Raw landing: an experiment's delivered files, immutable, with a manifest."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.errors import ContractError, UsageError
+from exp_platform.lake.files import hash_file, storage_error, sync_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,10 +75,24 @@ def land_raw(
 
     Returns:
         The experiment's folder.
+
+    Raises:
+        StorageError: the disk refuses; an earlier landing may need to be made again.
     """
+    folder = raw_folder(raw_root, experiment_id)
+    try:
+        return _land(folder, tables, documents or {})
+    except OSError as error:
+        raise storage_error(error, folder) from error
+
+
+def _land(
+    folder: Path,
+    tables: "Mapping[str, pa.Table]",
+    documents: Mapping[str, Mapping[str, Any]],
+) -> Path:
     import pyarrow.parquet as pq
 
-    folder = raw_folder(raw_root, experiment_id)
     folder.mkdir(parents=True, exist_ok=True)
     before = _read_manifest(folder) or {}
     landed: list[Path] = []
@@ -88,7 +102,7 @@ def land_raw(
             table.replace_schema_metadata(None), _temporary(path), compression="zstd"
         )
         landed.append(path)
-    for name, document in (documents or {}).items():
+    for name, document in documents.items():
         path = folder / f"{name}.json"
         _temporary(path).write_text(_as_text(document), "utf-8")
         landed.append(path)
@@ -151,11 +165,7 @@ def _raw_file(path: Path) -> RawFile:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    import hashlib
-
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"size": path.stat().st_size, "sha256": digest}
+    return {"size": path.stat().st_size, "sha256": hash_file(path)}
 
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -183,11 +193,6 @@ def _temporary(path: Path) -> Path:
 
 def _move(path: Path) -> None:
     """Give a finished file its name, on the disk before anyone can see it."""
-    with _temporary(path).open("rb") as stream:
-        os.fsync(stream.fileno())
+    sync_files([_temporary(path)])
     _temporary(path).replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_files([path])

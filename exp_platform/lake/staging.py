@@ -43,8 +43,7 @@ def stage_experiment(
     transaction = StagedTransaction(base, plan_evolution(schema, base.metadata))
     overwrite = ExperimentOverwrite(transaction, experiment_id, replace=replace)
     if file is not None:
-        spec_id = base.metadata.default_spec_id
-        overwrite.append_data_file(to_data_file(file, schema, experiment_id, spec_id))
+        overwrite.append_data_file(to_data_file(file, schema, experiment_id))
     if file is not None or overwrite.old_files:
         overwrite.commit()
         transaction.expire_snapshots()

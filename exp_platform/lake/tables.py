@@ -3,8 +3,12 @@
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import ContractError
-from exp_platform.lake.types import iceberg_schema, partition_spec
-from exp_platform.schemas import TableSchema
+from exp_platform.lake.types import (
+    PARTITION_COLUMN,
+    iceberg_schema,
+    partition_spec,
+)
+from exp_platform.schemas import Field, TableSchema
 
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
@@ -15,19 +19,30 @@ if TYPE_CHECKING:
 _NEXT = "write a new table, or restore the schema file"
 
 
+def bounded_fields(table: TableSchema) -> list[Field]:
+    """Columns whose smallest and largest value are kept for every file."""
+    return [
+        field
+        for field in table.fields
+        if field.name == PARTITION_COLUMN or field.type in {"timestamptz", "date"}
+    ]
+
+
 def table_properties(table: TableSchema) -> dict[str, str]:
     """Properties that keep commits flat: few metadata files, small manifests.
 
-    Column statistics are kept for instants and dates only; a file holds one
-    experiment, so the partition already prunes by everything else.
+    Column statistics are kept for the partition and for time only: a file holds one
+    experiment, and nothing else prunes files.
     """
-    timed = (f.name for f in table.fields if f.type in {"timestamptz", "date"})
     return {
         "write.metadata.delete-after-commit.enabled": "true",
         "write.metadata.previous-versions-max": "5",
         "write.parquet.compression-codec": "zstd",
         "write.metadata.metrics.default": "none",
-        **{f"write.metadata.metrics.column.{name}": "full" for name in timed},
+        **{
+            f"write.metadata.metrics.column.{field.name}": "full"
+            for field in bounded_fields(table)
+        },
     }
 
 

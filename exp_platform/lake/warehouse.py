@@ -1,5 +1,7 @@
 """The front door of the lake: read, publish, lock, list and sweep one warehouse."""
 
+import importlib
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,13 @@ class Lake:
     def __init__(self, settings: LakeSettings) -> None:
         self.settings = settings
         self._opened: LakeCatalog | None = None
+        self._preloading: threading.Thread | None = None
+
+    def preload(self) -> None:
+        """Import the catalog's libraries beside other work; first use waits for it."""
+        if self._preloading is None and self._opened is None:
+            self._preloading = threading.Thread(target=_import_catalog, daemon=True)
+            self._preloading.start()
 
     def engine(self) -> Engine:
         """A fresh SQL engine with schemas `exp` and `exp_run`; close it after use."""
@@ -68,8 +77,8 @@ class Lake:
     def read(
         self,
         table: str,
-        *,
         experiment_id: str | None = None,
+        *,
         snapshot_id: int | None = None,
     ) -> "pa.Table":
         """Rows of a table as Arrow; for results, not for whole event tables."""
@@ -172,8 +181,15 @@ class Lake:
         return self._catalog()
 
     def _catalog(self) -> "LakeCatalog":
+        if self._preloading is not None:
+            self._preloading.join()
         from exp_platform.lake.catalog import open_catalog
 
         if self._opened is None:
             self._opened = open_catalog(self.settings)
         return self._opened
+
+
+def _import_catalog() -> None:
+    importlib.import_module("exp_platform.lake.staging")
+    importlib.import_module("exp_platform.lake.catalog")

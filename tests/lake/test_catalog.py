@@ -1,0 +1,62 @@
+import pytest
+
+from exp_platform.errors import StorageError, UsageError
+from exp_platform.lake import Lake, LakeSettings
+from exp_platform.lake.catalog import CommitConflict, StagedTable
+
+
+def test_load_tables_leaves_out_absent_ones(lake, rows):
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    catalog = lake._catalog()
+    assert set(catalog.load_tables(["outcomes", "decisions"])) == {"outcomes"}
+    assert set(catalog.load_tables()) == {"outcomes"}
+
+
+def test_commit_staged_moves_no_pointer_on_a_conflict(lake, rows, plain):
+    for table in ("exposures", "outcomes"):
+        lake.replace_experiment(table, "exp_a", rows(table))
+    catalog = lake._catalog()
+    loaded = catalog.load_tables()
+    staged = [
+        StagedTable(name, table, table.metadata, f"file:///new/{name}.metadata.json")
+        for name, table in loaded.items()
+    ]
+    foreign = plain().load_table("exp.outcomes")
+    with foreign.transaction() as transaction:
+        transaction.set_properties({"touched": "yes"})
+    with pytest.raises(CommitConflict, match="changed a table"):
+        catalog.commit_staged(staged)
+    assert not catalog.any_current(staged)
+    exposures = plain().load_table("exp.exposures")
+    assert exposures.metadata_location == loaded["exposures"].metadata_location
+
+
+def test_commit_staged_of_a_table_someone_else_created(lake, rows):
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    catalog = lake._catalog()
+    metadata = catalog.load_tables()["outcomes"].metadata
+    with pytest.raises(CommitConflict, match="created a table first"):
+        catalog.commit_staged([StagedTable("outcomes", None, metadata, "file:///x")])
+
+
+def test_open_catalog_refuses_what_is_no_catalog(lake, settings):
+    settings.catalog.write_bytes(b"this is not a database, not at all" * 40)
+    with pytest.raises(StorageError, match="catalog cannot be used"):
+        lake.read("outcomes")
+
+
+def test_open_catalog_refuses_odd_folders(tmp_path, rows):
+    odd = tmp_path / "50%#"
+    lake = Lake(LakeSettings(odd / "w", odd / "c.db", odd / "raw", odd / "tmp"))
+    with pytest.raises(UsageError, match="cannot lie in this folder"):
+        lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+
+
+def test_load_tables_names_a_missing_metadata_file(lake, rows, settings):
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    for path in settings.warehouse.rglob("*.metadata.json"):
+        path.unlink()
+    other = Lake(settings)
+    with pytest.raises(StorageError, match="metadata file is missing"):
+        other.read("outcomes")
+    other.close()

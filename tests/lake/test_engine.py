@@ -1,0 +1,110 @@
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pytest
+
+from exp_platform.errors import ContractError, StorageError
+from exp_platform.lake import LakeSettings
+from exp_platform.lake.engine import Engine, from_clause
+
+
+@pytest.fixture
+def engine(settings):
+    with Engine(settings) as engine:
+        yield engine
+
+
+def test_engine_sets_its_limits(engine):
+    answer = engine.records(
+        "select current_setting('TimeZone') as zone, "
+        "current_setting('threads') as threads, "
+        "current_setting('memory_limit') as memory"
+    )
+    assert answer == [{"zone": "UTC", "threads": 1, "memory": "953.6 MiB"}]
+
+
+def test_rows_gives_plain_python_values(engine):
+    sql = """select 1::hugeint, timestamptz '2026-01-02 03:04:05.000001+02', 1.25::double,
+             date '2026-01-02', map {'a': 'b'}, null::timestamptz, null::hugeint, true"""
+    instant = datetime(2026, 1, 2, 1, 4, 5, 1, tzinfo=UTC)
+    assert engine.rows(sql) == [
+        (1, instant, 1.25, date(2026, 1, 2), {"a": "b"}, None, None, True)
+    ]
+    assert engine.rows("select 1 where false") == []
+
+
+def test_register_makes_a_view(engine):
+    engine.register("exp.exposures", pa.table({"x": [1, 2]}))
+    engine.register("exp.exposures", pa.table({"x": [3]}))
+    assert engine.rows("select x from exp.exposures") == [(3,)]
+    assert engine.columns("exp.exposures") == ("x",)
+    assert engine.columns("select 1 as y, 2 as z") == ("y", "z")
+
+
+def test_from_clause_brackets_statements_only():
+    assert from_clause("exp.exposures") == "exp.exposures"
+    assert from_clause("select 1;") == "(select 1)"
+
+
+@pytest.mark.parametrize("content", [b"", b"not parquet at all", b"PAR1" + b"x" * 99])
+def test_execute_reports_unreadable_parquet_as_a_broken_contract(
+    engine, tmp_path, content
+):
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(content)
+    with pytest.raises(ContractError):
+        engine.arrow(f"select * from read_parquet('{path}')")
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,b\n1,\xff\xfe\n", b"a\n1\nfoo\n"], ids=["bytes", "text"]
+)
+def test_execute_reports_unreadable_csv_as_a_broken_contract(engine, tmp_path, content):
+    path = tmp_path / "broken.csv"
+    path.write_bytes(content)
+    with pytest.raises(ContractError, match="cannot be read as declared"):
+        engine.arrow(f"select sum(a::bigint) from read_csv('{path}', header=true)")
+
+
+def test_execute_reports_a_wrong_query_as_a_storage_error(engine):
+    with pytest.raises(StorageError, match="refused a query"):
+        engine.execute("select * from nowhere")
+    with pytest.raises(StorageError, match="gives no rows"):
+        engine.arrow("-- nothing")
+
+
+def test_execute_reports_too_little_memory(settings, tmp_path):
+    small = LakeSettings(
+        settings.warehouse,
+        settings.catalog,
+        settings.raw,
+        tmp_path / "spill",
+        memory_limit="8MB",
+        threads=1,
+    )
+    with Engine(small) as engine:
+        engine.execute("set temp_directory = ''")
+        with pytest.raises(StorageError, match="out of memory") as caught:
+            engine.execute(
+                "create table exp_run.t as select range::varchar || repeat('x', 50) "
+                "from range(1000000)"
+            )
+        assert "memory_limit" in caught.value.parts["next"]
+
+
+def test_execute_reports_a_full_spill_folder(settings, tmp_path):
+    small = LakeSettings(
+        settings.warehouse,
+        settings.catalog,
+        settings.raw,
+        tmp_path / "spill",
+        memory_limit="16MB",
+        threads=1,
+    )
+    with Engine(small) as engine:
+        engine.execute("set max_temp_directory_size = '1MB'")
+        with pytest.raises(StorageError, match="disk is full"):
+            engine.execute(
+                "create table exp_run.t as select range::varchar || uuid()::varchar "
+                "from range(2000000)"
+            )

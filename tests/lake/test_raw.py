@@ -1,0 +1,81 @@
+import pyarrow.parquet as pq
+import pytest
+
+from exp_platform.errors import ContractError, UsageError
+from exp_platform.lake.raw import (
+    RAW_TABLES,
+    land_raw,
+    raw_folder,
+    validate_experiment_id,
+    verify_raw,
+)
+
+
+@pytest.fixture
+def tables(rows):
+    return {name: rows(name) for name in RAW_TABLES}
+
+
+@pytest.mark.parametrize("text", ["exp_checkout_button_001", "a", "A.b-c_9", "x" * 128])
+def test_validate_experiment_id_accepts_names(text):
+    assert validate_experiment_id(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "../etc", "a/b", "a..b", ".a", "-a", "x" * 129, "a b", "é", "a\n", "a'; drop"],
+)
+def test_validate_experiment_id_refuses_what_is_no_folder(text):
+    with pytest.raises(UsageError, match="not an experiment id"):
+        validate_experiment_id(text)
+
+
+def test_land_raw_writes_what_verify_raw_finds(tmp_path, tables):
+    folder = land_raw(tmp_path, "exp_a", tables, {"truth": {"effect": 0.1}})
+    assert folder == raw_folder(tmp_path, "exp_a")
+    found = verify_raw(tmp_path, "exp_a")
+    assert [file.name for file in found] == sorted([*RAW_TABLES, "truth"])
+    assert pq.read_table(folder / "outcomes.parquet").num_rows == 3
+    assert not list(folder.glob(".*"))
+
+
+def test_land_raw_twice_gives_the_same_bytes(tmp_path, tables):
+    land_raw(tmp_path, "exp_a", tables)
+    first = verify_raw(tmp_path, "exp_a")
+    land_raw(tmp_path, "exp_a", tables)
+    assert verify_raw(tmp_path, "exp_a") == first
+
+
+def test_land_raw_again_drops_what_is_no_longer_delivered(tmp_path, tables):
+    land_raw(tmp_path, "exp_a", tables, {"truth": {}})
+    land_raw(tmp_path, "exp_a", tables)
+    assert "truth" not in {file.name for file in verify_raw(tmp_path, "exp_a")}
+
+
+def test_verify_raw_names_what_is_missing(tmp_path, tables):
+    with pytest.raises(ContractError, match="raw data is missing") as caught:
+        verify_raw(tmp_path, "exp_a")
+    assert "exposures.parquet" in str(caught.value)
+    assert "--generate-synth" in caught.value.parts["next"]
+    folder = land_raw(tmp_path, "exp_a", tables, {"truth": {}})
+    (folder / "truth.json").unlink()
+    with pytest.raises(ContractError, match="raw data is missing"):
+        verify_raw(tmp_path, "exp_a")
+
+
+def test_verify_raw_refuses_a_changed_file(tmp_path, tables):
+    folder = land_raw(tmp_path, "exp_a", tables)
+    with (folder / "outcomes.parquet").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(ContractError, match="not the one that was delivered"):
+        verify_raw(tmp_path, "exp_a")
+    (folder / "_manifest.json").write_text("{")
+    with pytest.raises(ContractError, match="not JSON"):
+        verify_raw(tmp_path, "exp_a")
+
+
+def test_verify_raw_allows_files_put_there_by_hand(tmp_path, tables):
+    folder = land_raw(tmp_path, "exp_a", tables)
+    (folder / "_manifest.json").unlink()
+    (folder / "notes.txt").write_text("ignored")
+    assert len(verify_raw(tmp_path, "exp_a")) == 3

@@ -1,0 +1,81 @@
+import os
+import time
+
+import pytest
+
+from exp_platform.errors import StorageError, UsageError
+from exp_platform.lake import states_to_json
+
+OLD = time.time() - 10 * 24 * 3600
+
+
+def _age(settings):
+    for path in settings.warehouse.rglob("*"):
+        if path.is_file():
+            os.utime(path, (OLD, OLD))
+
+
+def _run(lake, rows, run, n, *, in_ledger):
+    with lake.begin(run, "exp_a") as publication:
+        publication.replace_experiment("outcomes", rows("outcomes", n=n))
+        if not in_ledger:
+            return publication.publish()
+        return publication.publish(
+            lambda states: rows(
+                "analysis_runs", "exp_a", 1, snapshots=[states_to_json(states)]
+            )
+        )
+
+
+def test_sweep_removes_old_orphans_only(lake, rows, settings):
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    folder = settings.warehouse / "exp" / "outcomes"
+    orphans = [folder / "data" / "left.parquet", folder / "metadata" / "left.avro"]
+    for path in orphans:
+        path.write_bytes(b"x")
+    assert lake.sweep() == []
+    _age(settings)
+    young = folder / "data" / "young.parquet"
+    young.write_bytes(b"x")
+    assert lake.sweep() == orphans
+    assert young.exists()
+    assert lake.read("outcomes").num_rows == 3
+    assert lake.sweep() == []
+
+
+def test_sweep_keeps_every_readable_snapshot_and_ledger_file(
+    lake, rows, settings, plain
+):
+    kept = [_run(lake, rows, f"run{n}", n, in_ledger=True) for n in range(1, 4)]
+    lost = _run(lake, rows, "run4", 4, in_ledger=False)
+    for n in range(1, 13):
+        _run(lake, rows, f"later{n}", n, in_ledger=False)
+    _age(settings)
+    removed = lake.sweep()
+    (gone,) = lost["outcomes"].files
+    assert settings.warehouse / gone.path in removed
+    for states in kept:
+        for file in states["outcomes"].files:
+            assert (settings.warehouse / file.path).is_file()
+    table = plain().load_table("exp.outcomes")
+    for state in lake.history("outcomes"):
+        rows_then = table.scan(snapshot_id=state.snapshot_id).to_arrow().num_rows
+        assert rows_then == state.n_rows
+
+
+def test_sweep_refuses_when_the_ledger_is_unreadable(lake, rows, settings):
+    with lake.begin("run1", "exp_a") as publication:
+        publication.replace_experiment("outcomes", rows("outcomes"))
+        publication.publish(
+            lambda _: rows("analysis_runs", "exp_a", 1, snapshots=["[]"])
+        )
+    _age(settings)
+    with pytest.raises(StorageError, match="nothing is swept"):
+        lake.sweep()
+
+
+def test_sweep_without_a_warehouse_does_nothing(lake, settings):
+    assert lake.sweep() == []
+    assert not settings.catalog.exists()
+    with pytest.raises(UsageError, match="not negative"):
+        lake.sweep(min_age_seconds=-1)
