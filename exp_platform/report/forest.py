@@ -181,8 +181,8 @@ def _draw_row(line: _Line, scale: Scale, note: str) -> ForestRow:
         is_cut_low=not scale.holds(low),
         is_cut_high=not scale.holds(high),
         margin=None if margin is None else scale.place(margin),
-        lift=numbers.format_lift(point),
-        interval=numbers.format_lift_interval(low, high),
+        lift=numbers.format_lift(point, low, high),
+        interval=numbers.format_lift_interval(point, low, high),
     )
 
 
@@ -209,8 +209,8 @@ def _describe(lines: list[_Line]) -> str:
             continue
         reading = read_direction(line.comparison.definition, line.estimate)
         sentences.append(
-            f"{label}: {numbers.format_lift(bounds[0])}, interval "
-            f"{numbers.format_lift_interval(*bounds[1:])}, {READING_WORDS[reading]}."
+            f"{label}: {numbers.format_lift(*bounds)}, interval "
+            f"{numbers.format_lift_interval(*bounds)}, {READING_WORDS[reading]}."
         )
     return " ".join(sentences)
 
@@ -220,9 +220,7 @@ def _write_row(row: ForestRow, zero: float, width: int) -> str:
         return f"{row.label}  ({row.note})" if row.note else row.label
     cells = [" "] * _TEXT_WIDTH
     cells[_column(zero)] = "\N{BOX DRAWINGS LIGHT QUADRUPLE DASH VERTICAL}"
-    if row.margin is not None:
-        cells[_column(row.margin)] = "!"
-    if row.low is not None and row.high is not None and row.point is not None:
+    if row.low is not None and row.high is not None:
         low, high = _column(row.low), _column(row.high)
         for column in range(low, high + 1):
             cells[column] = "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
@@ -232,6 +230,9 @@ def _write_row(row: ForestRow, zero: float, width: int) -> str:
         cells[high] = (
             ">" if row.is_cut_high else "\N{BOX DRAWINGS LIGHT VERTICAL AND LEFT}"
         )
+    if row.margin is not None:
+        cells[_column(row.margin)] = "!"
+    if row.point is not None:
         cells[_column(row.point)] = "\N{BLACK CIRCLE}"
     text = "".join(cells)
     numbers_text = f"{row.lift} ({row.interval})" if row.interval else row.lift

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from exp_platform.records import Estimate, EstimateRole, MethodChoice
 from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
-from exp_platform.report.results import explain_missing
+from exp_platform.report.results import differences_of, explain_missing, lifts_of
 from exp_platform.report.words import ESTIMATE_ROLE_WORDS, humanise, title_method
 
+REFUSED = "refused"
 _BARELY = 0.01  # a change of width below 1 % is not worth a sentence of praise
 
 
@@ -33,6 +34,11 @@ class MethodGroup:
     metric: str
     arm: str
     rows: tuple[MethodRow, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """There is nothing but the plain comparison, so nothing to compare."""
+        return len(self.rows) == 1 and self.rows[0].role != REFUSED
 
 
 def compare_methods(
@@ -60,7 +66,7 @@ def describe_gain(estimate: Estimate, baseline: Estimate) -> str:
         return "Cannot be compared with A/B."
     change = 1 - math.sqrt(ratio)
     if change > _BARELY:
-        units = numbers.format_percent(round(1 / ratio - 1, 2))
+        units = _whole_percent(1 / ratio - 1)
         return (
             f"The interval is {_whole_percent(change)} narrower than A/B's, as if the "
             f"test had {units} more units."
@@ -74,17 +80,16 @@ def _describe(
     comparison: Comparison, estimate: Estimate, *, baseline: Estimate | None
 ) -> MethodRow:
     definition = comparison.definition
+    differences, lifts = differences_of(estimate), lifts_of(estimate)
     return MethodRow(
         method=title_method(estimate.method),
         role=ESTIMATE_ROLE_WORDS[estimate.role],
-        difference=numbers.format_difference(definition, estimate.difference),
+        difference=numbers.format_difference(definition, *differences),
         difference_interval=numbers.format_difference_interval(
-            definition, estimate.ci_lower, estimate.ci_upper
+            definition, *differences
         ),
-        lift=numbers.format_lift(estimate.relative_lift),
-        lift_interval=numbers.format_lift_interval(
-            estimate.relative_ci_lower, estimate.relative_ci_upper
-        ),
+        lift=numbers.format_lift(*lifts),
+        lift_interval=numbers.format_lift_interval(*lifts),
         verdict=_judge(estimate, baseline),
         is_refused=not estimate.is_ok,
     )
@@ -124,7 +129,7 @@ def _refuse(choice: MethodChoice) -> MethodRow:
     blank = numbers.NO_NUMBER
     return MethodRow(
         method=title_method(choice.method),
-        role="refused",
+        role=REFUSED,
         difference=blank,
         difference_interval=blank,
         lift=blank,

@@ -15,7 +15,7 @@ from exp_platform.records import (
 from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.facts import MemoFacts
-from exp_platform.report.results import explain_missing, format_level
+from exp_platform.report.results import explain_missing, format_level, lifts_of
 from exp_platform.report.words import (
     OUTCOME_MEANINGS,
     OUTCOME_TITLES,
@@ -126,23 +126,22 @@ def _pick_tiles(
     if has_arms and goals:
         first = goals[0].metric_name
         goals = [one for one in goals if one.metric_name == first]
-    tiles = [_goal_tile(one, has_arms=has_arms) for one in goals]
+    tiles = [_goal_tile(one, facts.verdict, has_arms=has_arms) for one in goals]
     return (*tiles[: _MOST_TILES - 2], _units_tile(facts), _checks_tile(facts))
 
 
-def _goal_tile(comparison: Comparison, *, has_arms: bool) -> Tile:
+def _goal_tile(comparison: Comparison, verdict: Verdict, *, has_arms: bool) -> Tile:
     name = comparison.metric_name
     label = f"{name}, {comparison.treatment}" if has_arms else name
     primary = comparison.primary
     if primary is None or primary.relative_lift is None:
         return Tile(label, numbers.NO_NUMBER, explain_missing(primary))
-    interval = numbers.format_lift_interval(
-        primary.relative_ci_lower, primary.relative_ci_upper
-    )
-    level = format_level(primary.alpha)
-    return Tile(
-        label, numbers.format_lift(primary.relative_lift), f"{level}: {interval}"
-    )
+    lifts = lifts_of(primary)
+    value = numbers.format_lift(*lifts)
+    level, interval = format_level(primary.alpha), numbers.format_lift_interval(*lifts)
+    if verdict is Verdict.DO_NOT_USE:
+        return Tile(label, "not trusted", f"measured {value}; {level}: {interval}")
+    return Tile(label, value, f"{level}: {interval}")
 
 
 def _units_tile(facts: MemoFacts) -> Tile:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from exp_platform.records import Verdict
 from exp_platform.report import numbers
 from exp_platform.report.appendix import (
     ChoiceRow,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
+_LOOSE_SPACE = re.compile(r"(?<=\d) (?=%|pp\b)|(?<=\bp) (?=[=<>])|(?<=[=<>]) (?=\d)")
 _MARKDOWN_SYNTAX = re.compile(r"[\\`*\[\]|~]|<(?=[A-Za-z/!?])|(?<!\w)_|_(?!\w)")
 
 
@@ -52,13 +54,14 @@ class Page:
     forest: ForestChart | None
     segment_forest: ForestChart | None
     methods: tuple[MethodGroup, ...]
+    plain_metrics: tuple[str, ...]
     pretrends: tuple[PretrendView, ...]
     ledger: LedgerSection
     definitions: tuple[DefinitionRow, ...]
     choices: tuple[ChoiceRow, ...]
     level: str
     has_arms: bool
-    has_margins: bool
+    is_untrusted: bool
     computed_at: str
 
 
@@ -82,17 +85,20 @@ def describe_page(facts: MemoFacts) -> Page:
     """Turn the facts into the words and positions that a memo shows."""
     comparisons = sort_comparisons(facts)
     has_arms = len(facts.spec.treatments) > 1
-    results = describe_results(comparisons)
+    methods = tuple(
+        compare_methods(one, facts.choices.get(one.metric_name, ()))
+        for one in comparisons
+    )
     return Page(
         headline=describe_headline(facts, comparisons),
         trust=describe_trust(facts),
-        results=results,
+        results=describe_results(comparisons),
         segments=describe_segments(comparisons),
         forest=draw_forest(comparisons, has_arms=has_arms),
         segment_forest=draw_segments(comparisons, has_arms=has_arms),
-        methods=tuple(
-            compare_methods(one, facts.choices.get(one.metric_name, ()))
-            for one in comparisons
+        methods=methods,
+        plain_metrics=tuple(
+            dict.fromkeys(group.metric for group in methods if group.is_plain)
         ),
         pretrends=describe_pretrends(facts),
         ledger=describe_ledger(facts),
@@ -100,7 +106,7 @@ def describe_page(facts: MemoFacts) -> Page:
         choices=describe_choices(facts),
         level=format_level(facts.spec.plan.alpha),
         has_arms=has_arms,
-        has_margins=any(row.margin for row in results),
+        is_untrusted=facts.verdict is Verdict.DO_NOT_USE,
         computed_at=numbers.format_instant(facts.computed_at),
     )
 
@@ -129,8 +135,8 @@ def _open_templates() -> "Environment":
 
 
 def _keep_together(text: object) -> str:
-    """Hold a number and its unit on one line."""
-    return str(text).replace(" %", _NO_BREAK + "%").replace(" pp", _NO_BREAK + "pp")
+    """Hold a number and its unit, and a p and its value, on one line."""
+    return _LOOSE_SPACE.sub(_NO_BREAK, str(text))
 
 
 def _escape_markdown(text: object) -> str:

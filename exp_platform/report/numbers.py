@@ -16,6 +16,7 @@ _SIGNIFICANT_DIGITS = 3
 _MAX_DECIMALS = 8
 _TINY = 1e-6
 _SMALL = 1e-4
+_HUGE = 1e15
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
@@ -29,7 +30,7 @@ def format_number(value: float | None, *, signed: bool = False) -> str:
     if not is_number(value):
         return NO_NUMBER
     if value and abs(value) < _TINY:
-        return f"{value:{'+' if signed else ''}.1e}".replace("-", MINUS)
+        return _scientific(value, signed=signed)
     return _fixed(value, count_decimals(value), signed=signed)
 
 
@@ -38,8 +39,7 @@ def format_measure(value: float | None) -> str:
     if not is_number(value):
         return NO_NUMBER
     if value and abs(value) < _SMALL:
-        mantissa, _, exponent = f"{value:.1e}".partition("e")
-        return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+        return _scientific(value)
     text = _fixed(value, count_decimals(value))
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -81,16 +81,23 @@ def format_instant(instant: datetime) -> str:
     return f"{format_date(instant)}, {instant:%H:%M} UTC"
 
 
-def format_lift(value: float | None) -> str:
-    """A relative lift: +31.2 %."""
-    return format_percent(value, signed=True)
+def format_lift(
+    value: float | None, lower: float | None = None, upper: float | None = None
+) -> str:
+    """A relative lift, as precise as its interval is shown: +31.2 %."""
+    if not is_number(value):
+        return NO_NUMBER
+    decimals = _share_decimals(100, value, lower, upper)
+    return _fixed(100 * value, decimals, signed=True) + " %"
 
 
-def format_lift_interval(lower: float | None, upper: float | None) -> str:
+def format_lift_interval(
+    value: float | None, lower: float | None, upper: float | None
+) -> str:
     """The interval of a relative lift: 22.4 % to 40.6 %."""
     if not (is_number(lower) and is_number(upper)):
         return NO_NUMBER
-    decimals = count_decimals(100 * lower, 100 * upper)
+    decimals = _share_decimals(100, value, lower, upper)
     low, high = (_fixed(100 * bound, decimals) for bound in (lower, upper))
     return f"{low} % to {high} %"
 
@@ -104,25 +111,42 @@ def format_mean(definition: MetricDefinition | None, value: float | None) -> str
     return _with_unit(format_number(value), definition)
 
 
-def format_difference(definition: MetricDefinition | None, value: float | None) -> str:
-    """A difference in the metric's unit: +3.05 pp or -0.12 EUR."""
+def format_difference(
+    definition: MetricDefinition | None,
+    value: float | None,
+    lower: float | None = None,
+    upper: float | None = None,
+) -> str:
+    """A difference, as precise as its interval is shown: +3.05 pp or -0.12 EUR."""
     if not is_number(value):
         return NO_NUMBER
-    if _is_share(definition):
-        return format_number(100 * value, signed=True) + " pp"
-    return _with_unit(format_number(value, signed=True), definition)
+    scale = _scale(definition)
+    decimals = _share_decimals(scale, value, lower, upper)
+    text = _fixed(scale * value, decimals, signed=True)
+    return f"{text} pp" if _is_share(definition) else _with_unit(text, definition)
 
 
 def format_difference_interval(
-    definition: MetricDefinition | None, lower: float | None, upper: float | None
+    definition: MetricDefinition | None,
+    value: float | None,
+    lower: float | None,
+    upper: float | None,
 ) -> str:
     """The interval of a difference, without its unit: 2.25 to 3.85."""
     if not (is_number(lower) and is_number(upper)):
         return NO_NUMBER
-    scale = 100 if _is_share(definition) else 1
-    decimals = count_decimals(scale * lower, scale * upper)
+    scale = _scale(definition)
+    decimals = _share_decimals(scale, value, lower, upper)
     low, high = (_fixed(scale * bound, decimals) for bound in (lower, upper))
     return f"{low} to {high}"
+
+
+def format_size(definition: MetricDefinition | None, value: float | None) -> str:
+    """How large a difference is, whichever way it goes: 0.25 pp or 2 EUR."""
+    if not is_number(value):
+        return NO_NUMBER
+    text = format_measure(_scale(definition) * abs(value))
+    return f"{text} pp" if _is_share(definition) else _with_unit(text, definition)
 
 
 def format_tick(value: float) -> str:
@@ -138,8 +162,8 @@ def format_unit(definition: MetricDefinition | None) -> str:
 
 
 def is_number(value: float | None) -> TypeGuard[float]:
-    """There is a finite number to show."""
-    return value is not None and math.isfinite(value)
+    """There is a finite number to show, also after turning it into percent."""
+    return value is not None and math.isfinite(100 * value)
 
 
 def count_decimals(*values: float) -> int:
@@ -151,14 +175,29 @@ def count_decimals(*values: float) -> int:
     return min(max(_SIGNIFICANT_DIGITS - 1 - exponent, 0), _MAX_DECIMALS)
 
 
+def _share_decimals(scale: float, *values: float | None) -> int:
+    return count_decimals(*(scale * value for value in values if is_number(value)))
+
+
 def _fixed(value: float, decimals: int, *, signed: bool = False) -> str:
+    if abs(value) >= _HUGE:
+        return _scientific(value, signed=signed)
     rounded = round(value, decimals) + 0.0
     text = f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}"
     return text.replace("-", MINUS)
 
 
+def _scientific(value: float, *, signed: bool = False) -> str:
+    mantissa, _, exponent = f"{value:{'+' if signed else ''}.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+
+
 def _is_share(definition: MetricDefinition | None) -> bool:
     return definition is not None and definition.type is MetricType.PROPORTION
+
+
+def _scale(definition: MetricDefinition | None) -> int:
+    return 100 if _is_share(definition) else 1
 
 
 def _with_unit(text: str, definition: MetricDefinition | None) -> str:

@@ -70,16 +70,14 @@ def _describe(
 
 
 def _describe_day(definition: MetricDefinition | None, delta: PretrendDelta) -> DayRow:
+    values = delta.delta, delta.ci_lower, delta.ci_upper
+    interval = numbers.format_difference_interval(definition, *values)
     reference = "reference day"
     return DayRow(
         day=numbers.format_tick(delta.day),
         period=delta.period,
-        delta=numbers.format_difference(definition, delta.delta),
-        interval=reference
-        if delta.is_reference
-        else numbers.format_difference_interval(
-            definition, delta.ci_lower, delta.ci_upper
-        ),
+        delta=numbers.format_difference(definition, *values),
+        interval=reference if delta.is_reference else interval,
         p=reference if delta.is_reference else numbers.format_p(delta.p_value),
     )
 
@@ -106,8 +104,8 @@ def _explain(
 
 
 def _say_outcome(definition: MetricDefinition | None, test: PretrendTest) -> str:
-    bias = _format_size(definition, test.bias)
-    tolerance = _format_size(definition, test.tolerance)
+    bias = numbers.format_size(definition, test.bias)
+    tolerance = numbers.format_size(definition, test.tolerance)
     match test.outcome:
         case PretrendOutcome.HOLDS:
             return "Before the start the arms moved in parallel."
@@ -140,15 +138,10 @@ def _say_tests(test: PretrendTest) -> str:
 def _say_power(definition: MetricDefinition | None, test: PretrendTest) -> str:
     if test.detectable_bias is None or test.tolerance is None:
         return ""
-    seen = _format_size(definition, test.detectable_bias)
-    tolerance = _format_size(definition, test.tolerance)
+    seen = numbers.format_size(definition, test.detectable_bias)
+    tolerance = numbers.format_size(definition, test.tolerance)
     enough = "is enough" if test.detectable_bias <= test.tolerance else "is not enough"
     return (
         f"Power: with 80 % chance the test finds a drift that moves the estimate by "
         f"{seen} or more. {tolerance} is what would matter, so the power {enough}."
     )
-
-
-def _format_size(definition: MetricDefinition | None, value: float | None) -> str:
-    size = None if value is None else abs(value)
-    return numbers.format_difference(definition, size).removeprefix("+")

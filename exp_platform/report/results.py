@@ -30,7 +30,7 @@ class Reading(StrEnum):
 READING_WORDS = {
     Reading.BETTER: "better",
     Reading.WORSE: "worse",
-    Reading.UNCLEAR: "no clear difference",
+    Reading.UNCLEAR: "no clear effect",
     Reading.NO_NUMBER: "no number",
 }
 
@@ -92,6 +92,20 @@ def is_lower_better(definition: MetricDefinition | None) -> bool:
     return definition is not None and definition.direction is Direction.DECREASE
 
 
+def differences_of(estimate: Estimate) -> tuple[float | None, ...]:
+    """A difference with the ends of its interval."""
+    return estimate.difference, estimate.ci_lower, estimate.ci_upper
+
+
+def lifts_of(estimate: Estimate) -> tuple[float | None, ...]:
+    """A relative lift with the ends of its interval."""
+    return (
+        estimate.relative_lift,
+        estimate.relative_ci_lower,
+        estimate.relative_ci_upper,
+    )
+
+
 def explain_missing(estimate: Estimate | None) -> str:
     """Why there is no number, as a sentence without a full stop."""
     if estimate is None:
@@ -100,7 +114,9 @@ def explain_missing(estimate: Estimate | None) -> str:
         return ""
     words = STATUS_WORDS[estimate.status]
     reason = humanise(estimate.reason)
-    return f"{words} ({reason[:1].lower()}{reason[1:]})" if reason else words
+    if reason:
+        words += f" ({reason[:1].lower()}{reason[1:]})"
+    return words
 
 
 def format_level(alpha: float) -> str:
@@ -122,6 +138,7 @@ def _describe(comparison: Comparison, estimate: Estimate | None) -> ResultRow:
     definition, plan = comparison.definition, comparison.plan
     reading = read_direction(definition, estimate)
     shown = estimate or _absent(comparison)
+    differences, lifts = differences_of(shown), lifts_of(shown)
     return ResultRow(
         metric=comparison.metric_name,
         arm=comparison.treatment,
@@ -134,22 +151,36 @@ def _describe(comparison: Comparison, estimate: Estimate | None) -> ResultRow:
         n_treatment=numbers.format_count(shown.n_treatment),
         control=numbers.format_mean(definition, shown.control_mean),
         treatment=numbers.format_mean(definition, shown.treatment_mean),
-        difference=numbers.format_difference(definition, shown.difference),
+        difference=numbers.format_difference(definition, *differences),
         difference_interval=numbers.format_difference_interval(
-            definition, shown.ci_lower, shown.ci_upper
+            definition, *differences
         ),
-        lift=numbers.format_lift(shown.relative_lift),
-        lift_interval=numbers.format_lift_interval(
-            shown.relative_ci_lower, shown.relative_ci_upper
-        ),
+        lift=numbers.format_lift(*lifts),
+        lift_interval=numbers.format_lift_interval(*lifts),
         p=numbers.format_p(shown.p_value),
         p_adjusted=_format_adjusted(shown),
         reading=reading,
         reading_words=READING_WORDS[reading],
         margin=_format_margin(comparison),
         guardrail=_describe_guardrail(comparison, shown),
-        why_no_number=explain_missing(estimate),
+        why_no_number=_explain_row(comparison, estimate),
     )
+
+
+def _explain_row(comparison: Comparison, estimate: Estimate | None) -> str:
+    """The reason with what there is: units, and means where they are known."""
+    words = explain_missing(estimate)
+    if not words or estimate is None:
+        return words
+    for arm, units, mean in (
+        ("control", estimate.n_control, estimate.control_mean),
+        (estimate.treatment, estimate.n_treatment, estimate.treatment_mean),
+    ):
+        if units is not None:
+            words += f"; {arm}: {numbers.format_count(units)} units"
+        if numbers.is_number(mean):
+            words += f", {numbers.format_mean(comparison.definition, mean)}"
+    return words
 
 
 def _absent(comparison: Comparison) -> Estimate:
@@ -165,7 +196,7 @@ def _absent(comparison: Comparison) -> Estimate:
 
 def _format_adjusted(estimate: Estimate) -> str:
     if estimate.p_value_adjusted is None and estimate.p_value is not None:
-        return "not in a family"
+        return "none"
     return numbers.format_p(estimate.p_value_adjusted)
 
 
@@ -174,9 +205,8 @@ def _format_margin(comparison: Comparison) -> str:
     if margin is None:
         return ""
     if comparison.plan.margin_scale is MarginScale.RELATIVE:
-        return numbers.format_percent(margin)
-    text = numbers.format_difference(comparison.definition, margin)
-    return text.removeprefix("+")
+        return numbers.format_measure(100 * margin) + " %"
+    return numbers.format_size(comparison.definition, margin)
 
 
 def _describe_guardrail(comparison: Comparison, estimate: Estimate) -> str:

@@ -49,7 +49,7 @@ _GRAVITY = tuple(CATALOGUE)
 
 @dataclass(frozen=True, slots=True)
 class CheckRow:
-    """One check in words; `blocks` = nothing ships while it has not run."""
+    """One check in words."""
 
     title: str
     subject: str
@@ -63,7 +63,6 @@ class CheckRow:
     reason: str
     protects_against: str
     next_step: str
-    blocks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +131,16 @@ def _describe(facts: MemoFacts, check: CheckResult) -> CheckRow:
         impact=_format_impact(facts, check),
         reason=check.reason,
         protects_against=entry.protects_against if entry else "",
-        next_step=entry.next_step if entry else "",
-        blocks=check.status is CheckStatus.NOT_RUN and check.can_fail,
+        next_step=_find_next_step(check),
     )
+
+
+def _find_next_step(check: CheckResult) -> str:
+    if check.status is CheckStatus.NOT_RUN:
+        must = "; until then nothing can be shipped" if check.can_fail else ""
+        return f"Run the step that makes this check{must}."
+    entry = CATALOGUE.get(check.check_name)
+    return entry.next_step if entry else ""
 
 
 def _format_measure(check: CheckResult, value: float | None) -> str:
@@ -147,11 +153,10 @@ def _format_measure(check: CheckResult, value: float | None) -> str:
 
 def _format_impact(facts: MemoFacts, check: CheckResult) -> str:
     if check.impact is None:
-        return "nothing found" if check.status is CheckStatus.PASSED else "not bounded"
+        return "none" if check.status is CheckStatus.PASSED else "not bounded"
     size = abs(check.impact)
     if check.impact_unit in facts.definitions:
-        definition = facts.definitions[check.impact_unit]
-        text = numbers.format_difference(definition, size).removeprefix("+")
+        text = numbers.format_size(facts.definitions[check.impact_unit], size)
         return f"{text} of {check.impact_unit}"
     if check.impact_unit in _SHARE_UNITS:
         return numbers.format_percent(size)

@@ -1,0 +1,184 @@
+"""What single sections say."""
+
+from dataclasses import replace
+
+import pytest
+
+from exp_platform.records import EstimateStatus, PretrendOutcome, Verdict
+from exp_platform.report import gains, words
+from exp_platform.report.appendix import describe_definitions, find_terms
+from exp_platform.report.comparisons import sort_comparisons
+from exp_platform.report.headline import describe_headline
+from exp_platform.report.ledger import describe_ledger
+from exp_platform.report.pretrends import describe_pretrends
+from exp_platform.report.results import Reading, describe_results, read_direction
+from exp_platform.report.trust import describe_trust
+
+
+def by_method(facts, metric_name):
+    comparison = next(
+        one for one in sort_comparisons(facts) if one.metric_name == metric_name
+    )
+    group = gains.compare_methods(comparison, facts.choices.get(metric_name, ()))
+    return {row.method: row for row in group.rows}
+
+
+def test_compare_methods_says_what_cuped_gained(shippable):
+    rows = by_method(shippable, "revenue")
+    assert "18 % narrower" in rows["CUPED"].verdict
+    assert "49 % more units" in rows["CUPED"].verdict
+    assert "the same way as A/B" in rows["Difference in differences"].verdict
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words_found"),
+    [
+        (0.9996, "as wide as"),
+        (1.1, "5 % wider"),
+        (0.25, "50 % narrower"),
+    ],
+)
+def test_describe_gain(shippable, ratio, words_found):
+    estimate = replace(shippable.estimates[1], details={"variance_ratio": ratio})
+    assert words_found in gains.describe_gain(estimate, shippable.estimates[2])
+
+
+def test_compare_methods_gives_the_reason_of_a_refusal(shippable):
+    rows = by_method(shippable, "conversion")
+    assert rows["CUPED"].is_refused
+    assert "declares no covariate" in rows["CUPED"].verdict
+    assert "converts once" in rows["Difference in differences"].verdict
+
+
+def test_compare_methods_refused_estimate_has_no_number(shippable):
+    refused = replace(
+        shippable.estimates[1],
+        status=EstimateStatus.NOT_IDENTIFIED,
+        reason="NO_COVARIATE_DATA",
+        difference=None,
+        ci_lower=None,
+        ci_upper=None,
+        relative_lift=None,
+        relative_ci_lower=None,
+        relative_ci_upper=None,
+    )
+    estimates = (refused, *shippable.estimates[2:])
+    row = by_method(replace(shippable, estimates=estimates), "revenue")["CUPED"]
+    assert row.is_refused
+    assert row.difference == row.lift == "no number"
+    assert "no covariate data" in row.verdict
+
+
+def test_read_direction_follows_the_metric_and_the_correction(shippable):
+    lower_is_better = shippable.definitions["page_load_time"]
+    higher_is_better = shippable.definitions["conversion"]
+    estimate = shippable.estimates[0]
+    assert read_direction(higher_is_better, estimate) is Reading.BETTER
+    assert read_direction(lower_is_better, estimate) is Reading.WORSE
+    corrected = replace(estimate, p_value_adjusted=0.2)
+    assert read_direction(higher_is_better, corrected) is Reading.UNCLEAR
+    assert read_direction(higher_is_better, None) is Reading.NO_NUMBER
+
+
+def test_describe_results_guardrail_words(shippable):
+    rows = {row.metric: row for row in describe_results(sort_comparisons(shippable))}
+    assert rows["page_load_time"].guardrail == "stays inside it (p < 0.001)"
+    assert rows["page_load_time"].margin == "2 %"
+    untested = tuple(replace(one, details={}) for one in shippable.estimates)
+    rows = describe_results(sort_comparisons(replace(shippable, estimates=untested)))
+    assert rows[2].guardrail == "unknown, not tested"
+
+
+def test_describe_results_planned_metric_without_estimate(shippable):
+    rows = describe_results(sort_comparisons(replace(shippable, estimates=())))
+    assert len(rows) == len(shippable.spec.plan.metrics)
+    assert all(row.why_no_number == "not estimated in this run" for row in rows)
+
+
+def test_describe_trust_worst_first(untrusted):
+    section = describe_trust(untrusted)
+    assert [row.status_words for row in section.problems] == [
+        "failed",
+        "not run",
+        "warned",
+    ]
+    assert section.answer == "No."
+    assert section.summary == "5 of 8 checks passed, 1 failed, 1 warned, 1 not run."
+    assert section.problems[0].impact == "1.32 pp of conversion"
+    assert section.problems[0].value == "6.36 %"
+    assert section.problems[1].impact == "not bounded"
+    assert "nothing can be shipped" in section.problems[1].next_step
+
+
+def test_describe_trust_without_checks(shippable):
+    facts = replace(shippable, checks=(), verdict=Verdict.CAUTION)
+    assert describe_trust(facts).summary == "No check was run."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "phrase"),
+    [
+        (PretrendOutcome.HOLDS, "moved in parallel"),
+        (PretrendOutcome.UNDERPOWERED, "could have been missed"),
+        (PretrendOutcome.NEGLIGIBLE, "does not matter"),
+        (PretrendOutcome.FAILED, "drifted apart"),
+    ],
+)
+def test_describe_pretrends_outcomes(shippable, outcome, phrase):
+    test = replace(shippable.pretrends[0], outcome=outcome)
+    view = describe_pretrends(replace(shippable, pretrends=(test,)))[0]
+    text = " ".join(view.sentences)
+    assert phrase in text
+    assert "80 %" in text
+    assert [day.interval for day in view.days].count("reference day") == 1
+    assert [mark.kind for mark in view.chart.marks].count("post") == 7
+
+
+def test_describe_pretrends_without_test_or_numbers(shippable, insufficient):
+    views = describe_pretrends(replace(shippable, pretrends=()))
+    assert views[0].sentences == ("No pre-trend test was made for this metric.",)
+    view = describe_pretrends(insufficient)[0]
+    assert view.chart is None
+    assert view.sentences == ("No number: Too few units.",)
+
+
+def test_describe_ledger_counts_losses(shippable):
+    section = describe_ledger(shippable)
+    assert section.arms == ("control", "treatment")
+    assert section.rows[1].cells[0].lost == "24 lost (0.185 %)"
+    assert section.rows[-1].cells[0].lost == "none lost"
+    assert section.summary == "25,429 of 25,861 units (98.3 %) are in the analysis."
+    assert section.quarantine[0] == ("MISSING_USER_ID", "41")
+
+
+def test_describe_ledger_without_stages(shippable):
+    section = describe_ledger(replace(shippable, ledger=()))
+    assert section.summary == "No unit ledger was made in this run."
+
+
+def test_describe_headline_explains_coded_reasons(untrusted):
+    headline = describe_headline(untrusted, sort_comparisons(untrusted))
+    assert headline.decision.reasons == ("the arms were not split as planned",)
+    assert headline.arms == ()
+    assert headline.tiles[0].value == "not trusted"
+
+
+def test_describe_definitions_names_version_and_hash(shippable):
+    row = describe_definitions(shippable)[1]
+    assert row.hash == shippable.definitions["revenue"].definition_hash
+    assert row.computed == (
+        "sum of revenue, for 7 days, capped at 2,000 per unit, covariate revenue over "
+        "14 days"
+    )
+
+
+def test_find_terms_only_those_used():
+    terms = dict(find_terms("Two arms, p = 0.02, and a guardrail."))
+    assert list(terms) == ["Arm", "Guardrail", "p"]
+
+
+def test_humanise_codes():
+    assert words.humanise("SRM_FAILED") == "SRM failed"
+    assert words.humanise("TOO_FEW_UNITS") == "Too few units"
+    assert words.humanise("Already words") == "Already words"
+    assert words.humanise("") == ""
