@@ -5,7 +5,7 @@ them, however many experiments and runs the table has seen. PyIceberg's own over
 adds two manifests per commit and never drops one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pyiceberg.expressions import EqualTo, Reference
@@ -87,6 +87,7 @@ class ExperimentOverwrite(_OverwriteFiles):
         self._kept: list[ManifestFile] = []
         self._staying: list[ManifestEntry] = []
         self._leaving: list[ManifestEntry] = []
+        self._evaluators: dict[int, Callable[[ManifestFile], bool]] = {}
         self.delete_by_predicate(rows_of(experiment_id))
         self._plan(replace=replace)
 
@@ -115,7 +116,10 @@ class ExperimentOverwrite(_OverwriteFiles):
     def _may_hold(self, manifest: ManifestFile) -> bool:
         if manifest.content is not ManifestContent.DATA:
             return False
-        return self._build_manifest_evaluator(manifest.partition_spec_id)(manifest)
+        spec_id = manifest.partition_spec_id
+        if spec_id not in self._evaluators:
+            self._evaluators[spec_id] = self._build_manifest_evaluator(spec_id)
+        return self._evaluators[spec_id](manifest)
 
     def _is_own(self, entry: ManifestEntry) -> bool:
         return bool(entry.data_file.partition[0] == self._experiment_id)
@@ -131,12 +135,16 @@ class ExperimentOverwrite(_OverwriteFiles):
         return [*map(self._write, _leaves(entries)), *self._kept]
 
     def _join_leaf(self) -> None:
-        """Take the entries of the small leaf that lies nearest, if there is one."""
-        small = [m for m in self._kept if _n_files(m) < LEAF_FILES and _is_leaf(m)]
-        if not small:
+        """Take the entries of the leaf in whose range the experiment falls.
+
+        A full one too: it is split, so that ranges stay apart and one leaf is enough
+        to find an experiment.
+        """
+        leaves = sorted(filter(_is_leaf, self._kept), key=_lower_bound)
+        if not leaves:
             return
-        below = [m for m in small if _lower_bound(m) <= self._experiment_id.encode()]
-        leaf = max(below or small, key=_lower_bound)
+        below = [m for m in leaves if _lower_bound(m) <= self._experiment_id.encode()]
+        leaf = below[-1] if below else leaves[0]
         self._kept.remove(leaf)
         self._staying = leaf.fetch_manifest_entry(self._io)
 
@@ -179,7 +187,10 @@ def _n_files(manifest: ManifestFile) -> int:
 
 
 def _is_leaf(manifest: ManifestFile) -> bool:
-    return manifest.content is ManifestContent.DATA and manifest.partition_spec_id == 0
+    is_ours = (
+        manifest.content is ManifestContent.DATA and not manifest.partition_spec_id
+    )
+    return is_ours and _n_files(manifest) <= LEAF_FILES
 
 
 def _lower_bound(manifest: ManifestFile) -> bytes:

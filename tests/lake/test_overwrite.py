@@ -1,4 +1,5 @@
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,10 @@ def test_commits_stay_flat_over_reruns_and_experiments(lake, rows, settings):
     assert sum(n_files) == 40
     assert max(n_files) <= module.LEAF_FILES
     assert len(manifests) <= 40 / (module.LEAF_FILES / 2) + 1
+    ranges = sorted(
+        (m.partitions[0].lower_bound, m.partitions[0].upper_bound) for m in manifests
+    )
+    assert all(a[1] < b[0] for a, b in pairwise(ranges))
     assert len(lake.history("decisions")) == module.KEPT_SNAPSHOTS
     folder = settings.warehouse / "exp" / "decisions" / "metadata"
     assert len(list(folder.glob("*.metadata.json"))) == 6

@@ -1,7 +1,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from exp_platform.errors import ContractError, UsageError
+from exp_platform.errors import ContractError, StorageError, UsageError
 from exp_platform.lake.raw import (
     RAW_TABLES,
     land_raw,
@@ -79,3 +79,9 @@ def test_verify_raw_allows_files_put_there_by_hand(tmp_path, tables):
     (folder / "_manifest.json").unlink()
     (folder / "notes.txt").write_text("ignored")
     assert len(verify_raw(tmp_path, "exp_a")) == 3
+
+
+def test_land_raw_reports_a_folder_it_may_not_write(tmp_path, tables):
+    (tmp_path / "exp_platform").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match="cannot be read or written"):
+        land_raw(tmp_path, "exp_a", tables)

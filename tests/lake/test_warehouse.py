@@ -113,3 +113,12 @@ def test_experiment_lock_is_free_after_its_process_died(lake, tmp_path):
         holder.wait()
     with lake.experiment_lock("exp_a", seconds=1):
         pass
+
+
+def test_experiment_lock_reports_a_folder_it_may_not_write(lake, settings):
+    (settings.catalog.parent / "locks").write_text("a file, not a folder")
+    with (
+        pytest.raises(StorageError, match="cannot be read or written"),
+        lake.experiment_lock("exp_a"),
+    ):
+        pass
