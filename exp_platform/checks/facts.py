@@ -190,25 +190,3 @@ class BotFacts:
     bots: CountBy
     rows_per_day: int
     is_excluded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NoveltyFacts:
-    """The trend of an effect over days since first exposure.
-
-    Attributes:
-        n_days: days since exposure with an estimate.
-        slope, slope_se, p_value: change of the daily difference per day; None = too
-            few days to tell.
-        first_days, last_days: mean daily difference of the first and the second half.
-    """
-
-    experiment_id: str
-    metric_name: str
-    treatment: str
-    n_days: int
-    slope: float | None = None
-    slope_se: float | None = None
-    p_value: float | None = None
-    first_days: float | None = None
-    last_days: float | None = None

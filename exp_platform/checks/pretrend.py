@@ -90,9 +90,9 @@ def _describe(test: PretrendTest) -> str:
     sizes = [
         f"{words} {format_number(abs(number))}"
         for words, number in (
-            ("it would bias the effect by", test.bias),
-            ("a bias that does not matter is up to", test.tolerance),
-            ("one seen four times in five is", test.detectable_bias),
+            ("bias by the drift seen", test.bias),
+            ("of no consequence up to", test.tolerance),
+            ("found four times in five from", test.detectable_bias),
         )
         if number is not None
     ]

@@ -138,11 +138,10 @@ def _describe(facts: SplitFacts, test: SplitTest, sequence: SplitSequence) -> st
     p_value = "" if test.p_value is None else f" {format_p(test.p_value)}"
     looks = format_count(len(sequence.e_values), "look")
     off = 0.0 if test.max_deviation is None else test.max_deviation
-    when = "at the end" if facts.is_complete else "while running"
     return (
-        f"{_describe_split(facts)}, at most {format_share(off)} off; {tested}{p_value} "
-        f"{when} (fails below 0.001 at the end), largest e-value "
-        f"{format_number(sequence.e_value_max)} over {looks} (fails from 1,000)."
+        f"{_describe_split(facts)}, at most {format_share(off)} off. "
+        f"{tested.capitalize()}{p_value} (fails below 0.001, at the registered end); "
+        f"e-value {format_number(sequence.e_value_max)} over {looks} (fails from 1,000)."
     )
 
 

@@ -117,11 +117,8 @@ def apply_rules(evidence: Evidence) -> tuple[Rule, Match]:
     Args:
         evidence: one arm.
     """
-    for rule in RULES:
-        match = rule.match(evidence)
-        if match is not None:
-            return rule, match
-    return RULES[-1], match_rest(evidence)
+    answers = ((rule, rule.match(evidence)) for rule in RULES)
+    return next((rule, match) for rule, match in answers if match is not None)
 
 
 def find_obstacles(evidence: Evidence) -> tuple[Reason, ...]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, replace
 
 from exp_platform.records import EstimateStatus, Outcome, Variant
+from exp_platform.stats.guardrail import GuardrailStatus
 
 
 def outcomes(decisions):
@@ -92,3 +93,21 @@ def test_decide_says_that_undated_input_has_no_days(shippable):
     decision = replace(shippable, spec=spec).decide()[0]
     assert decision.details["seven_days"] == "not judged: undated input"
     assert "seven days was not judged" in decision.rationale
+
+
+def test_decide_names_harm_beside_what_is_missing(shippable):
+    errored = of_arm(
+        shippable, "B", "orders", status=EstimateStatus.METRIC_ERRORED, reason="X"
+    )
+    case = of_arm(errored, "B", "revenue", difference=-0.02, statistic=-4.0)
+    decision = case.decide()[0]
+    assert (decision.outcome, decision.rule) == (Outcome.REVIEW, "b")
+    assert "Look at this too: revenue" in decision.rationale
+
+
+def test_decide_says_what_a_guardrail_without_a_bound_needs(shippable):
+    unsure = replace(
+        shippable.guardrails[0], status=GuardrailStatus.NOT_SHOWN, bound=None
+    )
+    decision = replace(shippable, guardrails=(unsure,)).decide()[0]
+    assert "refunds from no bound to inside 5 %" in decision.would_change

@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+import pytest
+
+from exp_platform.decision.phrases import describe_effect, describe_guardrail
+from exp_platform.records import Estimate, EstimateStatus, MarginScale
+from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
+
+BARE = Estimate("e", "orders", "x", "A", "B", EstimateStatus.OK)
+GUARDRAIL = GuardrailAssessment("e", "load", "B", GuardrailStatus.NOT_SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "tests", "words"),
+    [
+        ({}, 2, "orders"),
+        ({"difference": -0.5}, None, "orders -0.5"),
+        (
+            {"difference": 0.5, "relative_lift": 0.1},
+            2,
+            "orders +10 % (difference +0.5)",
+        ),
+        (
+            {"difference": 0.5, "p_value_adjusted": 0.04},
+            1,
+            "orders +0.5 (p = 0.04)",
+        ),
+        (
+            {"difference": 0.0, "ci_lower": -1.0, "ci_upper": 1.0, "alpha": 0.1},
+            None,
+            "orders 0 (90 % interval -1 to 1)",
+        ),
+    ],
+)
+def test_describe_effect_says_what_there_is(changes, tests, words):
+    assert describe_effect(replace(BARE, **changes), tests=tests) == words
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "load (margin none)"),
+        ({"margin": 0.02}, "load (margin 2 %)"),
+        ({"margin": 0.02, "bound": -0.031}, "load at worst -3.1 % (margin 2 %)"),
+        (
+            {"margin": 20.0, "bound": 0.0, "margin_scale": MarginScale.ABSOLUTE},
+            "load at worst 0 (margin 20)",
+        ),
+    ],
+)
+def test_describe_guardrail_says_what_there_is(changes, words):
+    assert describe_guardrail(replace(GUARDRAIL, **changes)) == words
