@@ -139,7 +139,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
 def generated_sql(run: Run, ingested: Ingested) -> dict[str, str]:
     """The relations made from definitions: SELECTs by model name."""
     definitions = ingested.definitions
-    exact = _fixed_point_outcomes(run)
+    exact = fixed_point(run)
     values = {
         name: observations.observation_sql(definition, fixed_point=exact)
         for name, definition in definitions.items()
@@ -162,7 +162,7 @@ def _relation(suffix: str) -> str:
     return f"exp_run.metric_aggregates_{suffix}"
 
 
-def _fixed_point_outcomes(run: Run) -> set[str]:
+def fixed_point(run: Run) -> set[str]:
     """Outcome names whose sums are exact in DECIMAL(18, 6)."""
     rows = run.engine.rows(
         "select metric_name from exp.outcomes group by metric_name\n"

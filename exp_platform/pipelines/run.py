@@ -187,6 +187,25 @@ def open_run(settings: Settings, experiment_id: str, command: str) -> Iterator[R
     lake.close()
 
 
+@contextmanager
+def open_reader(settings: Settings, experiment_id: str) -> Iterator[Run]:
+    """A run that only reads: no lock, and nothing may be published."""
+    validate_experiment_id(experiment_id)
+    lake = open_lake(settings)
+    now = datetime.now(UTC)
+    with lake.engine() as engine, lake.begin("reader", experiment_id) as publication:
+        yield Run(
+            settings=settings,
+            experiment_id=experiment_id,
+            command="read",
+            run_id="reader",
+            computed_at=now,
+            lake=lake,
+            engine=engine,
+            publication=publication,
+        )
+
+
 def open_lake(settings: Settings) -> Lake:
     """The lake a configuration names."""
     paths = settings.paths

@@ -12,7 +12,6 @@ from exp_platform.checks.facts import (
     BotFacts,
     MeanFacts,
     MinimumFacts,
-    NoveltyFacts,
     PrePeriodFacts,
     SplitFacts,
 )
@@ -231,28 +230,7 @@ def _check_novelty(
         if gram is None or min(control.n, gram.n) < spec.plan.min_units_per_arm:
             continue
         # day 0 is a visit by definition: an effect per visit is larger on it
-        trend = assess_novelty(control, gram, first_day=1)
-        effects = [
-            after - before
-            for day, before, after in zip(
-                gram.days, control.means, gram.means, strict=True
-            )
-            if day >= 1
-        ]
-        half = len(effects) // 2
-        yield check_novelty(
-            NoveltyFacts(
-                spec.experiment_id,
-                metric_name=name,
-                treatment=treatment,
-                n_days=trend.n_days,
-                slope=trend.slope,
-                slope_se=trend.slope_se,
-                p_value=trend.p_value,
-                first_days=sum(effects[:half]) / half if half else None,
-                last_days=sum(effects[-half:]) / half if half else None,
-            )
-        )
+        yield check_novelty(assess_novelty(control, gram, first_day=1))
 
 
 def _check_twin(

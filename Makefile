@@ -1,0 +1,43 @@
+.PHONY: setup demo test check bench compile failure-modes clean
+PYTHON ?= python3.11
+BIN := .venv/bin
+DEMO := exp_checkout_button_001
+
+.venv/runtime: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/dev: requirements-dev.lock .venv/runtime
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
+	touch $@
+
+setup: .venv/runtime  ## a virtual environment with `exp` in it
+
+demo: setup  ## raw data to a decision memo, embedded
+	$(BIN)/python -m exp_platform.pipelines.run_end_to_end --config configs/dev.yaml \
+		--experiment-id $(DEMO) --generate-synth
+
+test: .venv/dev  ## all tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+check: .venv/dev  ## format, lint, types, layers, compiled SQL
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m exp_platform.metrics.compile_models --check
+
+compile: .venv/dev  ## compile the dbt models to plain SQL
+	$(BIN)/python -m exp_platform.metrics.compile_models
+
+failure-modes: setup  ## run every failure mode and write docs/failure-modes.md
+	$(BIN)/python -m exp_platform.pipelines.failure_modes --config configs/dev.yaml \
+		--output docs/failure-modes.md
+
+bench: .venv/dev  ## the main job beside a hand-written floor
+	$(BIN)/python bench/main_job.py
+
+clean:
+	rm -rf .venv data dist dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache

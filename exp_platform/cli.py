@@ -1,0 +1,237 @@
+"""`exp`: the command line. Thin: every subcommand calls one function.
+
+Exit codes: 0 done (a negative outcome is done), 2 wrong usage or configuration,
+3 broken data contract, 4 storage or engine failure.
+"""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exp_platform.errors import ExpPlatformError
+
+app = typer.Typer(
+    name="exp",
+    help="Experiments in, decisions you can trust out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", help="Configuration file.", show_default=False),
+]
+ExperimentArgument = Annotated[str, typer.Argument(help="The experiment's id.")]
+
+
+@app.command("init")
+def init_project(
+    folder: Annotated[
+        Path, typer.Argument(help="Where to lay the files out.")
+    ] = Path(),
+) -> None:
+    """Lay out configs, metrics and the dbt project in a folder."""
+    from exp_platform.pipelines.project import lay_out_project
+
+    for path in lay_out_project(folder):
+        typer.echo(f"wrote {path}")
+
+
+@app.command("run")
+def run_experiment(
+    experiment_id: ExperimentArgument,
+    config: ConfigOption = None,
+    generate_synth: Annotated[
+        bool, typer.Option("--generate-synth", help="Make the raw data first.")
+    ] = False,
+    skip: Annotated[
+        list[str] | None, typer.Option(help="A stage to leave out; repeatable.")
+    ] = None,
+    output: Annotated[str, typer.Option("--format", help="memo or json.")] = "memo",
+) -> None:
+    """Raw data to a decision memo."""
+    from exp_platform import api
+    from exp_platform.pipelines.run_end_to_end import describe_outcome
+    from exp_platform.pipelines.shown import as_json, check_format, outcome_document
+
+    check_format(output, ("memo", "json"))
+    outcome = api.run(
+        experiment_id,
+        config=config,
+        generate_synth=generate_synth,
+        skip=tuple(skip or ()),
+    )
+    shown = describe_outcome(outcome)
+    typer.echo(as_json(outcome_document(outcome)) if output == "json" else shown)
+
+
+@app.command("import")
+def import_experiment(  # noqa: PLR0917 - a flag is an argument here
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet file.")],
+    experiment_id: Annotated[str, typer.Option(help="Name of the experiment.")],
+    variant: Annotated[str, typer.Option(help="Column with the arm.")],
+    control: Annotated[str, typer.Option(help="The baseline arm.")],
+    metric: Annotated[list[str], typer.Option(help="COL or COL:type; repeatable.")],
+    unit: Annotated[
+        str | None, typer.Option(help="Column with the unit; none = row number.")
+    ] = None,
+    covariate: Annotated[
+        list[str] | None, typer.Option(help="METRIC=COL from before exposure.")
+    ] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help="Column to drill down by.")
+    ] = None,
+    ratio: Annotated[list[str] | None, typer.Option(help="NAME=METRIC/METRIC.")] = None,
+    guardrail: Annotated[
+        list[str] | None, typer.Option(help="METRIC=MARGIN, relative, e.g. 0.02.")
+    ] = None,
+    monitor: Annotated[
+        list[str] | None, typer.Option(help="Metric that decides nothing.")
+    ] = None,
+    cap: Annotated[
+        list[str] | None, typer.Option(help="METRIC=LARGEST value of a unit.")
+    ] = None,
+    decrease: Annotated[
+        list[str] | None, typer.Option(help="Metric for which less is better.")
+    ] = None,
+    weight: Annotated[
+        list[str] | None, typer.Option(help="ARM=planned share; default equal.")
+    ] = None,
+    exposure_ts: Annotated[
+        str | None, typer.Option(help="Column with the instant of exposure.")
+    ] = None,
+    metric_column: Annotated[
+        str | None, typer.Option(help="Long file: column with the metric's name.")
+    ] = None,
+    value_column: Annotated[
+        str | None, typer.Option(help="Long file: column with the value.")
+    ] = None,
+    outcome_ts: Annotated[
+        str | None, typer.Option(help="Long file: column with the outcome's instant.")
+    ] = None,
+    start: Annotated[datetime | None, typer.Option(help="First instant, UTC.")] = None,
+    end: Annotated[
+        datetime | None, typer.Option(help="Instant after the last.")
+    ] = None,
+    tie_break: Annotated[
+        str | None, typer.Option(help="Goal that picks among shippable arms.")
+    ] = None,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Equal rows are separate facts.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Bring in a file with one row per unit, or one row per outcome."""
+    from exp_platform import api
+    from exp_platform.pipelines import flags
+    from exp_platform.pipelines.import_file import ImportRequest, import_file
+
+    request = ImportRequest(
+        variant=variant,
+        control=control,
+        metrics=flags.read_metrics(metric),
+        unit=unit,
+        covariates=flags.read_pairs("--covariate", covariate),
+        segments=tuple(segment or ()),
+        ratios=flags.read_ratios(ratio),
+        guardrails=flags.read_numbers("--guardrail", guardrail),
+        monitors=tuple(monitor or ()),
+        caps=flags.read_numbers("--cap", cap),
+        decreases=tuple(decrease or ()),
+        weights=flags.read_numbers("--weight", weight),
+        exposure_ts=exposure_ts,
+        long=flags.read_long(metric_column, value_column, outcome_ts),
+        start=flags.read_instant(start),
+        end=flags.read_instant(end),
+        tie_break=tie_break,
+        keep_duplicates=keep_duplicates,
+    )
+    done = import_file(api.settings_of(config), file, experiment_id, request)
+    typer.echo(f"{experiment_id}: {done.rows:,} rows landed in {done.folder}")
+    for note in done.notes:
+        typer.echo(f"  {note}")
+    typer.echo(f"next: exp run {experiment_id}")
+
+
+@app.command("list")
+def list_experiments(config: ConfigOption = None) -> None:
+    """Experiments with their last decision."""
+    from exp_platform import api
+    from exp_platform.pipelines.shown import list_runs, print_table
+
+    print_table(list_runs(api.settings_of(config)))
+
+
+@app.command("results")
+def show_results(
+    experiment_id: ExperimentArgument,
+    output: Annotated[
+        str, typer.Option("--format", help="table, json or csv.")
+    ] = "table",
+    config: ConfigOption = None,
+) -> None:
+    """The estimates of an experiment."""
+    from exp_platform import api
+    from exp_platform.pipelines import shown
+
+    shown.check_format(output, ("table", "json", "csv"))
+    found = api.results(experiment_id, config=config)
+    if output == "json":
+        typer.echo(shown.as_json([shown.record_document(e) for e in found]))
+    elif output == "csv":
+        typer.echo(shown.as_csv([shown.record_document(e) for e in found]), nl=False)
+    else:
+        shown.print_table(shown.result_lines(found))
+
+
+@app.command("memo")
+def show_memo(experiment_id: ExperimentArgument, config: ConfigOption = None) -> None:
+    """The memo of an experiment, as Markdown."""
+    from exp_platform import api
+    from exp_platform.pipelines.shown import read_memo
+
+    typer.echo(read_memo(api.settings_of(config), experiment_id))
+
+
+@app.command("sql")
+def show_sql(
+    experiment_id: ExperimentArgument,
+    metric: Annotated[str, typer.Argument(help="The metric.")],
+    dialect: Annotated[str, typer.Option(help="duckdb, spark or trino.")] = "duckdb",
+    config: ConfigOption = None,
+) -> None:
+    """The SQL behind a number."""
+    from exp_platform import api
+    from exp_platform.pipelines.shown import explain_sql
+
+    typer.echo(explain_sql(api.settings_of(config), experiment_id, metric, dialect))
+
+
+@app.command("doctor")
+def examine(config: ConfigOption = None) -> None:
+    """Is everything in place? Versions, folders, tables."""
+    from exp_platform import api
+    from exp_platform.pipelines.doctor import examine_project
+    from exp_platform.pipelines.shown import print_table
+
+    findings = examine_project(api.settings_of(config))
+    print_table([finding.as_row() for finding in findings])
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(4)
+
+
+def main() -> None:
+    """Run the command line; a broken contract is one message and its exit code."""
+    try:
+        app()
+    except ExpPlatformError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(error.exit_code) from error
+
+
+if __name__ == "__main__":
+    main()

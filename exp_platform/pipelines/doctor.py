@@ -1,0 +1,81 @@
+"""Is everything in place? What a new user runs when something seems off."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from exp_platform.config import Settings
+from exp_platform.errors import ExpPlatformError
+from exp_platform.metrics.definitions import load_definitions
+from exp_platform.pipelines.provenance import package_versions
+from exp_platform.pipelines.run import open_lake
+
+_LEAST_FREE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    is_well: bool
+    found: str
+
+    def as_row(self) -> Mapping[str, str]:
+        """A line of a table."""
+        return {
+            "what": self.what,
+            "state": "ok" if self.is_well else "PROBLEM",
+            "found": self.found,
+        }
+
+
+def examine_project(settings: Settings) -> list[Finding]:
+    """Look at Python, packages, folders, metrics and tables."""
+    versions = ", ".join(f"{n} {v}" for n, v in package_versions().items())
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return [
+        Finding("python", sys.version_info >= (3, 11), python),
+        Finding("packages", True, versions),
+        *_examine_folders(settings),
+        _examine_metrics(settings),
+        _examine_lake(settings),
+    ]
+
+
+def _examine_folders(settings: Settings) -> Iterator[Finding]:
+    for name in ("warehouse", "raw", "memos", "temp"):
+        path: Path = getattr(settings.paths, name)
+        existing = next(p for p in (path, *path.parents) if p.exists())
+        free = shutil.disk_usage(existing).free
+        writable = os.access(existing, os.W_OK)
+        state = "" if path.exists() else " (made by the first run)"
+        yield Finding(
+            name,
+            writable and free > _LEAST_FREE_BYTES,
+            f"{path}{state}, {free / (1 << 30):.0f} GiB free"
+            + ("" if writable else ", not writable"),
+        )
+
+
+def _examine_metrics(settings: Settings) -> Finding:
+    try:
+        names = ", ".join(load_definitions(settings.paths.metrics))
+    except ExpPlatformError as error:
+        return Finding("metrics", False, str(error))
+    return Finding("metrics", bool(names), names or "no definitions found")
+
+
+def _examine_lake(settings: Settings) -> Finding:
+    try:
+        lake = open_lake(settings)
+        tables = lake.states()
+        experiments = lake.experiment_ids()
+    except ExpPlatformError as error:
+        return Finding("tables", False, str(error))
+    return Finding(
+        "tables", True, f"{len(tables)} tables, {len(experiments)} experiments"
+    )

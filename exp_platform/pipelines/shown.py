@@ -1,0 +1,209 @@
+"""What the command line shows: tables, JSON, CSV, memos and SQL."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from exp_platform.config import Settings
+from exp_platform.errors import ContractError, UsageError, did_you_mean
+from exp_platform.metrics.observations import observation_sql, transpile
+from exp_platform.pipelines.run import open_lake, open_reader
+from exp_platform.pipelines.run_ingest import load_ingested
+from exp_platform.pipelines.write_memo import memo_files
+from exp_platform.records import Estimate
+
+if TYPE_CHECKING:
+    from exp_platform.pipelines.run_end_to_end import RunOutcome
+
+DIALECTS = ("duckdb", "spark", "trino")
+Row = Mapping[str, Any]
+
+
+def record_document(record: Any) -> dict[str, Any]:
+    """A record with its field names, as JSON values."""
+    document: dict[str, Any] = json.loads(json.dumps(asdict(record), default=_plain))
+    return document
+
+
+def outcome_document(outcome: "RunOutcome") -> dict[str, Any]:
+    """One run: run_id, verdict, decision, checks, estimates."""
+    judgement = outcome.judgement
+    return {
+        "run_id": outcome.run_id,
+        "verdict": judgement.verdict.value,
+        "decision": record_document(judgement.overall),
+        "checks": [record_document(check) for check in judgement.checks],
+        "estimates": [record_document(e) for e in judgement.estimates],
+    }
+
+
+def as_json(document: Any) -> str:
+    """Indented JSON; never NaN."""
+    return json.dumps(document, indent=2, allow_nan=False)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """CSV with a header; nested values as JSON."""
+    out = io.StringIO()
+    names = [field.name for field in fields(Estimate)]
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {
+                name: json.dumps(value) if isinstance(value, dict) else value
+                for name, value in row.items()
+            }
+        )
+    return out.getvalue()
+
+
+def check_format(output: str, allowed: Sequence[str]) -> None:
+    """Refuse a format that does not exist, before any work.
+
+    Raises:
+        UsageError: it is not one of those.
+    """
+    if output not in allowed:
+        raise UsageError(f"no format {output!r}", allowed=", ".join(allowed))
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Rows as an aligned table on standard output."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        Console().print("nothing yet: `exp run ID --generate-synth` makes a first one")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, value in rows[0].items():
+        numeric = isinstance(value, int | float)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
+    Console().print(table)
+
+
+def result_lines(estimates: Sequence[Estimate]) -> list[Row]:
+    """Estimates as lines of a table, deciding ones first."""
+    order = {"primary": 0, "secondary": 1, "diagnostic": 2}
+    ordered = sorted(
+        (e for e in estimates if e.segment == "all"),
+        key=lambda e: (order[e.role.value], e.metric_name, e.treatment, e.method),
+    )
+    return [
+        {
+            "metric": e.metric_name,
+            "arm": e.treatment,
+            "method": e.method,
+            "role": e.role.value,
+            "status": e.status.value if e.is_ok else f"{e.status.value}: {e.reason}",
+            "control": _number(e.control_mean),
+            "treatment": _number(e.treatment_mean),
+            "difference": _number(e.difference),
+            "interval": _interval(e.ci_lower, e.ci_upper),
+            "lift": _percent(e.relative_lift),
+            "p": _number(e.p_value),
+            "p adjusted": _number(e.p_value_adjusted),
+        }
+        for e in ordered
+    ]
+
+
+def list_runs(settings: Settings) -> list[Row]:
+    """Experiments with the last run that decided."""
+    rows = open_lake(settings).read("analysis_runs").to_pylist()
+    last: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda r: (r["computed_at"], r["run_id"])):
+        if row["outcome"] is not None or row["experiment_id"] not in last:
+            last[row["experiment_id"]] = row
+    return [
+        {
+            "experiment": name,
+            "verdict": row["verdict"] or "-",
+            "decision": row["outcome"] or "-",
+            "computed at (UTC)": f"{row['computed_at']:%Y-%m-%d %H:%M}",
+            "run": row["run_id"],
+        }
+        for name, row in sorted(last.items())
+    ]
+
+
+def read_memo(settings: Settings, experiment_id: str) -> str:
+    """The Markdown memo of an experiment.
+
+    Raises:
+        ContractError: nobody has written it.
+    """
+    from exp_platform.lake import validate_experiment_id
+
+    validate_experiment_id(experiment_id)
+    path = memo_files(settings.paths.memos, experiment_id).markdown
+    if not path.is_file():
+        raise ContractError(
+            f"experiment {experiment_id!r} has no memo",
+            where=str(path),
+            next_step=f"exp run {experiment_id}",
+        )
+    return path.read_text("utf-8")
+
+
+def explain_sql(
+    settings: Settings, experiment_id: str, metric: str, dialect: str
+) -> str:
+    """The SQL of one metric: its own SELECT, and where it goes from there.
+
+    Raises:
+        UsageError: no such metric in the experiment's plan, or no such dialect.
+        ContractError: the experiment was never ingested.
+    """
+    check_format(dialect, DIALECTS)
+    with open_reader(settings, experiment_id) as run:
+        ingested = load_ingested(run)
+        if metric not in ingested.definitions:
+            raise UsageError(
+                f"metric {metric!r} is not in the plan of {experiment_id}",
+                allowed=did_you_mean(metric, ingested.definitions),
+            )
+        from exp_platform.pipelines.compute_metric_aggregates import fixed_point
+
+        definition = ingested.definitions[metric]
+        sql = observation_sql(definition, fixed_point=fixed_point(run))
+    version = f"{definition.version}:{definition.definition_hash}"
+    head = (
+        f"-- {metric} version {version}: one row per unit with an outcome\n"
+        "-- next: metric_calculations fills units without a row with 0,\n"
+        "-- metric_aggregates_overall takes the moments per arm (dbt/models/marts)\n"
+    )
+    return head + (sql if dialect == "duckdb" else transpile(sql, dialect))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2%}"
+
+
+def _interval(lower: float | None, upper: float | None) -> str:
+    if lower is None or upper is None:
+        return ""
+    return f"{lower:.4g} to {upper:.4g}"
