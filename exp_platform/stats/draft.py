@@ -123,16 +123,17 @@ def refuse_estimate(
 ) -> Estimate:
     """The row without inference, with the reason and the means where they exist."""
     control_mean, treatment_mean = (_finite(mean) for mean in means)
-    known = control_mean is not None and treatment_mean is not None
+    difference = None
+    if control_mean is not None and treatment_mean is not None:
+        is_kept = reason is Refusal.ZERO_VARIANCE
+        difference = _finite(treatment_mean - control_mean) if is_kept else None
     return replace(
         draft,
         status=status_of(reason),
         reason=reason.value,
         control_mean=control_mean,
         treatment_mean=treatment_mean,
-        difference=treatment_mean - control_mean  # type: ignore[operator]
-        if known and reason is Refusal.ZERO_VARIANCE
-        else None,
+        difference=difference,
         details=dict(details or {}),
     )
 

@@ -33,7 +33,7 @@ class Arm:
     @property
     def variance_of_mean(self) -> Array:
         """Variance / n, 0 where the variance is rounding noise of a constant."""
-        is_noise = self.variance <= (ROUNDING * self.mean) ** 2
+        is_noise = np.sqrt(self.variance) <= ROUNDING * np.abs(self.mean)
         return np.where(is_noise, 0.0, self.variance / self.n)
 
 

@@ -8,7 +8,11 @@ import numpy as np
 import scipy
 from scipy import stats
 
-LARGE = [([44700, 45489], [1, 1]), ([21306, 21307, 21387], [1, 1, 1]), ([910, 90], [9, 1])]
+LARGE = [
+    ([44700, 45489], [1, 1]),
+    ([21306, 21307, 21387], [1, 1, 1]),
+    ([910, 90], [9, 1]),
+]
 SMALL = [([3, 12], [1, 9]), ([0, 20], [1, 9]), ([3, 0, 17], [1, 1, 8])]
 
 
@@ -41,9 +45,7 @@ def solve(observed: list[int], weights: list[float]) -> dict:
 
 
 if __name__ == "__main__":
-    small = [
-        {**solve(x, w), "exact": exact(x, np.array(w) / sum(w))} for x, w in SMALL
-    ]
+    small = [{**solve(x, w), "exact": exact(x, np.array(w) / sum(w))} for x, w in SMALL]
     answer = {
         "made_with": f"scipy {scipy.__version__}",
         "large": [solve(*case) for case in LARGE],

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from exp_platform.records import EstimateStatus, MetricType
+from exp_platform.stats.proportion import compare_proportions, estimate_proportions
+from exp_platform.stats.score import Counts
+from exp_platform.stats.settings import EstimateSettings
+
+
+def _counts(x1, n1, x0, n0):
+    return Counts(*(np.array([float(v)]) for v in (x0, n0, x1, n1)))
+
+
+def _flags(events: int, n: int):
+    return np.repeat([1.0, 0.0], [events, n - events])
+
+
+def test_estimate_proportions_agrees_with_scipy_and_statsmodels(golden, total, define):
+    settings = EstimateSettings(define(MetricType.PROPORTION), min_units_per_arm=2)
+    for case in golden("proportion")["cases"]:
+        x1, n1, x0, n0 = case["counts"]
+        estimate = estimate_proportions(
+            total(_flags(x0, n0)), total(_flags(x1, n1), "new"), settings
+        )
+        # x = mean * n is exact to the last bit or two.
+        assert estimate.statistic**2 == pytest.approx(case["chi_square"], rel=1e-10)
+        assert estimate.p_value == pytest.approx(case["p_value"], rel=1e-10)
+        interval = (estimate.ci_lower, estimate.ci_upper)
+        assert interval == pytest.approx(case["newcombe"], rel=1e-10)
+
+
+def test_newcombe_interval_is_the_published_one(golden):
+    for x1, n1, x0, n0, _, _, lower, upper in golden("proportion")["published"]:
+        found = compare_proportions(_counts(x1, n1, x0, n0), 0.05).inference
+        # The table has four decimals.
+        assert found.ci_lower[0] == pytest.approx(lower, abs=5.1e-5)
+        assert found.ci_upper[0] == pytest.approx(upper, abs=5.1e-5)
+
+
+@pytest.mark.parametrize("events", [0, 300])
+def test_estimate_proportions_without_variation_keeps_the_difference(
+    events, total, settings
+):
+    arm = total(_flags(events, 300))
+    estimate = estimate_proportions(arm, arm, settings)
+    assert (estimate.status, estimate.reason) == (
+        EstimateStatus.INSUFFICIENT_DATA,
+        "ZERO_VARIANCE",
+    )
+    assert estimate.difference == 0
+    assert estimate.p_value is None
+
+
+def test_estimate_proportions_with_one_empty_arm_has_numbers(total, settings):
+    estimate = estimate_proportions(
+        total(_flags(0, 300)), total(_flags(9, 300)), settings
+    )
+    assert estimate.is_ok
+    assert estimate.ci_lower > 0
+
+
+def test_estimate_proportions_with_opposite_constant_arms_has_no_wald_error(
+    total, settings
+):
+    estimate = estimate_proportions(
+        total(_flags(0, 300)), total(_flags(300, 300)), settings
+    )
+    assert estimate.reason == "ZERO_VARIANCE"
+
+
+def test_estimate_proportions_refuses_what_is_no_proportion(total, settings):
+    estimate = estimate_proportions(total([0.0, 3.0]), total([0.0, 1.0]), settings)
+    assert (estimate.status, estimate.reason) == (
+        EstimateStatus.METRIC_ERRORED,
+        "NOT_A_PROPORTION",
+    )
