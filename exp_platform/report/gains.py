@@ -1,6 +1,7 @@
 """Section 4 of the memo: CUPED and DiD beside A/B, what each gained or why not."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exp_platform.records import Estimate, EstimateRole, MethodChoice
@@ -33,6 +34,7 @@ class MethodGroup:
 
     metric: str
     arm: str
+    unit: str
     rows: tuple[MethodRow, ...]
 
     @property
@@ -46,17 +48,23 @@ def compare_methods(
 ) -> MethodGroup:
     """A/B first, then CUPED, DiD and whatever else was made or refused."""
     baseline = _find_baseline(comparison.estimates)
+    refused = {one.method: one for one in choices if not one.is_chosen}
+    shown = _pick_told(comparison, baseline)
     rows = [
-        _describe(comparison, one, baseline=baseline)
-        for one in sorted(comparison.estimates, key=_rank)
+        _describe(comparison, one, baseline=baseline, refused=refused) for one in shown
     ]
     made = {_family(one.method) for one in comparison.estimates}
     rows += [
         _refuse(choice)
-        for choice in choices
-        if not choice.is_chosen and _family(choice.method) in {"cuped", "did"} - made
+        for choice in refused.values()
+        if _family(choice.method) in {"cuped", "did"} - made
     ]
-    return MethodGroup(comparison.metric_name, comparison.treatment, tuple(rows))
+    return MethodGroup(
+        comparison.metric_name,
+        comparison.treatment,
+        comparison.definition.unit_label if comparison.definition else "",
+        tuple(rows),
+    )
 
 
 def describe_gain(estimate: Estimate, baseline: Estimate) -> str:
@@ -76,8 +84,24 @@ def describe_gain(estimate: Estimate, baseline: Estimate) -> str:
     return "It does not help: the interval is as wide as A/B's."
 
 
+def _pick_told(comparison: Comparison, baseline: Estimate | None) -> list[Estimate]:
+    """All but the refusals of plain tests beside another that says the same."""
+    told: list[Estimate] = []
+    has_plain = baseline is not None
+    for one in sorted(comparison.estimates, key=_rank):
+        is_plain = _family(one.method) == "ab"
+        if one.is_ok or one is comparison.primary or not (is_plain and has_plain):
+            told.append(one)
+            has_plain = has_plain or is_plain
+    return told
+
+
 def _describe(
-    comparison: Comparison, estimate: Estimate, *, baseline: Estimate | None
+    comparison: Comparison,
+    estimate: Estimate,
+    *,
+    baseline: Estimate | None,
+    refused: Mapping[str, MethodChoice],
 ) -> MethodRow:
     definition = comparison.definition
     differences, lifts = differences_of(estimate), lifts_of(estimate)
@@ -90,39 +114,49 @@ def _describe(
         ),
         lift=numbers.format_lift(*lifts),
         lift_interval=numbers.format_lift_interval(*lifts),
-        verdict=_judge(estimate, baseline),
+        verdict=_judge(estimate, baseline, refused.get(estimate.method)),
         is_refused=not estimate.is_ok,
     )
 
 
-def _judge(estimate: Estimate, baseline: Estimate | None) -> str:
+def _judge(
+    estimate: Estimate, baseline: Estimate | None, choice: MethodChoice | None
+) -> str:
     if not estimate.is_ok:
+        if choice is not None:
+            return _say_refusal(choice)
         return f"No number: {explain_missing(estimate)}."
     family = _family(estimate.method)
+    if family == "did":
+        return _judge_did(estimate, baseline)
     if baseline is None or estimate is baseline:
         return "The plain comparison of the arms." if family == "ab" else ""
     if family == "cuped":
         return describe_gain(estimate, baseline)
-    if family == "did":
-        return _judge_did(estimate, baseline)
     return "Shown as a second opinion."
 
 
-def _judge_did(estimate: Estimate, baseline: Estimate) -> str:
-    ours, theirs = estimate.relative_lift, baseline.relative_lift
+def _judge_did(estimate: Estimate, baseline: Estimate | None) -> str:
     what = "Change per unit and day since before the start, against control's change."
-    if ours is None or theirs is None:
+    plain = baseline.relative_lift if baseline else None
+    lower, upper = estimate.relative_ci_lower, estimate.relative_ci_upper
+    if baseline is None or plain is None or lower is None or upper is None:
         return what
-    width, plain = _find_lift_width(estimate), _find_lift_width(baseline)
-    agrees = "the same way as" if ours * theirs > 0 else "another way than"
-    text = f"{what} Points {agrees} A/B"
-    if not width or not plain:
-        return text + "."
-    change = width / plain - 1
+    if not lower <= plain <= upper:
+        return f"{what} A/B's lift lies outside its interval: the two disagree."
+    width = _find_lift_width(baseline)
+    change = (upper - lower) / width - 1 if width else 0.0
     if abs(change) <= _BARELY:
-        return f"{text}, as precisely."
+        return f"{what} A/B's lift lies inside its interval, which is as wide."
     word = "wider" if change > 0 else "narrower"
-    return f"{text}; its interval is {_whole_percent(abs(change))} {word}."
+    return (
+        f"{what} A/B's lift lies inside its interval, which is "
+        f"{_whole_percent(abs(change))} {word}."
+    )
+
+
+def _say_refusal(choice: MethodChoice) -> str:
+    return f"Refused: {choice.explanation or humanise(choice.reason)}"
 
 
 def _refuse(choice: MethodChoice) -> MethodRow:
@@ -134,7 +168,7 @@ def _refuse(choice: MethodChoice) -> MethodRow:
         difference_interval=blank,
         lift=blank,
         lift_interval=blank,
-        verdict=f"Refused: {choice.explanation or humanise(choice.reason)}",
+        verdict=_say_refusal(choice),
         is_refused=True,
     )
 

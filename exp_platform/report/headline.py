@@ -15,7 +15,13 @@ from exp_platform.records import (
 from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.facts import MemoFacts
-from exp_platform.report.results import explain_missing, format_level, lifts_of
+from exp_platform.report.results import (
+    Reading,
+    explain_missing,
+    format_level,
+    lifts_of,
+    read_direction,
+)
 from exp_platform.report.words import (
     OUTCOME_MEANINGS,
     OUTCOME_TITLES,
@@ -121,16 +127,24 @@ def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
 def _pick_tiles(
     facts: MemoFacts, comparisons: tuple[Comparison, ...]
 ) -> tuple[Tile, ...]:
-    goals = [one for one in comparisons if one.plan.role is MetricRole.GOAL]
+    shown = [one for one in comparisons if one.plan.role is MetricRole.GOAL]
     has_arms = len(facts.spec.treatments) > 1
-    if has_arms and goals:
-        first = goals[0].metric_name
-        goals = [one for one in goals if one.metric_name == first]
-    tiles = [_goal_tile(one, facts.verdict, has_arms=has_arms) for one in goals]
+    if facts.overall.outcome is Outcome.ROLL_BACK:
+        shown = [one for one in comparisons if _is_worse(one)] or shown
+    elif has_arms and shown:
+        first = shown[0].metric_name
+        shown = [one for one in shown if one.metric_name == first]
+    tiles = [_lift_tile(one, facts.verdict, has_arms=has_arms) for one in shown]
     return (*tiles[: _MOST_TILES - 2], _units_tile(facts), _checks_tile(facts))
 
 
-def _goal_tile(comparison: Comparison, verdict: Verdict, *, has_arms: bool) -> Tile:
+def _is_worse(comparison: Comparison) -> bool:
+    reading = read_direction(comparison.definition, comparison.primary)
+    is_decisive = comparison.plan.role is not MetricRole.MONITOR
+    return is_decisive and reading is Reading.WORSE
+
+
+def _lift_tile(comparison: Comparison, verdict: Verdict, *, has_arms: bool) -> Tile:
     name = comparison.metric_name
     label = f"{name}, {comparison.treatment}" if has_arms else name
     primary = comparison.primary

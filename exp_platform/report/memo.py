@@ -129,6 +129,7 @@ def _open_templates() -> "Environment":
         keep_trailing_newline=True,
     )
     environment.filters["tidy"] = _keep_together
+    environment.filters["name"] = _break_at_underscores
     environment.filters["plain"] = _escape_markdown
     environment.globals["write_forest"] = write_forest
     return environment
@@ -137,6 +138,13 @@ def _open_templates() -> "Environment":
 def _keep_together(text: object) -> str:
     """Hold a number and its unit, and a p and its value, on one line."""
     return _LOOSE_SPACE.sub(_NO_BREAK, str(text))
+
+
+def _break_at_underscores(text: object) -> str:
+    """Let a long name wrap where its words meet."""
+    from markupsafe import Markup, escape
+
+    return escape(text).replace("_", Markup("_<wbr>"))
 
 
 def _escape_markdown(text: object) -> str:

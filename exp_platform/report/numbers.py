@@ -103,12 +103,10 @@ def format_lift_interval(
 
 
 def format_mean(definition: MetricDefinition | None, value: float | None) -> str:
-    """The mean of one arm in the metric's unit: 10.2 % or 4.21 EUR."""
-    if not is_number(value):
-        return NO_NUMBER
+    """The mean of one arm, without the metric's unit: 10.2 % or 4.21."""
     if _is_share(definition):
         return format_percent(value)
-    return _with_unit(format_number(value), definition)
+    return format_number(value)
 
 
 def format_difference(
@@ -117,13 +115,13 @@ def format_difference(
     lower: float | None = None,
     upper: float | None = None,
 ) -> str:
-    """A difference, as precise as its interval is shown: +3.05 pp or -0.12 EUR."""
+    """A difference, as precise as its interval is shown: +3.05 pp or -0.12."""
     if not is_number(value):
         return NO_NUMBER
     scale = _scale(definition)
     decimals = _share_decimals(scale, value, lower, upper)
     text = _fixed(scale * value, decimals, signed=True)
-    return f"{text} pp" if _is_share(definition) else _with_unit(text, definition)
+    return f"{text} pp" if _is_share(definition) else text
 
 
 def format_difference_interval(
@@ -142,11 +140,11 @@ def format_difference_interval(
 
 
 def format_size(definition: MetricDefinition | None, value: float | None) -> str:
-    """How large a difference is, whichever way it goes: 0.25 pp or 2 EUR."""
+    """How large a difference is, with its unit, whichever way: 0.25 pp or 2 EUR."""
     if not is_number(value):
         return NO_NUMBER
     text = format_measure(_scale(definition) * abs(value))
-    return f"{text} pp" if _is_share(definition) else _with_unit(text, definition)
+    return f"{text} {format_unit(definition)}".rstrip()
 
 
 def format_tick(value: float) -> str:
@@ -198,8 +196,3 @@ def _is_share(definition: MetricDefinition | None) -> bool:
 
 def _scale(definition: MetricDefinition | None) -> int:
     return 100 if _is_share(definition) else 1
-
-
-def _with_unit(text: str, definition: MetricDefinition | None) -> str:
-    unit = definition.unit_label if definition else ""
-    return f"{text} {unit}" if unit else text

@@ -97,8 +97,8 @@ def _explain(
     ]
     if test.role is EstimateRole.DIAGNOSTIC:
         sentences.append(
-            "A diagnostic: the arms were compared at random, so the decision does not "
-            "rest on it."
+            "A diagnostic: it looks for an imbalance, at p < 0.001 only, and the "
+            "decision does not rest on it."
         )
     return tuple(one for one in sentences if one)
 

@@ -44,8 +44,7 @@ class ResultRow:
     segment: str
     role: MetricRole
     role_title: str
-    is_lower_better: bool
-    level: str
+    unit: str
     n_control: str
     n_treatment: str
     control: str
@@ -145,8 +144,7 @@ def _describe(comparison: Comparison, estimate: Estimate | None) -> ResultRow:
         segment="" if shown.segment == "all" else shown.segment,
         role=plan.role,
         role_title=ROLE_TITLES[plan.role],
-        is_lower_better=is_lower_better(definition),
-        level=format_level(shown.alpha),
+        unit=definition.unit_label if definition else "",
         n_control=numbers.format_count(shown.n_control),
         n_treatment=numbers.format_count(shown.n_treatment),
         control=numbers.format_mean(definition, shown.control_mean),
@@ -211,21 +209,21 @@ def _format_margin(comparison: Comparison) -> str:
 
 def _describe_guardrail(comparison: Comparison, estimate: Estimate) -> str:
     """How the metric stands to its margin, by the non-inferiority test."""
-    if comparison.plan.role is not MetricRole.GUARDRAIL:
+    if comparison.plan.role is not MetricRole.GUARDRAIL or estimate.segment != "all":
         return ""
-    found = estimate.details.get("noninferiority", estimate.details.get("guardrail"))
+    found = estimate.details.get("noninferiority")
     if not isinstance(found, Mapping):
         return "unknown, not tested"
     return _read_noninferiority(found)
 
 
 def _read_noninferiority(found: Mapping[str, Any]) -> str:
-    status, p_value = str(found.get("status", "")), found.get("p_value")
+    held, p_value = found.get("is_noninferior"), found.get("p_value")
     tail = "" if p_value is None else f" ({numbers.format_p_phrase(p_value)})"
-    if status == "NON_INFERIOR":
+    if held:
         worse = ", though it got worse" if found.get("is_degraded") else ""
         return f"stays inside it{worse}{tail}"
-    if status == "NOT_SHOWN":
+    if held is not None:
         return f"not shown to stay inside it{tail}"
     reason = humanise(str(found.get("reason") or "not tested"))
     return f"unknown, {reason[:1].lower()}{reason[1:]}"

@@ -1,8 +1,9 @@
 """Section 2 of the memo: can we trust it, the worst check first."""
 
 from dataclasses import dataclass
+from itertools import groupby
 
-from exp_platform.checks.catalogue import CATALOGUE
+from exp_platform.checks.catalogue import CATALOGUE, Chance
 from exp_platform.records import CheckResult, CheckStatus, Verdict
 from exp_platform.report import numbers
 from exp_platform.report.facts import MemoFacts
@@ -31,7 +32,12 @@ _CHECK_TITLES = {
     "RATIO_DENOMINATOR": "Denominator of a ratio",
     "OUT_OF_WINDOW": "Rows outside the window",
 }
-_MEASURED_IN_P = {"PRETREND", "PRE_PERIOD_BALANCE", "RATIO_DENOMINATOR"}
+_MEASURED_IN_P = {
+    "BOTS_BY_ARM",
+    "PRETREND",
+    "PRE_PERIOD_BALANCE",
+    "RATIO_DENOMINATOR",
+}
 _MEASURED_IN_SHARES = {
     "BOTS",
     "CROSSOVER",
@@ -42,6 +48,7 @@ _MEASURED_IN_SHARES = {
     "PRE_PERIOD_PRESENT",
     "QUARANTINE",
     "SRM",
+    "SRM_BY_SEGMENT",
 }
 _SHARE_UNITS = {"share", "relative", "relative_lift", "rate"}
 _GRAVITY = tuple(CATALOGUE)
@@ -75,6 +82,12 @@ class TrustSection:
     summary: str
     problems: tuple[CheckRow, ...]
     passed: tuple[CheckRow, ...]
+
+    @property
+    def passed_groups(self) -> list[list[CheckRow]]:
+        """The passed checks by title, in order."""
+        groups = groupby(self.passed, key=lambda row: row.title)
+        return [list(rows) for _, rows in groups]
 
 
 def describe_trust(facts: MemoFacts) -> TrustSection:
@@ -121,12 +134,12 @@ def _describe(facts: MemoFacts, check: CheckResult) -> CheckRow:
     entry = CATALOGUE.get(check.check_name)
     return CheckRow(
         title=_CHECK_TITLES.get(check.check_name, humanise(check.check_name)),
-        subject=check.subject,
+        subject=_name_subject(facts, check.subject),
         status=check.status,
         status_words=CHECK_STATUS_WORDS[check.status],
         message=check.message,
         value=_format_measure(check, check.value),
-        threshold=_format_measure(check, check.threshold),
+        threshold=_format_threshold(check),
         p="none" if check.p_value is None else numbers.format_p(check.p_value),
         impact=_format_impact(facts, check),
         reason=check.reason,
@@ -151,13 +164,33 @@ def _format_measure(check: CheckResult, value: float | None) -> str:
     return numbers.format_measure(value)
 
 
+def _format_threshold(check: CheckResult) -> str:
+    """The threshold in the scale of the rule, which is not always the measure's."""
+    entry = CATALOGUE.get(check.check_name)
+    if entry and entry.chance is Chance.SHARED and check.threshold is not None:
+        return numbers.format_p_phrase(check.threshold)
+    text = _format_measure(check, check.threshold)
+    is_number = check.threshold is not None
+    return f"{text} and p < 0.001" if is_number and check.check_name == "SRM" else text
+
+
+def _name_subject(facts: MemoFacts, subject: str) -> str:
+    """`metric:arm` in words; the arm only where there are several."""
+    metric, _, arm = subject.rpartition(":")
+    if not metric or arm not in facts.spec.treatments:
+        return subject
+    return f"{metric}, {arm}" if len(facts.spec.treatments) > 1 else metric
+
+
 def _format_impact(facts: MemoFacts, check: CheckResult) -> str:
     if check.impact is None:
         return "none" if check.status is CheckStatus.PASSED else "not bounded"
     size = abs(check.impact)
-    if check.impact_unit in facts.definitions:
-        text = numbers.format_size(facts.definitions[check.impact_unit], size)
-        return f"{text} of {check.impact_unit}"
+    metric, _, rest = check.impact_unit.partition(" ")
+    if metric in facts.definitions:
+        what = rest if metric in check.subject else f"of {check.impact_unit}"
+        text = numbers.format_size(facts.definitions[metric], size)
+        return f"{text} {what}".rstrip()
     if check.impact_unit in _SHARE_UNITS:
         return numbers.format_percent(size)
     return f"{numbers.format_measure(size)} {check.impact_unit}".rstrip()

@@ -174,7 +174,7 @@ def make_pretrend(metric, outcome, size):
 def make_shippable():
     units = (12_734, 12_690)
     yes = math.sqrt(0.1 * 0.9), math.sqrt(0.131 * 0.869)
-    inside = {"noninferiority": {"status": "NON_INFERIOR", "p_value": 0.0002}}
+    inside = {"noninferiority": {"is_noninferior": True, "p_value": 0.0002}}
     estimates = (
         make_estimate(
             "conversion", (0.1002, 0.1311), yes, units, p_value_adjusted=1.1e-13
@@ -213,7 +213,7 @@ def make_shippable():
             (0.0212, 0.0214),
             (0.144, 0.145),
             units,
-            details={"noninferiority": {"status": "NON_INFERIOR", "p_value": 0.021}},
+            details={"noninferiority": {"is_noninferior": True, "p_value": 0.021}},
         ),
         make_estimate("sessions", (3.41, 3.44), (4.1, 4.2), units),
         *(

@@ -27,7 +27,7 @@ HEADINGS = (
     "Appendix",
 )
 EVIL = "<script>alert('1')</script>"
-VOID = {"meta", "br", "circle", "line", "path", "rect"}
+VOID = {"meta", "wbr", "circle", "line", "path", "rect"}
 
 
 class Outline(HTMLParser):
@@ -53,7 +53,8 @@ class Outline(HTMLParser):
 
     def handle_data(self, data):
         if self.open and self.open[-1] != "style":
-            self.text.append(data)
+            glue = self.tags[-1][0] == "wbr" and self.text
+            self.text.append(self.text.pop() + data if glue else data)
 
     def visible(self):
         return " ".join(" ".join(self.text).split())

@@ -76,11 +76,12 @@ def test_format_difference_by_type():
     values = (0.0305, 0.0225, 0.0385)
     assert numbers.format_difference(SHARE, *values) == "+3.05 pp"
     assert numbers.format_difference_interval(SHARE, *values) == "2.25 to 3.85"
-    assert plain(numbers.format_difference(MONEY, -1234.5)) == "-1,234 EUR"
+    assert plain(numbers.format_difference(MONEY, -1234.5)) == "-1,234"
     assert numbers.format_mean(SHARE, 0.1) == "10.0 %"
-    assert numbers.format_mean(MONEY, 4.2) == "4.20 EUR"
+    assert numbers.format_mean(MONEY, 4.2) == "4.20"
     assert numbers.format_mean(None, 4.2) == "4.20"
     assert numbers.format_size(SHARE, -0.02) == "2 pp"
+    assert numbers.format_size(MONEY, -1234.5) == "1,234 EUR"
 
 
 def test_format_date_is_the_same_in_every_locale():

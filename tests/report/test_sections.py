@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from exp_platform.records import EstimateStatus, PretrendOutcome, Verdict
+from exp_platform.records import EstimateStatus, Outcome, PretrendOutcome, Verdict
 from exp_platform.report import gains, words
 from exp_platform.report.appendix import describe_definitions, find_terms
 from exp_platform.report.comparisons import sort_comparisons
@@ -27,7 +27,7 @@ def test_compare_methods_says_what_cuped_gained(shippable):
     rows = by_method(shippable, "revenue")
     assert "18 % narrower" in rows["CUPED"].verdict
     assert "49 % more units" in rows["CUPED"].verdict
-    assert "the same way as A/B" in rows["Difference in differences"].verdict
+    assert "64 % wider" in rows["Difference in differences"].verdict
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,33 @@ def test_compare_methods_refused_estimate_has_no_number(shippable):
     assert "no covariate data" in row.verdict
 
 
+def test_compare_methods_did_alone_and_did_that_disagrees(shippable):
+    did = shippable.estimates[3]
+    alone = by_method(replace(shippable, estimates=(did,)), "revenue")
+    assert alone["Difference in differences"].verdict.startswith("Change per unit")
+    odd = replace(did, relative_ci_lower=-0.3, relative_ci_upper=-0.1)
+    rows = by_method(
+        replace(shippable, estimates=(*shippable.estimates[:3], odd)), "revenue"
+    )
+    assert "disagree" in rows["Difference in differences"].verdict
+
+
+def test_describe_headline_roll_back_leads_with_the_harm(shippable):
+    harmed = replace(
+        shippable.estimates[4], difference=80.0, p_value=1e-9, relative_lift=0.1
+    )
+    facts = replace(
+        shippable,
+        estimates=(*shippable.estimates[:4], harmed, *shippable.estimates[5:]),
+        decisions=tuple(
+            replace(one, outcome=Outcome.ROLL_BACK) for one in shippable.decisions
+        ),
+    )
+    tiles = describe_headline(facts, sort_comparisons(facts)).tiles
+    assert tiles[0].label == "page_load_time"
+    assert tiles[1].label == "users analysed"
+
+
 def test_read_direction_follows_the_metric_and_the_correction(shippable):
     lower_is_better = shippable.definitions["page_load_time"]
     higher_is_better = shippable.definitions["conversion"]
@@ -106,8 +133,24 @@ def test_describe_trust_worst_first(untrusted):
     assert section.summary == "5 of 8 checks passed, 1 failed, 1 warned, 1 not run."
     assert section.problems[0].impact == "1.32 pp of conversion"
     assert section.problems[0].value == "6.36 %"
+    assert section.problems[0].threshold == "0.2 % and p < 0.001"
     assert section.problems[1].impact == "not bounded"
     assert "nothing can be shipped" in section.problems[1].next_step
+
+
+def test_describe_trust_thresholds_stand_on_the_scale_of_their_rule(shippable):
+    novelty = replace(
+        shippable.checks[0],
+        check_name="NOVELTY",
+        subject="revenue:treatment",
+        value=0.0029,
+        threshold=0.041,
+        impact=0.0074,
+        impact_unit="revenue per day",
+    )
+    row = describe_trust(replace(shippable, checks=(novelty,))).passed[0]
+    assert (row.subject, row.value, row.threshold) == ("revenue", "0.0029", "p = 0.041")
+    assert row.impact == "0.0074 EUR per day"
 
 
 def test_describe_trust_without_checks(shippable):
