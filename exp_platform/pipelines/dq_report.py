@@ -65,6 +65,7 @@ def _ingest_facts(ingested: Ingested, delivered: Mapping[str, int]) -> IngestFac
             (d.table, reason): count
             for d in ingested.deliveries
             for reason, count in d.rejected.items()
+            if reason != "DUPLICATE_ROW"
         },
         duplicates={
             d.table: d.rejected.get("DUPLICATE_ROW", 0) for d in ingested.deliveries

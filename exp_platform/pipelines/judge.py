@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from exp_platform.checks.catalogue import required_checks
-from exp_platform.checks.verdict import assess_verdict
 from exp_platform.decision.decide import decide
 from exp_platform.decision.family import adjust_goals, is_deciding
 from exp_platform.metrics.panel import collapse
@@ -79,10 +77,7 @@ def judge(
         directions={n: d.direction for n, d in ingested.definitions.items()},
         pretrends=tuple(t for t in pretrends if t.role is EstimateRole.PRIMARY),
     )
-    is_did = any(t.role is EstimateRole.PRIMARY for t in pretrends)
-    required = required_checks(spec, is_did_primary=is_did)
-    verdict = assess_verdict(spec.experiment_id, checks, required=required).verdict
-    return Judgement(judged, checks, verdict, decisions)
+    return Judgement(judged, checks, decisions[-1].verdict, decisions)
 
 
 Assessments = Mapping[tuple[str, str, str, str], GuardrailAssessment]

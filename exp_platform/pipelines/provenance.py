@@ -7,7 +7,6 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from exp_platform import __version__
 from exp_platform.records import MetricDefinition, MetricTotals
 
 _PACKAGES = ("duckdb", "numpy", "pyarrow", "pyiceberg", "scipy")
@@ -22,15 +21,16 @@ def package_versions() -> dict[str, str]:
 @cache
 def code_version() -> str:
     """The package's version, with the commit when it runs from a git checkout."""
+    version = metadata.version("exp-platform")
     git = Path(__file__).resolve().parents[2] / ".git"
     head = git / "HEAD"
     if not head.is_file():
-        return __version__
+        return version
     text = head.read_text("utf-8").strip()
     if text.startswith("ref: "):
         reference = git / text.removeprefix("ref: ")
         text = reference.read_text("utf-8").strip() if reference.is_file() else ""
-    return f"{__version__}+g{text[:12]}" if text else __version__
+    return f"{version}+g{text[:12]}" if text else version
 
 
 def definition_hash(definitions: Iterable[MetricDefinition]) -> str:

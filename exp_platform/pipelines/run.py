@@ -170,6 +170,7 @@ def open_run(settings: Settings, experiment_id: str, command: str) -> Iterator[R
     """
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
+    lake.preload()
     with lake.experiment_lock(experiment_id), lake.engine() as engine:
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"

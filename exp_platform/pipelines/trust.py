@@ -125,7 +125,7 @@ def _split_facts(
         spec.experiment_id,
         planned={v.name: v.weight for v in spec.variants},
         observed=observed,
-        is_complete=spec.is_complete,
+        is_complete=spec.is_complete or not spec.is_dated,
         control=spec.control,
         looks=tuple(days[day] for day in sorted(days)),
         rates=rates,
