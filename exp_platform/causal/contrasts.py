@@ -91,27 +91,34 @@ def contrast_days(
     """
     _require_same_days(control, treatment)
     place = {day: index for index, day in enumerate(control.days)}
-    rows = [place[day] for day in days]
-    operator = np.zeros((len(rows), len(control.days)))
-    operator[np.arange(len(rows)), rows] = 1.0
-    operator[:, place[reference_day]] -= 1.0
-    means = (np.array(control.means), np.array(treatment.means))
+    rows, base = np.array([place[day] for day in days]), place[reference_day]
     n_clusters = control.n_clusters + treatment.n_clusters
     factor = cr1_factor(n_clusters, control.n + treatment.n)
-    spreads = [
-        factor * operator @ np.array(arm.score_gram) @ operator.T / arm.n**2
-        for arm in (control, treatment)
-    ]
+    means = (np.array(control.means), np.array(treatment.means))
+    with np.errstate(invalid="ignore"):
+        gap = means[1] - means[0]
+        spreads = [
+            factor * _contrast_products(np.array(arm.score_gram), rows, base) / arm.n**2
+            for arm in (control, treatment)
+        ]
+        deltas = gap[rows] - gap[base]
     return DayContrasts(
         days=np.array(days, dtype=np.int64),
         reference_day=reference_day,
-        deltas=operator @ (means[1] - means[0]),
+        deltas=deltas,
         control_covariance=spreads[0],
         treatment_covariance=spreads[1],
         n_clusters_control=control.n_clusters,
         n_clusters_treatment=treatment.n_clusters,
         scale=float(max(np.max(np.abs(m), initial=0.0) for m in means)),
     )
+
+
+def _contrast_products(products: Array, rows: NDArray[np.int64], base: int) -> Array:
+    """Cross-products of (day - base), from those of the days."""
+    shared = products[rows, base]
+    inside = products[np.ix_(rows, rows)]
+    return np.asarray(inside - shared[:, None] - shared[None, :] + products[base, base])
 
 
 def _require_same_days(control: GramTotals, treatment: GramTotals) -> None:

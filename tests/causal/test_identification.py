@@ -1,0 +1,190 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exp_platform.causal.identification import (
+    ALL,
+    RULES,
+    choose_methods,
+    refuse_method,
+)
+from exp_platform.records import (
+    Assignment,
+    AssignmentFacts,
+    EstimateRole,
+    EstimateStatus,
+    MetricTotals,
+    MetricType,
+)
+
+RANDOMISED = AssignmentFacts(Assignment.RANDOMISED, MetricType.MEAN)
+RICH = replace(RANDOMISED, has_pre_period=True, has_covariate_data=True)
+POLICY = AssignmentFacts(
+    Assignment.POLICY, MetricType.MEAN, has_policy_date=True, has_pre_period=True
+)
+PRIMARY, SECONDARY, DIAGNOSTIC = EstimateRole
+
+
+def _lines(facts):
+    return {choice.method: choice for choice in choose_methods(facts)}
+
+
+def _reasons(facts):
+    return {m: c.reason for m, c in _lines(facts).items() if not c.is_chosen}
+
+
+def _roles(facts):
+    return {m: c.role for m, c in _lines(facts).items() if c.is_chosen}
+
+
+def test_randomised_without_anything_else_is_the_plain_comparison():
+    assert _roles(RANDOMISED) == {"welch_t": PRIMARY}
+    assert _reasons(RANDOMISED) == {
+        "two_proportion_z": "NOT_A_PROPORTION",
+        "cuped": "NO_COVARIATE_DATA",
+        "did_2x2": "NO_PRE_PERIOD",
+        "event_study": "NO_PRE_PERIOD",
+    }
+
+
+def test_undeclared_covariate_stays_secondary():
+    assert _roles(RICH) == {
+        "welch_t": PRIMARY,
+        "cuped": SECONDARY,
+        "did_2x2": DIAGNOSTIC,
+        "event_study": DIAGNOSTIC,
+    }
+
+
+def test_declared_covariate_makes_cuped_primary():
+    roles = _roles(replace(RICH, declared_covariate=True))
+    assert (roles["cuped"], roles["welch_t"]) == (PRIMARY, SECONDARY)
+
+
+def test_declared_covariate_without_data_leaves_the_plain_comparison_in_charge():
+    facts = replace(RANDOMISED, declared_covariate=True)
+    assert _roles(facts) == {"welch_t": PRIMARY}
+    assert _lines(facts)["welch_t"].reason == "RANDOMISED_WITHOUT_CUPED"
+    assert _reasons(facts)["cuped"] == "NO_COVARIATE_DATA"
+
+
+def test_proportion_has_its_own_test_beside():
+    facts = replace(RANDOMISED, metric_type=MetricType.PROPORTION)
+    assert _roles(facts) == {"welch_t": PRIMARY, "two_proportion_z": SECONDARY}
+
+
+def test_ratio_is_compared_by_the_delta_method_only():
+    facts = replace(RICH, metric_type=MetricType.RATIO, declared_covariate=True)
+    assert _roles(facts) == {"ratio_delta": PRIMARY}
+    assert _reasons(facts) == {
+        "two_proportion_z": "NOT_A_PROPORTION",
+        "cuped": "RATIO_NOT_SUPPORTED",
+        "did_2x2": "RATIO_IN_PANEL",
+        "event_study": "RATIO_IN_PANEL",
+    }
+
+
+def test_policy_date_is_difference_in_differences():
+    assert _roles(POLICY) == {"did_2x2": PRIMARY, "event_study": DIAGNOSTIC}
+    assert set(_reasons(POLICY).values()) == {"NOT_RANDOMISED"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"has_policy_date": False}, "NO_POLICY_DATE"),
+        ({"has_pre_period": False}, "NO_PRE_PERIOD"),
+        ({"is_dated": False}, "UNDATED"),
+        ({"treatment_timings": 2}, "NEEDS_STAGGERED"),
+        ({"metric_type": MetricType.RATIO}, "RATIO_IN_PANEL"),
+        ({"n_clusters_control": 4, "n_clusters_treatment": 50}, "TOO_FEW_CLUSTERS"),
+        ({"n_clusters_control": 50, "n_clusters_treatment": 4}, "TOO_FEW_CLUSTERS"),
+        (
+            {"n_clusters_control": 19, "n_clusters_treatment": 50},
+            "NEEDS_WILD_BOOTSTRAP",
+        ),
+    ],
+)
+def test_difference_in_differences_is_refused(change, reason):
+    facts = replace(POLICY, **change)
+    assert not _roles(facts)
+    assert _reasons(facts)["did_2x2"] == reason
+    assert _reasons(facts)["event_study"] == reason
+
+
+def test_undated_randomised_data_keep_the_comparison():
+    facts = replace(RICH, is_dated=False)
+    assert _roles(facts) == {"welch_t": PRIMARY, "cuped": SECONDARY}
+
+
+def test_self_selected_units_identify_nothing():
+    facts = replace(RICH, assignment=Assignment.SELF_SELECTED)
+    assert set(_reasons(facts).values()) == {"NOT_IDENTIFIED"}
+    assert len(_reasons(facts)) == 5
+
+
+def test_one_arm_has_nothing_to_compare():
+    assert set(_reasons(replace(RICH, n_arms=1)).values()) == {"ONE_ARM"}
+
+
+def test_cluster_randomised_units_are_not_independent():
+    facts = replace(RICH, n_clusters_control=30, n_clusters_treatment=30)
+    assert _reasons(facts)["welch_t"] == "NEEDS_CLUSTER_TOTALS"
+    assert _reasons(facts)["cuped"] == "NEEDS_CLUSTER_TOTALS"
+    assert _roles(facts) == {"did_2x2": DIAGNOSTIC, "event_study": DIAGNOSTIC}
+
+
+FACTS = st.builds(
+    AssignmentFacts,
+    assignment=st.sampled_from(Assignment),
+    metric_type=st.sampled_from(MetricType),
+    n_arms=st.integers(0, 4),
+    has_policy_date=st.booleans(),
+    has_pre_period=st.booleans(),
+    has_covariate_data=st.booleans(),
+    declared_covariate=st.booleans(),
+    is_dated=st.booleans(),
+    n_clusters_control=st.none() | st.integers(0, 60),
+    n_clusters_treatment=st.none() | st.integers(0, 60),
+    treatment_timings=st.integers(1, 3),
+)
+
+
+@given(facts=FACTS)
+def test_every_method_gets_one_line_and_at_most_one_is_primary(facts):
+    choices = choose_methods(facts)
+    names = [choice.method for choice in choices]
+    assert len(set(names)) == len(names) == 5
+    assert all(choice.reason and choice.explanation for choice in choices)
+    assert all((choice.role is not None) == choice.is_chosen for choice in choices)
+    primary = [choice for choice in choices if choice.role is PRIMARY]
+    assert len(primary) <= 1
+    # Nothing stands beside or behind a missing primary but diagnostics.
+    if not primary:
+        assert all(c.role in (None, DIAGNOSTIC) for c in choices)
+
+
+def test_rules_only_name_known_methods():
+    assert {method for rule in RULES for method in rule.methods} == set(ALL)
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        (RANDOMISED, EstimateStatus.INSUFFICIENT_DATA),
+        (replace(RANDOMISED, assignment=Assignment.SELF_SELECTED), EstimateStatus.NOT_IDENTIFIED),
+    ],
+)  # fmt: skip
+def test_refuse_method_is_a_row_without_numbers(facts, status, settings):
+    arm = MetricTotals("exp_1", "spend", "control", 10, 1.0, 1.0)
+    choice = _lines(facts)["did_2x2"]
+    row = refuse_method(choice, arm, replace(arm, variant="new"), settings=settings)
+    assert (row.status, row.reason, row.method) == (status, choice.reason, "did_2x2")
+    assert row.estimand == "ATT"
+    assert row.role is DIAGNOSTIC
+    assert row.details["explanation"] == choice.explanation
+    numbers = (row.difference, row.standard_error, row.p_value, row.relative_lift)
+    assert not np.any([value is not None for value in numbers])
