@@ -126,7 +126,7 @@ def _fit_novelty(
     control: GramTotals, treatment: GramTotals, post: Sequence[int]
 ) -> NoveltyTrend:
     contrasts = contrast_days(control, treatment, post[1:], reference_day=post[0])
-    if np.any(contrasts.variances == 0):
+    if contrasts.is_finite and np.any(contrasts.variances == 0):
         return _no_trend(control, treatment, "ZERO_VARIANCE")
     trend = assess_trend(contrasts)
     if isinstance(trend, str):

@@ -74,8 +74,9 @@ def assess_trend(contrasts: DayContrasts) -> TrendTest | str:
     if left < LEAST_DF:
         return "TOO_FEW_CLUSTERS"
     deltas = whitener.T @ scaled
-    line = whitener.T @ ((contrasts.days - contrasts.reference_day) / sizes)
-    if not np.any(line):
+    distances = (contrasts.days - contrasts.reference_day) / sizes
+    line = whitener.T @ distances
+    if line @ line <= COLLINEAR * (distances @ distances):
         return "SINGULAR_COVARIANCE"
     return _test(deltas, line, rank=rank, df=df)
 

@@ -141,8 +141,9 @@ def _describe(
         "theta": float(slopes[0]),
         "theta_new_unit": float(slopes[1]),
         "variance_ratio": ratio,
-        "covariate_difference": (treatment.covariate_mean or 0.0)
-        - (control.covariate_mean or 0.0),
+        "covariate_difference": float(
+            (treatment.covariate_mean or 0.0) - (control.covariate_mean or 0.0)
+        ),
         "correlation": _correlation(control, treatment),
         "control_mean_raw": control.mean,
         "treatment_mean_raw": treatment.mean,

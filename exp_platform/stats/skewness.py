@@ -66,7 +66,7 @@ def assess_skewness(
         g=g,
         lower_tail=min(max(TAIL + bend, 0.0), 1.0),
         upper_tail=min(max(TAIL - bend, 0.0), 1.0),
-        is_warned=abs(g) > WARNING_SKEWNESS,
+        is_warned=bool(abs(g) > WARNING_SKEWNESS),
         units_needed=355 * (third / pooled**1.5) ** 2,
     )
 

@@ -209,6 +209,17 @@ def test_repeated_day_with_a_jump_is_singular(gram):
     assert found.reason == "SINGULAR_COVARIANCE"
 
 
+def test_slope_without_any_variance_is_singular(gram):
+    # Units move on the two leads in opposite directions, so no unit ever drifts.
+    moves = [np.random.default_rng(seed).normal(0, 1, 60) for seed in (1, 2)]
+    arms = [
+        gram(np.column_stack([2 * m, -m, np.zeros(60), m]), [-3, -2, -1, 0])
+        for m in moves
+    ]
+    found = assess_pretrends(*arms, planned_effect=1.0, estimate=None)
+    assert found.reason == "SINGULAR_COVARIANCE"
+
+
 def test_broken_totals_are_errored(gram):
     arm = gram(_values(1, 300), DAYS)
     broken = replace(arm, means=(float("nan"), *arm.means[1:]))

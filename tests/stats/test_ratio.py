@@ -89,3 +89,10 @@ def test_estimate_ratio_of_identical_parts_has_zero_variance(total, settings):
 def test_estimate_ratio_without_denominator_moments_is_errored(total, settings):
     estimate = estimate_ratio(total([1.0, 2.0]), total([1.0, 3.0]), settings)
     assert estimate.status is EstimateStatus.METRIC_ERRORED
+
+
+def test_estimate_ratio_that_overflows_is_errored(total, settings):
+    arm = replace(_draw(total), denominator_mean=5e-324, denominator_variance=0.0)
+    estimate = estimate_ratio(arm, arm, settings)
+    assert estimate.status is EstimateStatus.METRIC_ERRORED
+    assert estimate.p_value is None

@@ -1,7 +1,9 @@
 """Two proportions: pooled chi-square by scipy, Newcombe's interval by statsmodels.
 
 The score intervals are copied from Newcombe (1998), Statistics in Medicine 17, 873-890,
-table II, methods 6 (Miettinen and Nurminen) and 10, as printed with four decimals.
+table II, methods 6 (Miettinen and Nurminen) and 10, as printed with four decimals:
+statsmodels' own score interval of a difference disagrees with them (its restricted
+proportions are not the likelihood's maximum), its interval of a ratio does not.
 """
 
 import json
