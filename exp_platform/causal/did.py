@@ -99,8 +99,8 @@ def panel_of(gram: GramTotals) -> PanelTotals:
         post_days=int(np.sum(days >= 0)),
         mean_pre=float(pre @ means),
         mean_post=float(post @ means),
-        score_sum_of_squares=float(change @ products @ change),
-        pre_score_sum_of_squares=float(pre @ products @ pre),
+        score_sum_of_squares=max(float(change @ products @ change), 0.0),
+        pre_score_sum_of_squares=max(float(pre @ products @ pre), 0.0),
         pre_score_product=float(pre @ products @ change),
     )
 
