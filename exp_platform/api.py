@@ -77,7 +77,7 @@ def results(
         ContractError: the experiment has no published results.
     """
     rows = read_rows("analysis_results", experiment_id, config=config)
-    return tuple(from_rows(Estimate, rows))
+    return tuple(from_rows("analysis_results", Estimate, rows))
 
 
 def checks(
@@ -85,7 +85,7 @@ def checks(
 ) -> tuple[CheckResult, ...]:
     """The published trust checks of an experiment."""
     rows = read_rows("check_results", experiment_id, config=config)
-    return tuple(from_rows(CheckResult, rows))
+    return tuple(from_rows("check_results", CheckResult, rows))
 
 
 def decisions(
@@ -93,7 +93,7 @@ def decisions(
 ) -> tuple[Decision, ...]:
     """The published decisions of an experiment, one per arm and the overall one."""
     rows = read_rows("decisions", experiment_id, config=config)
-    return tuple(from_rows(Decision, rows))
+    return tuple(from_rows("decisions", Decision, rows))
 
 
 def read_rows(

@@ -185,7 +185,7 @@ def show_results(
     elif output == "csv":
         typer.echo(shown.as_csv([shown.record_document(e) for e in found]), nl=False)
     else:
-        shown.print_table(shown.result_lines(found))
+        shown.print_results(found)
 
 
 @app.command("memo")

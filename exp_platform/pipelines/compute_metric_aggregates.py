@@ -151,7 +151,9 @@ def generated_sql(run: Run, ingested: Ingested) -> dict[str, str]:
     subsets = (observations.CROSSOVER_SEGMENT, observations.BOT_SEGMENT)
     return {
         "metric_observations": observations.union_of(values),
-        "metric_unit_days": observations.union_of(days),
+        "metric_unit_days": observations.union_of(
+            days, order="metric_name, unit_no, outcome_day"
+        ),
         "unit_segments": observations.segment_sql(
             ingested.spec.plan.segments, subsets=subsets
         ),
@@ -184,7 +186,7 @@ def _panels(
 
 
 def _ledger(rows: Sequence[dict[str, Any]]) -> list[LedgerStage]:
-    stages = from_rows(LedgerStage, rows)
+    stages = from_rows("unit_ledger", LedgerStage, rows)
     return sorted(stages, key=lambda stage: (stage.stage_order, stage.variant))
 
 

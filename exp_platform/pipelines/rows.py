@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from exp_platform.schemas import arrow_schema, load_schema
 
@@ -41,16 +41,28 @@ def to_rows(
     return pa.table(columns, schema=arrow_schema(table))
 
 
-def from_rows(kind: type[Record], rows: Iterable[Mapping[str, Any]]) -> list[Record]:
-    """Rows as records of one kind; enums, tuples and JSON come back as they were."""
+def from_rows(
+    table: str, kind: type[Record], rows: Iterable[Mapping[str, Any]]
+) -> list[Record]:
+    """Rows as records of one kind; enums, tuples and JSON come back as they were.
+
+    Args:
+        table: its schema says which columns hold JSON.
+        kind: dataclass whose fields have the columns' names.
+        rows: column -> value.
+    """
+    documents = {f.name for f in load_schema(table).fields if f.type == "json"}
+    annotations = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
     return [
-        kind(**{f.name: _from_cell(f.type, row[f.name]) for f in _stored(kind, row)})
+        kind(
+            **{
+                name: _from_cell(annotation, row[name], is_json=name in documents)
+                for name, annotation in annotations.items()
+                if name in row
+            }
+        )
         for row in rows
     ]
-
-
-def _stored(kind: Any, row: Mapping[str, Any]) -> list[Any]:
-    return [field for field in fields(kind) if field.name in row]
 
 
 def _to_cell(value: Any, column_type: str) -> Any:
@@ -59,16 +71,13 @@ def _to_cell(value: Any, column_type: str) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _from_cell(annotation: Any, value: Any) -> Any:
-    if value is None or not isinstance(value, str):
-        return value
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return annotation(value)
-    optional = getattr(annotation, "__args__", ())
-    for part in optional:
-        if isinstance(part, type) and issubclass(part, Enum):
-            return part(value)
-    if annotation is str or (str in optional and len(optional) == 2):
-        is_tuple = getattr(annotation, "__origin__", None) is tuple
-        return tuple(json.loads(value)) if is_tuple else value
-    return json.loads(value)
+def _from_cell(annotation: Any, value: Any, *, is_json: bool) -> Any:
+    if value is None:
+        return None
+    if is_json:
+        document = json.loads(value)
+        return tuple(document) if isinstance(document, list) else document
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return kind(value)
+    return value

@@ -100,7 +100,7 @@ class Run:
     def load(self, table: str, kind: type[Any]) -> list[Any]:
         """The experiment's published rows of a table, as records."""
         rows = self.lake.read(table, experiment_id=self.experiment_id).to_pylist()
-        return from_rows(kind, rows)
+        return from_rows(table, kind, rows)
 
     def publish(self) -> Provenance:
         """Publish everything that was staged, with this run's ledger row."""
@@ -180,7 +180,7 @@ def open_run(settings: Settings, experiment_id: str, command: str) -> Iterator[R
                 experiment_id=experiment_id,
                 command=command,
                 run_id=run_id,
-                computed_at=now.replace(microsecond=0),
+                computed_at=now,
                 lake=lake,
                 engine=engine,
                 publication=publication,

@@ -14,7 +14,7 @@ from exp_platform.metrics.observations import observation_sql, transpile
 from exp_platform.pipelines.run import open_lake, open_reader
 from exp_platform.pipelines.run_ingest import load_ingested
 from exp_platform.pipelines.write_memo import memo_files
-from exp_platform.records import Estimate
+from exp_platform.records import Estimate, EstimateRole
 
 if TYPE_CHECKING:
     from exp_platform.pipelines.run_end_to_end import RunOutcome
@@ -73,48 +73,69 @@ def check_format(output: str, allowed: Sequence[str]) -> None:
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """Rows as an aligned table on standard output."""
+    """Rows as an aligned table on standard output; a cell never wraps."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
     if not rows:
-        Console().print("nothing yet: `exp run ID --generate-synth` makes a first one")
+        console.print("nothing yet: `exp run ID --generate-synth` makes a first one")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, value in rows[0].items():
-        numeric = isinstance(value, int | float)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for name in rows[0]:
+        numeric = all(_is_numeric(row[name]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
-    Console().print(table)
+    needed = console.measure(table).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
-def result_lines(estimates: Sequence[Estimate]) -> list[Row]:
-    """Estimates as lines of a table, deciding ones first."""
-    order = {"primary": 0, "secondary": 1, "diagnostic": 2}
+def print_results(estimates: Sequence[Estimate]) -> None:
+    """Estimates with a number as a table, the others as one line each."""
+    import sys
+
     ordered = sorted(
         (e for e in estimates if e.segment == "all"),
-        key=lambda e: (order[e.role.value], e.metric_name, e.treatment, e.method),
+        key=lambda e: (_ROLES[e.role], e.metric_name, e.treatment, e.method),
     )
-    return [
-        {
-            "metric": e.metric_name,
-            "arm": e.treatment,
-            "method": e.method,
-            "role": e.role.value,
-            "status": e.status.value if e.is_ok else f"{e.status.value}: {e.reason}",
-            "control": _number(e.control_mean),
-            "treatment": _number(e.treatment_mean),
-            "difference": _number(e.difference),
-            "interval": _interval(e.ci_lower, e.ci_upper),
-            "lift": _percent(e.relative_lift),
-            "p": _number(e.p_value),
-            "p adjusted": _number(e.p_value_adjusted),
-        }
-        for e in ordered
-    ]
+    print_table([_result_line(e) for e in ordered if e.is_ok])
+    missing: dict[tuple[str, str], list[str]] = {}
+    for e in ordered:
+        if not e.is_ok:
+            missing.setdefault((e.method, e.reason), []).append(e.metric_name)
+    for (method, reason), metrics in missing.items():
+        names = ", ".join(dict.fromkeys(metrics))
+        sys.stdout.write(f"no {method} ({reason}): {names}\n")
+    n_segments = len({e.segment for e in estimates} - {"all"})
+    if n_segments:
+        sys.stdout.write(f"{n_segments} more segments: --format json or csv\n")
+
+
+_ROLES = {
+    EstimateRole.PRIMARY: 0,
+    EstimateRole.SECONDARY: 1,
+    EstimateRole.DIAGNOSTIC: 2,
+}
+
+
+def _result_line(e: Estimate) -> Row:
+    return {
+        "metric": e.metric_name,
+        "arm": e.treatment,
+        "method": e.method,
+        "role": e.role.value,
+        "control": _number(e.control_mean),
+        "treatment": _number(e.treatment_mean),
+        "difference": _number(e.difference),
+        f"{1 - e.alpha:.0%} interval": _interval(e.ci_lower, e.ci_upper),
+        "lift": _percent(e.relative_lift),
+        "p": _number(e.p_value),
+        "adjusted p": _number(e.p_value_adjusted),
+    }
 
 
 def list_runs(settings: Settings) -> list[Row]:
@@ -193,6 +214,11 @@ def _plain(value: Any) -> Any:
 
 def _cell(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _is_numeric(value: Any) -> bool:
+    text = _cell(value)
+    return not text or text[0] in "+-0123456789"
 
 
 def _number(value: float | None) -> str:

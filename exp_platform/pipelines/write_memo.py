@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from exp_platform.config import Settings, load_settings
 from exp_platform.pipelines.check_rows import TABLE as CHECK_TABLE
 from exp_platform.pipelines.check_rows import sort_checks
+from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.did_pretrends import Pretrends
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
@@ -16,7 +18,7 @@ from exp_platform.pipelines.estimates import TABLE as ESTIMATE_TABLE
 from exp_platform.pipelines.estimates import store_estimates
 from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.routing import Choices, route
-from exp_platform.pipelines.run import Run
+from exp_platform.pipelines.run import Run, open_run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
     CheckResult,
@@ -133,26 +135,32 @@ def store_judgement(run: Run, judgement: Judgement) -> None:
     run.outcome = judgement.overall.outcome.value
 
 
-def run_alone(run: Run) -> None:
-    """Load from the lake, judge, store, publish, write."""
-    ingested, measured, judgement, pretrends = judge_stored(run)
-    files = write_memo(
-        run,
-        ingested,
-        measured,
-        judgement,
-        pretrends=pretrends,
-        choices=route(ingested, measured),
-        provenance=run.publish(),
-    )
-    sys.stdout.write(f"{files.markdown}\n")
+def write_stored_memo(settings: Settings, experiment_id: str) -> MemoFiles:
+    """Judge what the single stages have stored, publish the judgement, write it up."""
+    with open_run(settings, experiment_id, "write_memo") as run:
+        ingested, measured, judgement, pretrends = judge_stored(run)
+        return write_memo(
+            run,
+            ingested,
+            measured,
+            judgement,
+            pretrends=pretrends,
+            choices=route(ingested, measured),
+            provenance=run.publish(),
+        )
 
 
 def main() -> int:
     """`python -m exp_platform.pipelines.write_memo --config ... --experiment-id ...`."""
-    from exp_platform.pipelines.commands import run_stage
+    arguments = stage_parser("Judge what is stored and write the memo.").parse_args()
 
-    return run_stage("write_memo", run_alone)
+    def action() -> int:
+        settings = load_settings(arguments.config)
+        files = write_stored_memo(settings, arguments.experiment_id)
+        sys.stdout.write(f"memo: {files.markdown}\n")
+        return 0
+
+    return guarded(action)
 
 
 if __name__ == "__main__":
