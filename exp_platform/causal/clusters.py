@@ -40,7 +40,7 @@ def cr1_factor(n_clusters: int, n_units: int) -> float:
         n_units: N, both arms: one collapsed observation (post - pre) per unit.
 
     References:
-        Cameron and Miller (2015), eq. 12.
+        Cameron and Miller (2015).
     """
     clusters = n_clusters / (n_clusters - 1)
     return clusters * (n_units - 1) / (n_units - MODEL_PARAMETERS)

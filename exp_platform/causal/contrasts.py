@@ -86,8 +86,7 @@ def contrast_days(
         ContractError: the arms' totals are of different days or metrics.
 
     References:
-        Freyaldenhoven, Hansen and Shapiro (2019), eq. 2; Cameron and Miller (2015),
-        eq. 12.
+        Freyaldenhoven, Hansen and Shapiro (2019); Cameron and Miller (2015).
     """
     _require_same_days(control, treatment)
     place = {day: index for index, day in enumerate(control.days)}

@@ -53,8 +53,7 @@ def estimate_did(
         ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
-        Bertrand, Duflo and Mullainathan (2004), section 4; Cameron and Miller (2015),
-        eq. 12.
+        Bertrand, Duflo and Mullainathan (2004); Cameron and Miller (2015).
     """
     arms = (control, treatment)
     draft = replace(

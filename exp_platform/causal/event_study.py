@@ -72,7 +72,7 @@ def estimate_deltas(
         As `did.estimate_did`.
 
     References:
-        Freyaldenhoven, Hansen and Shapiro (2019), eq. 2.
+        Freyaldenhoven, Hansen and Shapiro (2019).
     """
     days = control.days
     if reference_day not in days or min(control.n, treatment.n) <= 1:
@@ -109,7 +109,7 @@ def assess_novelty(
         SINGULAR_COVARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
-        Rao (1967), section 2.
+        Rao (1967).
     """
     post = [day for day in control.days if day >= first_day]
     reason = ""

@@ -74,7 +74,7 @@ def assess_pretrends(
         differs are left out.
 
     References:
-        Roth (2022), section 2; Krishnamoorthy and Yu (2004), eq. 7.
+        Roth (2022); Krishnamoorthy and Yu (2004).
     """
     blank = PretrendTest(
         experiment_id=control.experiment_id,

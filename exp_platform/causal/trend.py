@@ -57,7 +57,7 @@ def assess_trend(contrasts: DayContrasts) -> TrendTest | str:
         INVALID_MOMENTS.
 
     References:
-        Krishnamoorthy and Yu (2004), eq. 7; Rao (1967), section 2.
+        Krishnamoorthy and Yu (2004); Rao (1967).
     """
     if not contrasts.is_finite:
         return "INVALID_MOMENTS"

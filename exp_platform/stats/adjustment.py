@@ -71,7 +71,7 @@ def adjust_arms(
         theta: which covariance theta is made from.
 
     References:
-        Deng, Xu, Kohavi and Walker (2013), eq. 4-5; Lin (2013), section 4.
+        Deng, Xu, Kohavi and Walker (2013); Lin (2013).
     """
     x_c, x_t = covariates
     n_c, n_t = control.n[:, None], treatment.n[:, None]

@@ -54,7 +54,7 @@ def estimate_cuped(
         METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
-        Deng, Xu, Kohavi and Walker (2013), eq. 4-5; Lin (2013), section 4.
+        Deng, Xu, Kohavi and Walker (2013); Lin (2013).
     """
     draft = draft_estimate("cuped", control, treatment, settings)
     reason = _find_reason(draft, control, treatment, settings)

@@ -127,7 +127,7 @@ def assess_guardrail(
         CONTROL_MEAN_NOT_POSITIVE, BASELINE_VARIANCE_MISSING or the estimate's reason.
 
     References:
-        Miettinen and Nurminen (1985), eq. 8-12; Fieller (1954), eq. 3.
+        Miettinen and Nurminen (1985); Fieller (1954).
     """
     is_relative = plan.margin_scale is MarginScale.RELATIVE
     good = 1.0 if definition.direction is Direction.INCREASE else -1.0

@@ -24,7 +24,7 @@ def adjust_holm(p_values: PValues, *, family_size: int | None = None) -> Array:
         Adjusted p-values in the same order, NaN where there was none, shape (m,).
 
     References:
-        Holm (1979), section 3.
+        Holm (1979).
     """
     p, order = _sort(p_values)
     m = max(order.size, family_size or 0)
@@ -43,7 +43,7 @@ def adjust_bh(p_values: PValues, *, family_size: int | None = None) -> Array:
         Adjusted p-values in the same order, NaN where there was none, shape (m,).
 
     References:
-        Benjamini and Hochberg (1995), section 3.1.
+        Benjamini and Hochberg (1995).
     """
     p, order = _sort(p_values)
     m = max(order.size, family_size or 0)

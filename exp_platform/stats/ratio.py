@@ -35,7 +35,7 @@ def linearise_ratio(numerator: Arm, denominator: Arm, covariance: Array) -> Arm:
         (N - R D) / mean D.
 
     References:
-        Deng, Knoblich and Lu (2018), section 3.
+        Deng, Knoblich and Lu (2018).
     """
     ratio = numerator.mean / denominator.mean
     scale = numerator.variance + ratio**2 * denominator.variance
@@ -63,7 +63,7 @@ def estimate_ratio(
         ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
-        Deng, Knoblich and Lu (2018), section 3.
+        Deng, Knoblich and Lu (2018).
     """
     draft = draft_estimate("ratio_delta", control, treatment, settings)
     arms = (control, treatment)

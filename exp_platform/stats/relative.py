@@ -67,8 +67,7 @@ def infer_relative(
         method: `delta`, `fieller`, or `auto` by the rule of `NEAR_ZERO_ERRORS`.
 
     References:
-        Fieller (1954), eq. 3; Franz (2007), section 2; Deng, Knoblich and Lu (2018),
-        section 2.
+        Fieller (1954); Franz (2007); Deng, Knoblich and Lu (2018).
     """
     mean = np.where(baseline.mean > 0, baseline.mean, np.nan)
     lift = inference.difference / mean
@@ -101,7 +100,7 @@ def fieller_limits(
         Lower and upper limits; NaN where the set is unbounded.
 
     References:
-        Fieller (1954), eq. 3.
+        Fieller (1954).
     """
     weight = (quantile / baseline.mean) ** 2
     denominator = 1 - weight * baseline.variance

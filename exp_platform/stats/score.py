@@ -52,7 +52,7 @@ def score_difference(counts: Counts, difference: Array) -> Array:
         z, positive when the data lie above the hypothesis; 0 / 0 gives 0.
 
     References:
-        Miettinen and Nurminen (1985), eq. 8-9 and appendix I.
+        Miettinen and Nurminen (1985).
     """
     control_events, control_n = counts.control_events, counts.control_n
     events = control_events + counts.treatment_events
@@ -84,7 +84,7 @@ def score_ratio(counts: Counts, ratio: Array) -> Array:
         z, positive when the data lie above the hypothesis; 0 / 0 gives 0.
 
     References:
-        Miettinen and Nurminen (1985), eq. 10-12 and appendix I.
+        Miettinen and Nurminen (1985).
     """
     events = counts.control_events + counts.treatment_events
     half = 0.5 * (
@@ -114,7 +114,7 @@ def bound_difference(counts: Counts, alpha: float, *, is_upper: bool) -> Array:
         is_upper: the upper bound, else the lower one.
 
     References:
-        Miettinen and Nurminen (1985), eq. 8.
+        Miettinen and Nurminen (1985).
     """
     observed = counts.treatment_rate - counts.control_rate
     edge = np.full_like(observed, 1.0 if is_upper else -1.0)
@@ -130,7 +130,7 @@ def bound_ratio(counts: Counts, alpha: float, *, is_upper: bool) -> Array:
         is_upper: the upper bound, else the lower one.
 
     References:
-        Miettinen and Nurminen (1985), eq. 10.
+        Miettinen and Nurminen (1985).
     """
     # Searched as treatment / (treatment + control), which is bounded.
     control, treatment = counts.control_rate, counts.treatment_rate

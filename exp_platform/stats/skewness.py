@@ -49,7 +49,7 @@ def assess_skewness(
         None where moments are missing or nothing varies.
 
     References:
-        Boos and Hughes-Oliver (2000), eq. 2; Kohavi and others (2014), rule 7.
+        Boos and Hughes-Oliver (2000); Kohavi and others (2014).
     """
     arms = (control, treatment)
     if any(a.variance is None or a.third_moment is None or a.n < 2 for a in arms):

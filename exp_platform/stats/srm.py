@@ -70,7 +70,7 @@ def chi_square_split(observed: ArrayLike, weights: ArrayLike) -> tuple[Array, Ar
         weights: planned shares of the arms, any positive scale, shape (n_arms,).
 
     References:
-        Pearson (1900); Fabijan and others (2019), section 4.
+        Pearson (1900); Fabijan and others (2019).
     """
     counts = np.asarray(observed, dtype=float)
     expected = counts.sum(axis=-1, keepdims=True) * _shares(weights)
@@ -89,7 +89,7 @@ def log_e_split(
         concentration: total of the Dirichlet prior around the planned shares.
 
     References:
-        Lindon and Malek (2022), eq. 3.
+        Lindon and Malek (2022).
     """
     counts, shares = np.asarray(observed, dtype=float), _shares(weights)
     prior = concentration * shares
@@ -154,7 +154,7 @@ def track_split(
         ContractError: lengths differ, a count is negative or a weight not positive.
 
     References:
-        Lindon and Malek (2022), section 2.
+        Lindon and Malek (2022).
     """
     for row in cumulative:
         _require_split(row, weights)

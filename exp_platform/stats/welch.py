@@ -58,7 +58,7 @@ def welch_df(
         n: units in treatment.
 
     References:
-        Welch (1947), eq. 28.
+        Welch (1947).
     """
     # Shares of the variance instead of their squares: no under- or overflow.
     share = treatment_variance / (control_variance + treatment_variance)
@@ -110,7 +110,7 @@ def estimate_welch(
         kept); METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
-        Welch (1947), eq. 28.
+        Welch (1947).
     """
     draft = draft_estimate("welch_t", control, treatment, settings)
     means = (control.mean, treatment.mean)

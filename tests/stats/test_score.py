@@ -17,12 +17,13 @@ def _counts(x1, n1, x0, n0):
     return Counts(*(np.array([float(v)]) for v in (x0, n0, x1, n1)))
 
 
-def test_bound_difference_is_the_published_one(golden):
-    for x1, n1, x0, n0, lower, upper, _, _ in golden("proportion")["published"]:
-        counts = _counts(x1, n1, x0, n0)
+def test_bound_difference_agrees_with_a_numerical_maximum(golden):
+    answer = golden("proportion")
+    for case in [*answer["cases"], *answer["extreme"]]:
+        counts = _counts(*case["counts"])
         found = [bound_difference(counts, 0.025, is_upper=u)[0] for u in (False, True)]
-        # The table has four decimals.
-        assert found == pytest.approx([lower, upper], abs=5.1e-5)
+        # A minimum is located to about the root of the precision of doubles.
+        assert found == pytest.approx(case["score_difference"], abs=1e-6)
 
 
 def test_bound_ratio_agrees_with_statsmodels(golden):
