@@ -19,6 +19,7 @@ from exp_platform.records import Estimate, EstimateRole
 if TYPE_CHECKING:
     from exp_platform.pipelines.run_end_to_end import RunOutcome
 
+_WIDEST = 1000
 DIALECTS = ("duckdb", "spark", "trino")
 Row = Mapping[str, Any]
 
@@ -89,7 +90,8 @@ def print_table(rows: Sequence[Row]) -> None:
         table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
-    needed = console.measure(table).maximum
+    unbounded = console.options.update(width=_WIDEST)
+    needed = console.measure(table, options=unbounded).maximum
     console.width = max(console.width, needed)
     console.print(table)
 
