@@ -277,7 +277,7 @@ def _gap_of(estimate: Estimate) -> Gap:
         EstimateStatus.INSUFFICIENT_DATA: Reason.INSUFFICIENT_DATA,
         EstimateStatus.NOT_IDENTIFIED: Reason.NOT_IDENTIFIED,
     }.get(estimate.status, Reason.METRIC_ERRORED)
-    why = estimate.reason or "a number is missing"
+    why = estimate.reason.replace("_", " ").lower() or "a number is missing"
     return Gap(reason, f"{estimate.metric_name} has no result ({why})")
 
 

@@ -8,7 +8,8 @@ from exp_platform.stats.guardrail import GuardrailAssessment
 def describe_effect(estimate: Estimate, *, tests: int | None = None) -> str:
     """A metric's effect with its interval and, for a goal, the adjusted p.
 
-    The interval is of the difference, because the p-value is of the difference too.
+    In relative terms where the estimate has them, with their own interval; the p is
+    always that of the difference.
 
     Args:
         estimate: a row with numbers.
@@ -17,19 +18,21 @@ def describe_effect(estimate: Estimate, *, tests: int | None = None) -> str:
     name, difference = estimate.metric_name, estimate.difference
     if difference is None:
         return name
+    scale, change = MarginScale.ABSOLUTE, difference
+    ends = (estimate.ci_lower, estimate.ci_upper)
+    if estimate.relative_lift is not None and estimate.relative_ci_lower is not None:
+        scale, change = MarginScale.RELATIVE, estimate.relative_lift
+        ends = (estimate.relative_ci_lower, estimate.relative_ci_upper)
     parts = []
-    head = format_change(difference, MarginScale.ABSOLUTE)
-    if estimate.relative_lift is not None:
-        parts.append(f"difference {head}")
-        head = format_change(estimate.relative_lift, MarginScale.RELATIVE)
-    if estimate.ci_lower is not None and estimate.ci_upper is not None:
-        low, high = format_number(estimate.ci_lower), format_number(estimate.ci_upper)
+    if ends[0] is not None and ends[1] is not None:
+        low, high = (format_change(e, scale).lstrip("+") for e in ends if e is not None)
         level = format_number(100 * (1 - estimate.alpha))
         parts.append(f"{level} % interval {low} to {high}")
     if tests is not None and estimate.p_value_adjusted is not None:
-        holm = f" after Holm over {tests} tests" if tests > 1 else ""
-        parts.append(f"{format_p(estimate.p_value_adjusted)}{holm}")
-    return f"{name} {head}" + (f" ({', '.join(parts)})" if parts else "")
+        adjusted = "adjusted " if tests > 1 else ""
+        parts.append(f"{adjusted}{format_p(estimate.p_value_adjusted)}")
+    told = format_change(change, scale)
+    return f"{name} {told}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def describe_guardrail(guardrail: GuardrailAssessment) -> str:

@@ -78,8 +78,8 @@ def test_decide_gives_rows_that_can_be_stored(two_arms):
 def test_decide_says_why_it_ships(shippable):
     decision = shippable.decide()[0]
     assert decision.rationale == (
-        "Better: orders +20 % (difference +0.02, 95 % interval 0.0102 to 0.0298, "
-        "p = 0.00013 after Holm over 2 tests). Every guardrail is proven inside its "
+        "Better: orders +0.02 (95 % interval 0.0102 to 0.0298, "
+        "adjusted p = 0.00013). Every guardrail is proven inside its "
         "margin: refunds at worst +1.2 % (margin 5 %)."
     )
     assert decision.would_change == (

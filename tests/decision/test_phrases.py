@@ -16,9 +16,15 @@ GUARDRAIL = GuardrailAssessment("e", "load", "B", GuardrailStatus.NOT_SHOWN)
         ({}, 2, "orders"),
         ({"difference": -0.5}, None, "orders -0.5"),
         (
-            {"difference": 0.5, "relative_lift": 0.1},
+            {
+                "difference": 0.5,
+                "relative_lift": 0.1,
+                "relative_ci_lower": 0.02,
+                "relative_ci_upper": 0.18,
+                "p_value_adjusted": 0.02,
+            },
             2,
-            "orders +10 % (difference +0.5)",
+            "orders +10 % (95 % interval 2 % to 18 %, adjusted p = 0.02)",
         ),
         (
             {"difference": 0.5, "p_value_adjusted": 0.04},
