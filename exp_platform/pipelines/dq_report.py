@@ -41,7 +41,10 @@ def check_data(run: Run, ingested: Ingested) -> tuple[CheckResult, ...]:
     facts = _ingest_facts(ingested, delivered)
     crossover = _crossover_facts(run, ingested.spec)
     run.stages["dq"] = "done"
+    # without dates nothing can be late: the check has no meaning, so it is not listed
+    dated = [check_late_data(_late_facts(run, ingested.spec))]
     return (
+        *(dated if ingested.spec.is_dated else ()),
         check_keys(_key_facts(run, ingested, delivered)),
         check_duplicates(facts),
         check_out_of_window(
@@ -51,7 +54,6 @@ def check_data(run: Run, ingested: Ingested) -> tuple[CheckResult, ...]:
                 outside=_rows_outside(run, ingested),
             )
         ),
-        check_late_data(_late_facts(run, ingested.spec)),
         check_quarantine(facts),
         check_crossover(crossover),
     )
