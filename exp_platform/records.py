@@ -111,7 +111,8 @@ class Covariate:
     """A value per unit from before its exposure.
 
     Attributes:
-        metric_name: name in `outcomes` whose pre-exposure rows are summed.
+        metric_name: name in `outcomes` whose pre-exposure rows are aggregated as the
+            metric's own rows are.
         lookback_days: days before exposure that count.
     """
 
@@ -282,8 +283,12 @@ class MetricTotals:
             value.
         covariate_*: of the pre-exposure value x; `covariate_covariance` with the
             value, `covariate_denominator_covariance` with the denominator.
-        new_share: share of units first seen inside the look-back, for which x = 0;
-            `new_covariance` of that indicator with the value.
+        new_share: share of units whose x is unknown and counts as 0: first seen
+            inside the look-back, or the value was quarantined; `new_covariance` of
+            that indicator with the value.
+        n_immature: units left out because their window had not closed by the
+            watermark. n_missing: mature ones left out because a row of theirs had no
+            value.
     """
 
     experiment_id: str
@@ -306,6 +311,8 @@ class MetricTotals:
     covariate_denominator_covariance: float | None = None
     new_share: float | None = None
     new_covariance: float | None = None
+    n_immature: int = 0
+    n_missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,3 +7,9 @@
 {% macro default__json_text(document, key) -%}json_extract_string({{ document }}, '$.{{ key }}'){%- endmacro %}
 {% macro spark__json_text(document, key) -%}get_json_object({{ document }}, '$.{{ key }}'){%- endmacro %}
 {% macro trino__json_text(document, key) -%}json_extract_scalar({{ document }}, '$.{{ key }}'){%- endmacro %}
+
+{# A map as text, to break ties the same way every time. #}
+{% macro map_text(map) -%}{{ return(adapter.dispatch('map_text', 'exp_platform')(map)) }}{%- endmacro %}
+{% macro default__map_text(map) -%}cast({{ map }} as varchar){%- endmacro %}
+{% macro spark__map_text(map) -%}to_json({{ map }}){%- endmacro %}
+{% macro trino__map_text(map) -%}json_format(cast({{ map }} as json)){%- endmacro %}

@@ -85,7 +85,7 @@ def segment_sql(attributes: Sequence[str], *, subsets: Collection[str] = ()) -> 
     """
     source = "exp_run.experiment_assignments where is_in_analysis"
     branches = [f"select unit_no, 'all' as segment from {source}"]
-    for attribute in attributes:
+    for attribute in dict.fromkeys(attributes):
         value = f"coalesce(attributes[{quote(attribute)}], '(unknown)')"
         label = f"{quote(attribute + '=')} || {value}"
         branches.append(f"select unit_no, {label} as segment from {source}")
@@ -100,9 +100,17 @@ def segment_sql(attributes: Sequence[str], *, subsets: Collection[str] = ()) -> 
     return "\nunion all\n".join(branches)
 
 
-def union_of(branches: Mapping[str, str]) -> str:
-    """All metrics' SELECTs as one relation."""
-    return "\nunion all\n".join(branches.values())
+def union_of(branches: Mapping[str, str], *, order: str = "") -> str:
+    """All metrics' SELECTs as one relation.
+
+    Args:
+        branches: metric name -> SELECT.
+        order: columns to sort by, where sums must not depend on chance.
+    """
+    union = "\nunion all\n".join(branches.values())
+    return (
+        f"select * from (\n{union}\n) as metrics\norder by {order}" if order else union
+    )
 
 
 def transpile(sql: str, dialect: str) -> str:

@@ -119,7 +119,7 @@ def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:
         cluster = "cluster_id"
     watermark = round(spec.watermark_ts.timestamp() * 1_000_000)
     followed = f"{event} + {window.post_days * DAY_US} <= {watermark}"
-    seen = f"coalesce(first_seen_us <= {event} - {window.pre_days * DAY_US}, true)"
+    seen = f"coalesce(first_seen_us < {event} - {window.pre_days * DAY_US}, true)"
     return (
         f"create or replace temp table {_bare(_UNITS)} as\n"
         f"select unit_no, variant, {cluster} as cluster_id, {event} as event_us\n"
@@ -132,6 +132,7 @@ def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:
 def _clusters_sql(definition: MetricDefinition, window: PanelWindow) -> str:
     """One row per arm and cluster: units, and the sum of each day's values."""
     value = "sum(o.value)"
+    last = window.post_days - 1
     if definition.type is MetricType.PROPORTION:
         value = "max(case when o.value > 0 then 1.0 else 0.0 end)"
     elif definition.aggregation == "count":
@@ -145,17 +146,18 @@ def _clusters_sql(definition: MetricDefinition, window: PanelWindow) -> str:
     )
     return (
         f"create or replace temp table {_bare(_CLUSTERS)} as\n"
-        "with unit_days as (\n"
+        f"with units as ({_complete_units(definition, window)}),\n"
+        "unit_days as (\n"
         f"    select u.variant, u.cluster_id, u.unit_no, {day} as day,\n"
         f"        {value} as value\n"
         "    from exp_run.int_unit_outcomes as o\n"
-        f"    inner join {_bare(_UNITS)} as u on o.unit_no = u.unit_no\n"
+        "    inner join units as u on o.unit_no = u.unit_no\n"
         f"    where o.metric_name = {quote(definition.numerator)}\n"
-        f"        and {day} between {-window.pre_days} and {window.post_days - 1}\n"
+        f"        and {day} between {-window.pre_days} and {last}\n"
         "    group by all\n"
         "), clusters as (\n"
         "    select variant, cluster_id, count(*) as n_units\n"
-        f"    from {_bare(_UNITS)} group by variant, cluster_id\n"
+        "    from units group by variant, cluster_id\n"
         ")\n"
         f"select c.variant, c.cluster_id, c.n_units,\n    {sums}\n"
         "from clusters as c\n"
@@ -163,6 +165,19 @@ def _clusters_sql(definition: MetricDefinition, window: PanelWindow) -> str:
         "    on c.variant = d.variant and c.cluster_id = d.cluster_id\n"
         "group by c.variant, c.cluster_id, c.n_units\n"
         "order by c.variant, c.cluster_id"
+    )
+
+
+def _complete_units(definition: MetricDefinition, window: PanelWindow) -> str:
+    """Units of the panel without a missing value: one is not an absent day."""
+    first, end = -window.pre_days * DAY_US, window.post_days * DAY_US
+    return (
+        f"select u.* from {_bare(_UNITS)} as u\n"
+        "where not exists (select 1 from exp_run.int_missing_values as o\n"
+        "    where o.unit_no = u.unit_no\n"
+        f"        and o.metric_name = {quote(definition.numerator)}\n"
+        f"        and o.outcome_us - u.event_us >= {first}\n"
+        f"        and o.outcome_us - u.event_us < {end})"
     )
 
 

@@ -5,10 +5,14 @@ The static models depend on no experiment: they join with these three relations.
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.observations import DAY_US
 from exp_platform.records import ExperimentSpec, MetricDefinition
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _LOOKBACK_DAYS = 14
 
@@ -40,25 +44,54 @@ def write_scope(
         for variant in spec.variants
     ]
     metrics = [
-        {
-            "experiment_id": spec.experiment_id,
-            "metric_name": name,
-            "has_denominator": definition.denominator is not None,
-            "has_covariate": definition.covariate is not None,
-            "maturity_us": maturity_us(definition),
-        }
+        _metric_row(spec.experiment_id, name, definition)
         for name, definition in definitions.items()
     ]
     engine.register("exp_run.run_experiments", pa.Table.from_pylist([experiment]))
     engine.register("exp_run.run_variants", pa.Table.from_pylist(variants))
-    engine.register("exp_run.run_metrics", pa.Table.from_pylist(metrics))
+    engine.register(
+        "exp_run.run_metrics", pa.Table.from_pylist(metrics, schema=_metric_schema())
+    )
+
+
+def _metric_row(
+    experiment_id: str, name: str, definition: MetricDefinition
+) -> dict[str, Any]:
+    days, covariate = definition.window_days, definition.covariate
+    return {
+        "experiment_id": experiment_id,
+        "metric_name": name,
+        "numerator": definition.numerator,
+        "denominator": definition.denominator,
+        "covariate": covariate.metric_name if covariate else None,
+        "delay_us": round(definition.delay_days * DAY_US),
+        "window_us": None if days is None else round(days * DAY_US),
+        "lookback_us": covariate.lookback_days * DAY_US if covariate else None,
+        "maturity_us": maturity_us(definition),
+    }
+
+
+def _metric_schema() -> "pa.Schema":
+    """Types of run_metrics, which may have no row or nulls only."""
+    import pyarrow as pa
+
+    texts = ("experiment_id", "metric_name", "numerator", "denominator", "covariate")
+    numbers = ("delay_us", "window_us", "lookback_us", "maturity_us")
+    return pa.schema(
+        [*((name, pa.string()) for name in texts)]
+        + [(name, pa.int64()) for name in numbers]
+    )
 
 
 def maturity_us(definition: MetricDefinition) -> int:
-    """Microseconds after exposure at which a unit's value is final; 0 = no window."""
+    """Microseconds after exposure at which a unit counts.
+
+    With a window its value is final then; without one it begins to grow then.
+    """
+    delay = round(definition.delay_days * DAY_US)
     if definition.window_days is None:
-        return 0
-    return round((definition.delay_days + definition.window_days) * DAY_US)
+        return delay
+    return delay + round(definition.window_days * DAY_US)
 
 
 def microseconds(instant: datetime) -> int:

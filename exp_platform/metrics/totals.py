@@ -1,21 +1,81 @@
 """Rows of `metric_aggregates_overall` as typed totals."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from exp_platform.records import MetricTotals
 
+Key = tuple[str, str, str]
+
 _NAMES = tuple(field.name for field in fields(MetricTotals))
+_EXACT = ("n", "exact_sum", "min_value", "max_value", "n_immature", "n_missing")
+# Moments are sums of doubles: how an engine groups them moves the last digits.
+_RELATIVE = 1e-12
 
 
 def read_totals(
     rows: Iterable[Mapping[str, Any]],
-) -> dict[tuple[str, str, str], MetricTotals]:
+) -> dict[Key, MetricTotals]:
     """Totals by (metric, segment, variant).
 
     Args:
         rows: column -> value, as the SQL model returns them.
     """
-    totals = (MetricTotals(**{name: row[name] for name in _NAMES}) for row in rows)
+    totals = (_read_row(row) for row in rows)
     return {(t.metric_name, t.segment, t.variant): t for t in totals}
+
+
+def _read_row(row: Mapping[str, Any]) -> MetricTotals:
+    """A null column has the record's default; mean and variance have none."""
+    known = {name: row[name] for name in _NAMES if row.get(name) is not None}
+    return MetricTotals(**{"mean": None, "variance": None, **known})
+
+
+def compare_totals(
+    ours: Mapping[Key, MetricTotals], theirs: Mapping[Key, MetricTotals]
+) -> list[str]:
+    """Where two builds of the same totals differ, in words; empty = nowhere.
+
+    Counts, extremes and fixed-point sums must be equal. A moment may differ by 1e-12
+    of its size; that of a covariance is the product of the standard deviations.
+    """
+    found = [
+        f"{' / '.join(key)}: only in one of the two"
+        for key in sorted(ours.keys() ^ theirs.keys())
+    ]
+    for key in sorted(ours.keys() & theirs.keys()):
+        found += [
+            f"{' / '.join(key)}: {text}" for text in _differ(ours[key], theirs[key])
+        ]
+    return found
+
+
+def _differ(one: MetricTotals, other: MetricTotals) -> Iterator[str]:
+    sizes = _sizes(one)
+    for name in _NAMES:
+        a, b = getattr(one, name), getattr(other, name)
+        if a == b:
+            continue
+        if name in _EXACT or isinstance(a, str) or a is None or b is None:
+            yield f"{name} is {a} and {b}"
+        elif abs(a - b) > _RELATIVE * max(abs(a), abs(b), sizes.get(name, 0.0)):
+            yield f"{name} is {a!r} and {b!r}"
+
+
+def _sizes(totals: MetricTotals) -> dict[str, float]:
+    """What a moment is measured by: a mean by the spread, a covariance by both."""
+    value = math.sqrt(totals.variance or 0.0)
+    below = math.sqrt(totals.denominator_variance or 0.0)
+    before = math.sqrt(totals.covariate_variance or 0.0)
+    return {
+        "mean": value,
+        "third_moment": value**3,
+        "denominator_mean": below,
+        "denominator_covariance": value * below,
+        "covariate_mean": before,
+        "covariate_covariance": value * before,
+        "covariate_denominator_covariance": below * before,
+        "new_covariance": value,
+    }

@@ -4,78 +4,62 @@ with unit_days as (
 
 ),
 
-assignments as (
+incomplete_units as (
 
-    select * from {{ ref('experiment_assignments') }}
+    select * from {{ ref('int_incomplete_units') }}
 
 ),
 
-metrics as (
+daily_units as (
 
-    select * from {{ source('run', 'run_metrics') }}
+    select * from {{ ref('int_daily_units') }}
 
 ),
 
 active as (
 
     select
-        experiment_id,
-        metric_name,
-        variant,
-        outcome_day,
+        unit_days.experiment_id,
+        unit_days.metric_name,
+        unit_days.variant,
+        unit_days.outcome_day,
         count(*) as n_active,
-        avg(value) as active_mean,
-        coalesce(var_samp(value), 0.0) * (count(*) - 1) as active_squares,
-        cast(sum(cast(value as decimal(38, 6))) as varchar) as exact_sum
+        avg(unit_days.value) as active_mean,
+        coalesce(var_samp(unit_days.value), 0.0) * (count(*) - 1) as active_squares,
+        {{ exact_sum('unit_days.value') }} as exact_sum
     from unit_days
-    group by experiment_id, metric_name, variant, outcome_day
-
-),
-
-enrolled as (
-
-    select
-        experiment_id,
-        variant,
-        {{ day_number('exposure_us') }} as exposure_day,
-        count(*) as n_enrolled
-    from assignments
-    where is_in_analysis
-    group by experiment_id, variant, {{ day_number('exposure_us') }}
-
-),
-
-observed as (
-
-    select
-        active.experiment_id,
-        active.metric_name,
-        active.variant,
-        active.outcome_day,
-        active.n_active,
-        active.active_mean,
-        active.active_squares,
-        active.exact_sum,
-        sum(enrolled.n_enrolled) as n
-    from active
-    inner join metrics
+    left join incomplete_units
         on
-            active.experiment_id = metrics.experiment_id
-            and active.metric_name = metrics.metric_name
-    inner join enrolled
-        on
-            active.experiment_id = enrolled.experiment_id
-            and active.variant = enrolled.variant
-            and enrolled.exposure_day <= active.outcome_day
+            unit_days.unit_no = incomplete_units.unit_no
+            and unit_days.metric_name = incomplete_units.metric_name
+    where not coalesce(incomplete_units.is_value_missing, false)
     group by
-        active.experiment_id,
-        active.metric_name,
-        active.variant,
-        active.outcome_day,
-        active.n_active,
-        active.active_mean,
-        active.active_squares,
-        active.exact_sum
+        unit_days.experiment_id,
+        unit_days.metric_name,
+        unit_days.variant,
+        unit_days.outcome_day
+
+),
+
+filled as (
+
+    select
+        daily_units.experiment_id,
+        daily_units.metric_name,
+        daily_units.variant,
+        daily_units.day,
+        daily_units.n,
+        coalesce(active.n_active, 0) as n_active,
+        coalesce(active.active_mean, 0.0) as active_mean,
+        coalesce(active.active_squares, 0.0) as active_squares,
+        case when active.n_active is null then '0.000000' else active.exact_sum end as exact_sum
+    from daily_units
+    left join active
+        on
+            daily_units.experiment_id = active.experiment_id
+            and daily_units.metric_name = active.metric_name
+            and daily_units.variant = active.variant
+            and daily_units.day = active.outcome_day
 
 )
 
@@ -84,12 +68,12 @@ select
     experiment_id,
     metric_name,
     variant,
-    {{ date_of_day('outcome_day') }} as day,
-    cast(n as bigint) as n,
+    {{ date_of_day('day') }} as day,
+    n,
     n_active,
     active_mean * n_active / n as mean,
-    (active_squares + active_mean * active_mean * n_active * (1.0 - n_active * 1.0 / n))
+    (active_squares + active_mean * active_mean * n_active * (n - n_active) / n)
     / nullif(n - 1.0, 0.0) as variance,
     exact_sum
-from observed
-order by metric_name, variant, outcome_day
+from filled
+order by metric_name, variant, filled.day

@@ -10,44 +10,65 @@ observations as (
 
 ),
 
+incomplete_units as (
+
+    select * from {{ ref('int_incomplete_units') }}
+
+),
+
 metrics as (
 
     select * from {{ source('run', 'run_metrics') }}
 
 ),
 
-experiments as (
+complete_units as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select
+        assignments.experiment_id,
+        metrics.metric_name,
+        assignments.user_id,
+        assignments.unit_no,
+        assignments.variant,
+        metrics.denominator is not null as has_denominator,
+        metrics.covariate is not null as has_covariate,
+        coalesce(
+            incomplete_units.is_covariate_missing
+            or assignments.first_seen_us >= assignments.exposure_us - metrics.lookback_us,
+            false
+        ) as is_covariate_unknown
+    from assignments
+    inner join metrics
+        on assignments.experiment_id = metrics.experiment_id
+    left join incomplete_units
+        on
+            assignments.unit_no = incomplete_units.unit_no
+            and metrics.metric_name = incomplete_units.metric_name
+    where
+        assignments.is_in_analysis
+        and not coalesce(incomplete_units.is_immature or incomplete_units.is_value_missing, false)
 
 )
 
+-- a unit without a row has the value 0
 select
-    assignments.experiment_id,
-    metrics.metric_name,
-    assignments.user_id,
-    assignments.unit_no,
-    assignments.variant,
-    assignments.is_new,
+    complete_units.experiment_id,
+    complete_units.metric_name,
+    complete_units.user_id,
+    complete_units.unit_no,
+    complete_units.variant,
+    complete_units.is_covariate_unknown,
     coalesce(observations.value, 0.0) as value,
     case
-        when metrics.has_denominator then coalesce(observations.denominator, 0.0)
+        when complete_units.has_denominator then coalesce(observations.denominator, 0.0)
     end as denominator,
     case
-        when metrics.has_covariate and not assignments.is_new
-            then coalesce(observations.covariate, 0.0)
-        when metrics.has_covariate then 0.0
+        when complete_units.has_covariate and complete_units.is_covariate_unknown then 0.0
+        when complete_units.has_covariate then coalesce(observations.covariate, 0.0)
     end as covariate
-from assignments
-inner join experiments
-    on assignments.experiment_id = experiments.experiment_id
-inner join metrics
-    on assignments.experiment_id = metrics.experiment_id
+from complete_units
 left join observations
     on
-        assignments.unit_no = observations.unit_no
-        and metrics.metric_name = observations.metric_name
-where
-    assignments.is_in_analysis
-    and assignments.exposure_us + metrics.maturity_us <= experiments.watermark_us
-order by metrics.metric_name, assignments.unit_no
+        complete_units.unit_no = observations.unit_no
+        and complete_units.metric_name = observations.metric_name
+order by complete_units.metric_name, complete_units.unit_no

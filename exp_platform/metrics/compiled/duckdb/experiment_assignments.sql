@@ -24,7 +24,7 @@ flagged as (
         bot_units.user_id is not null as is_bot,
         coalesce(
             first_exposures.first_seen_us
-            > first_exposures.exposure_us - experiments.lookback_us,
+            >= first_exposures.exposure_us - experiments.lookback_us,
             false
         ) as is_new,
         coalesce(

@@ -16,7 +16,11 @@ in_window as (
         exposures.*,
         row_number() over (
             partition by exposures.experiment_id, exposures.user_id
-            order by exposures.exposure_us, exposures.variant
+            order by
+                exposures.exposure_us,
+                exposures.variant,
+                exposures.first_seen_us,
+                cast(exposures.attributes as varchar)
         ) as exposure_order
     from exposures
     inner join experiments

@@ -1,19 +1,6 @@
-with quarantined as (
+with delivered_units as (
 
-    select
-        quarantine.experiment_id,
-        json_extract_string(quarantine.payload, '$.user_id') as user_id,
-        json_extract_string(quarantine.payload, '$.variant') as variant
-    from exp.quarantine as quarantine
-    inner join exp_run.run_experiments as experiments
-        on quarantine.experiment_id = experiments.experiment_id
-    where quarantine.table_name = 'exposures'
-
-),
-
-exposures as (
-
-    select * from exp_run.stg_exposures
+    select * from exp_run.int_delivered_units
 
 ),
 
@@ -23,42 +10,45 @@ assignments as (
 
 ),
 
-delivered as (
-
-    select
-        experiment_id,
-        user_id,
-        min(variant) as variant
-    from (
-        select experiment_id, user_id, variant from exposures
-        union all
-        select experiment_id, user_id, variant from quarantined where user_id is not null
-    ) as rows_delivered
-    group by experiment_id, user_id
-
-),
-
-valid as (
-
-    select
-        experiment_id,
-        user_id,
-        min(variant) as variant
-    from exposures
-    group by experiment_id, user_id
-
-),
-
 stages as (
 
-    select experiment_id, 'delivered' as stage, 1 as stage_order, coalesce(variant, 'unknown') as variant, count(*) as n_units
-    from delivered group by experiment_id, coalesce(variant, 'unknown')
+    select
+        experiment_id,
+        'delivered' as stage,
+        1 as stage_order,
+        delivered_variant as variant,
+        count(*) as n_units
+    from delivered_units
+    group by experiment_id, delivered_variant
     union all
-    select experiment_id, 'valid', 2, variant, count(*) from valid group by experiment_id, variant
+    select
+        experiment_id,
+        'valid' as stage,
+        2 as stage_order,
+        valid_variant as variant,
+        count(*) as n_units
+    from delivered_units
+    where valid_variant is not null
+    group by experiment_id, valid_variant
     union all
-    select experiment_id, 'in_window', 3, variant, count(*) from assignments group by experiment_id, variant
+    select
+        experiment_id,
+        'in_window' as stage,
+        3 as stage_order,
+        variant,
+        count(*) as n_units
+    from assignments
+    group by experiment_id, variant
     union all
-    select experiment_id, 'in_analysis', 4, variant, count(*) from assignments where is_in_analysis group by experiment_id, variant
+    select
+        experiment_id,
+        'in_analysis' as stage,
+        4 as stage_order,
+        variant,
+        count(*) as n_units
+    from assignments
+    where is_in_analysis
+    group by experiment_id, variant
 
 )
 
