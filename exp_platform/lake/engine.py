@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,9 +23,10 @@ class Engine:
 
     Args:
         settings: memory limit, threads and spill folder.
+        database: a file that keeps what is created; None = in memory.
     """
 
-    def __init__(self, settings: LakeSettings) -> None:
+    def __init__(self, settings: LakeSettings, database: Path | None = None) -> None:
         import duckdb
 
         settings.temp_directory.mkdir(parents=True, exist_ok=True)
@@ -35,9 +37,12 @@ class Engine:
         if settings.threads is not None:
             config["threads"] = settings.threads
         with _our_errors("connect"):
-            self._connection: Any = duckdb.connect(config=config)
+            name = ":memory:" if database is None else str(database)
+            self._connection: Any = duckdb.connect(name, config=config)
         self._registered = 0
-        self.execute("set TimeZone = 'UTC'; create schema exp; create schema exp_run")
+        self.execute("set TimeZone = 'UTC'")
+        for schema in ("exp", "exp_run"):
+            self.execute(f"create schema if not exists {schema}")
 
     def __enter__(self) -> Self:
         return self
