@@ -23,12 +23,13 @@ REASONS = {
     "NOT_FINITE": "the value is NaN or infinite",
     "DUPLICATE_ROW": "the same row was delivered before",
 }
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE")
+_SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_INTEGERS = (*_SIGNED, *(f"U{name}" for name in _SIGNED))
 _READABLE = {
-    "string": ("VARCHAR", "UUID", "BIGINT", "INTEGER", "SMALLINT", "TINYINT"),
+    "string": ("VARCHAR", "UUID", *_INTEGERS),
     "json": ("VARCHAR", "JSON"),
-    "double": (*_NUMBERS, "BOOLEAN", "VARCHAR", "DECIMAL", "UTINYINT", "UINTEGER"),
-    "long": (*_NUMBERS, "VARCHAR"),
+    "double": (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN", "VARCHAR"),
+    "long": (*_INTEGERS, "FLOAT", "DOUBLE", "VARCHAR"),
     "boolean": ("BOOLEAN", "VARCHAR"),
     "timestamptz": ("TIMESTAMP", "DATE", "VARCHAR"),
     "date": ("DATE", "TIMESTAMP", "VARCHAR"),
@@ -93,7 +94,7 @@ def accept_rows(
     typed = [_typed(field, columns, schema, file) for field in schema.fields]
     reason = _reason(schema, columns, experiment_id, variants)
     delivered = f"exp_run.delivered_{table}"
-    engine.execute(
+    statement = (
         f"create or replace table {delivered} as\n"
         f"with typed as (select file_row_number + 1 as row_number,\n"
         f"    {', '.join(typed)}{_raw_value(schema, columns)}\n    from {source})\n"
@@ -104,6 +105,10 @@ def accept_rows(
         f"    {', '.join(typed)}\n    from {source})\n"
         f"select *, {reason} as reason from typed"
     )
+    try:
+        engine.execute(statement)
+    except ContractError as error:
+        raise _unreadable(file, error) from error
     if not keep_duplicates:
         _mark_duplicates(engine, schema, delivered)
     _keep_rejected(engine, schema, columns, source, delivered)
@@ -128,13 +133,17 @@ def _describe(engine: Engine, file: Path) -> dict[str, str]:
             f"describe select * from read_parquet({quote_text(str(file))})"
         )
     except ContractError as error:
-        raise ContractError(
-            "a raw file cannot be read as Parquet",
-            where=str(file),
-            found=error.parts.get("found", str(error))[:300],
-            next_step="deliver the file again; no table was changed",
-        ) from error
+        raise _unreadable(file, error) from error
     return {str(row[0]): str(row[1]) for row in rows}
+
+
+def _unreadable(file: Path, error: ContractError) -> ContractError:
+    return ContractError(
+        "a raw file cannot be read as Parquet",
+        where=str(file),
+        found=error.parts.get("found", str(error))[:300],
+        next_step="deliver the file again; no table was changed",
+    )
 
 
 def _typed(
@@ -152,7 +161,8 @@ def _typed(
             next_step="deliver the file with that column; no table was changed",
         )
     kind = columns[field.name]
-    if not kind.startswith(_READABLE[field.type]):
+    # a list's type begins with that of its elements
+    if not kind.startswith(_READABLE[field.type]) or kind.endswith("]"):
         raise ContractError(
             f"column {field.name!r} cannot be read as {field.type}",
             where=f"{file} (table {schema.name})",

@@ -5,9 +5,11 @@ The registry is a contract: a broken row stops the run before any table is touch
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exp_platform.errors import ContractError, did_you_mean
 from exp_platform.records import (
@@ -22,6 +24,42 @@ from exp_platform.records import (
 
 _NEXT = "correct the registry row (or the import's flags); no table was changed"
 _MAX_NAME = 200
+_MAX_PRE_DAYS = 365
+_MAX_PANEL_DAYS = 400
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _MetricText(_Strict):
+    """A planned metric as it is written down; see `MetricPlan`."""
+
+    metric_name: Name
+    role: MetricRole = MetricRole.MONITOR
+    margin: Positive | None = None
+    margin_scale: MarginScale = MarginScale.RELATIVE
+    mde: Positive | None = None
+    covariate: bool = False
+
+
+class _PlanText(_Strict):
+    """A plan as it is written down; see `AnalysisPlan`."""
+
+    metrics: tuple[_MetricText, ...] = Field(min_length=1)
+    alpha: Level = 0.05
+    alpha_harm: Level = 0.05
+    min_units_per_arm: int = Field(100, ge=1)
+    segments: tuple[Name, ...] = ()
+    tie_break: str | None = None
+    accept_within_margin: bool = False
+    keep_duplicates: bool = False
+    bot_rows_per_day: int = Field(100, ge=1)
+    exclude_bots: bool = False
 
 
 def read_spec(row: Mapping[str, Any]) -> ExperimentSpec:
@@ -69,31 +107,54 @@ def read_plan(text: str, where: str) -> AnalysisPlan:
     """An analysis plan from its JSON text; unknown keys are errors.
 
     Raises:
-        ContractError: not JSON, an unknown key, a guardrail without a margin.
+        ContractError: not JSON, an unknown key, a value of the wrong type or out of
+            bounds, a guardrail without a margin.
     """
-    document = read_json(text, "plan", where)
-    _known(document, {f.name for f in fields(AnalysisPlan)}, f"{where}, plan")
-    metrics = tuple(_read_metric(entry, where) for entry in document.get("metrics", []))
-    names = [metric.metric_name for metric in metrics]
-    if len(set(names)) != len(names):
-        raise ContractError(
-            "a metric stands twice in the plan",
-            where=where,
-            found=", ".join(names),
-            next_step=_NEXT,
-        )
-    rest = {key: value for key, value in document.items() if key != "metrics"}
-    rest["segments"] = tuple(rest.get("segments", ()))
-    plan = AnalysisPlan(metrics=metrics, **rest)
-    for name, value in (("alpha", plan.alpha), ("alpha_harm", plan.alpha_harm)):
-        if not 0 < value < 1:
+    where = f"{where}, plan"
+    read_json(text, "plan", where)
+    try:
+        document = _PlanText.model_validate_json(text)
+    except ValidationError as error:
+        raise _plan_error(error, where) from error
+    names = [metric.metric_name for metric in document.metrics]
+    for name in names:
+        if names.count(name) > 1:
             raise ContractError(
-                f"{name} must lie between 0 and 1",
+                "a metric stands twice in the plan",
                 where=where,
-                found=str(value),
+                found=name,
                 next_step=_NEXT,
             )
-    return plan
+    if document.tie_break is not None and document.tie_break not in names:
+        raise ContractError(
+            "tie_break names a metric that is not in the plan",
+            where=where,
+            allowed=did_you_mean(document.tie_break, names),
+            next_step=_NEXT,
+        )
+    metrics = tuple(_read_metric(entry, where) for entry in document.metrics)
+    return AnalysisPlan(**{**dict(document), "metrics": metrics})
+
+
+def _plan_error(error: ValidationError, where: str) -> ContractError:
+    """The first thing that is wrong, with the key it stands under."""
+    first = error.errors()[0]
+    location = [part for part in first["loc"] if not isinstance(part, int)]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model = _MetricText if location[0] == "metrics" else _PlanText
+        return ContractError(
+            f"unknown key {key!r}",
+            where=where,
+            allowed=did_you_mean(str(location[-1]), model.model_fields),
+            next_step=_NEXT,
+        )
+    return ContractError(
+        f"{key}: {first['msg']}" if key else "not a mapping",
+        where=where,
+        found=repr(first.get("input"))[:200],
+        next_step=_NEXT,
+    )
 
 
 def write_plan(plan: AnalysisPlan) -> str:
@@ -118,6 +179,23 @@ def read_json(text: str, name: str, where: str) -> Any:
         raise ContractError(
             f"{name} is not JSON", where=where, found=str(error), next_step=_NEXT
         ) from error
+
+
+def read_mapping(text: str, name: str, where: str) -> dict[str, Any]:
+    """A JSON column whose document has names and values.
+
+    Raises:
+        ContractError: not JSON, or not a mapping.
+    """
+    document = read_json(text, name, where)
+    if isinstance(document, dict):
+        return document
+    raise ContractError(
+        f"{name} is not a mapping",
+        where=where,
+        found=repr(document)[:200],
+        next_step=_NEXT,
+    )
 
 
 def _read_variants(text: str, where: str) -> tuple[Variant, ...]:
@@ -150,50 +228,15 @@ def _read_variants(text: str, where: str) -> tuple[Variant, ...]:
     return variants
 
 
-def _read_metric(entry: Any, where: str) -> MetricPlan:
-    where = f"{where}, plan.metrics"
-    if not isinstance(entry, dict) or "metric_name" not in entry:
+def _read_metric(entry: "_MetricText", where: str) -> MetricPlan:
+    if entry.role is MetricRole.GUARDRAIL and entry.margin is None:
         raise ContractError(
-            "a planned metric needs metric_name and role",
+            f"guardrail {entry.metric_name!r} needs a margin above 0",
             where=where,
-            found=repr(entry)[:200],
-            next_step=_NEXT,
-        )
-    _known(entry, {f.name for f in fields(MetricPlan)}, where)
-    role = _choice(MetricRole, entry.get("role", "monitor"), "role", where)
-    margin = entry.get("margin")
-    if role is MetricRole.GUARDRAIL and not (margin and margin > 0):
-        raise ContractError(
-            f"guardrail {entry['metric_name']!r} needs a margin above 0",
-            where=where,
-            found=repr(margin),
             allowed="the largest harm that is still acceptable, e.g. 0.02 relative",
             next_step=_NEXT,
         )
-    scale = entry.get("margin_scale", "relative")
-    return MetricPlan(
-        metric_name=entry["metric_name"],
-        role=role,
-        margin=margin,
-        margin_scale=_choice(MarginScale, scale, "margin_scale", where),
-        mde=entry.get("mde"),
-        covariate=bool(entry.get("covariate", False)),
-    )
-
-
-def _known(document: Any, names: set[str], where: str) -> None:
-    if not isinstance(document, dict):
-        raise ContractError(
-            "not a mapping", where=where, found=repr(document)[:200], next_step=_NEXT
-        )
-    for key in document:
-        if key not in names:
-            raise ContractError(
-                f"unknown key {key!r}",
-                where=where,
-                allowed=did_you_mean(key, names),
-                next_step=_NEXT,
-            )
+    return MetricPlan(**dict(entry))
 
 
 def _choice(kind: Any, value: Any, name: str, where: str) -> Any:
@@ -221,13 +264,25 @@ def _check_window(spec: ExperimentSpec, where: str) -> None:
         raise ContractError(
             "a policy roll-out needs policy_ts", where=where, next_step=_NEXT
         )
-    if spec.pre_period_days < 0:
+    days = spec.pre_period_days
+    if not 0 <= days <= _MAX_PRE_DAYS:
         raise ContractError(
-            "pre_period_days is negative",
+            "pre_period_days is out of bounds",
             where=where,
-            found=str(spec.pre_period_days),
+            found=str(days),
+            allowed=f"0 to {_MAX_PRE_DAYS}",
             next_step=_NEXT,
         )
+    if spec.policy_ts is not None and days:
+        days += (spec.watermark_ts - spec.policy_ts).days
+        if days > _MAX_PANEL_DAYS:
+            raise ContractError(
+                "the panel before and after policy_ts has too many days",
+                where=where,
+                found=f"{days} days to the watermark {spec.watermark_ts}",
+                allowed=f"up to {_MAX_PANEL_DAYS}",
+                next_step=_NEXT,
+            )
 
 
 def _utc(value: datetime) -> datetime:

@@ -9,7 +9,7 @@ from exp_platform.lake import raw_folder, verify_raw
 from exp_platform.lake.validation import Delivery, accept_rows
 from exp_platform.metrics.definitions import choose_definitions, load_definitions
 from exp_platform.pipelines.provenance import definition_hash
-from exp_platform.pipelines.registry import read_json, read_spec
+from exp_platform.pipelines.registry import read_mapping, read_spec
 from exp_platform.pipelines.run import Run, nothing_stored
 from exp_platform.records import ExperimentSpec, MetricDefinition
 
@@ -105,7 +105,7 @@ def _describe(
     definitions = choose_definitions(
         (plan.metric_name for plan in spec.plan.metrics),
         load_definitions(run.settings.paths.metrics),
-        read_json(row["definitions"], "definitions", where),
+        read_mapping(row["definitions"], "definitions", where),
         experiment_id=spec.experiment_id,
     )
     run.seed = row.get("seed")
