@@ -25,7 +25,7 @@ from exp_platform.checks.pre_period import (
 from exp_platform.checks.pretrend import check_pretrend
 from exp_platform.checks.ratio import check_ratio_denominator
 from exp_platform.checks.skewness import check_skewness
-from exp_platform.checks.srm import check_srm
+from exp_platform.checks.srm import check_srm, check_srm_by_segment
 from exp_platform.checks.twin import check_sql_twin
 from exp_platform.pipelines.check_rows import sort_checks
 from exp_platform.pipelines.compute_metric_aggregates import Measured
@@ -90,6 +90,7 @@ def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResu
     observed = {row["variant"]: row["n_in_analysis"] for row in measured.units}
     if spec.assignment is Assignment.RANDOMISED:
         yield check_srm(_split_facts(spec, measured, observed))
+        yield from _check_segments(spec, measured)
     arms = {v.name: observed.get(v.name, 0) for v in spec.variants}
     yield check_minimum_data(
         MinimumFacts(spec.experiment_id, arms, spec.plan.min_units_per_arm)
@@ -105,6 +106,24 @@ def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResu
     yield check_bots_by_arm(bots)
     if spec.pre_period_days > 0:
         yield _check_registered_pre_period(spec, measured)
+
+
+def _check_segments(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResult]:
+    """Was each declared segment split as planned? Warns only, as one family."""
+    segments: dict[str, dict[str, int]] = {}
+    for row in measured.segment_units:
+        segments.setdefault(row["segment"], {})[row["variant"]] = row["n_units"]
+    for segment, observed in segments.items():
+        yield check_srm_by_segment(
+            SplitFacts(
+                spec.experiment_id,
+                planned={v.name: v.weight for v in spec.variants},
+                observed=observed,
+                is_complete=spec.is_complete or not spec.is_dated,
+                control=spec.control,
+                subject=segment,
+            )
+        )
 
 
 def _split_facts(
