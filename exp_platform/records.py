@@ -316,6 +316,102 @@ class MetricTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class AdjustmentTotals:
+    """Moments of one arm's values together with any number of covariates.
+
+    A unit whose covariate is unknown has 0 there and 1 in an indicator of its own.
+
+    Attributes:
+        covariates: names, in the order of the matrix.
+        is_ratio: the second column is the unit's denominator.
+        means: of (value, denominator of a ratio, covariates ...).
+        covariance: among the same columns, divisor n - 1.
+    """
+
+    experiment_id: str
+    metric_name: str
+    variant: str
+    n: int
+    covariates: tuple[str, ...]
+    means: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    is_ratio: bool = False
+    segment: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTotals:
+    """Moments over clusters in one arm, when whole clusters were assigned.
+
+    Attributes:
+        n: units. n_clusters: clusters.
+        sum_mean, sum_variance: over clusters, of the sum of the units' values.
+        size_mean, size_variance: over clusters, of the number of units (of the sum of
+            the units' denominators for a ratio).
+        size_covariance: of size and sum.
+    """
+
+    experiment_id: str
+    metric_name: str
+    variant: str
+    n: int
+    n_clusters: int
+    sum_mean: float | None
+    sum_variance: float | None
+    size_mean: float | None
+    size_variance: float | None
+    size_covariance: float | None
+    segment: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileTotals:
+    """Order statistics of one arm around one quantile.
+
+    Attributes:
+        n: units. n_values: values (= n when each unit has one).
+        quantile: 0 to 1; `value` is the order statistic number ceil(quantile x n_values).
+        share_error: standard error of the share of values up to `value`; of clustered
+            shares when units have several values.
+        z: width of the search in those errors; `lower` and `upper` are the order
+            statistics number ceil((quantile -+ z x share_error) x n_values).
+    """
+
+    experiment_id: str
+    metric_name: str
+    variant: str
+    n: int
+    n_values: int
+    quantile: float
+    value: float | None
+    share_error: float | None
+    z: float
+    lower: float | None
+    upper: float | None
+    segment: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class TailTotals:
+    """The units of one arm above a threshold that is common to all arms.
+
+    Attributes:
+        threshold: a pooled order statistic, e.g. of the top 0.1 %.
+        n_above: units strictly above it. mean_above: of their values, null without
+            units. variance_above: divisor n_above, null without units.
+    """
+
+    experiment_id: str
+    metric_name: str
+    variant: str
+    threshold: float
+    n_above: int
+    mean_above: float | None
+    variance_above: float | None
+    segment: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
 class PanelTotals:
     """Unit-level change from pre- to post-period in one arm, for a 2x2 DiD.
 

@@ -1,5 +1,6 @@
 """Regression adjustment of many comparisons by covariates from before exposure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +56,7 @@ def adjust_arms(
     *,
     alpha: float,
     theta: Theta = "within",
+    is_normal: bool = False,
 ) -> Adjustment:
     """How do means differ once the covariates' part is taken out?
 
@@ -69,6 +71,7 @@ def adjust_arms(
         covariates: of control and treatment.
         alpha: two-sided error rate of the intervals.
         theta: which covariance theta is made from.
+        is_normal: normal quantiles, as for linearised ratios, instead of t.
 
     References:
         Deng, Xu, Kohavi and Walker (2013); Lin (2013).
@@ -80,7 +83,7 @@ def adjust_arms(
     gap = x_t.means - x_c.means
     if theta == "total":
         spread, shared = _total_moments(control, treatment, covariates)
-    slopes, rank = _solve(spread, shared, _constant(covariates))
+    slopes, rank = solve_slopes(spread, shared, find_constant(covariates))
     share = n_t / (n_t + n_c)
     means = (
         control.mean + np.sum(slopes * gap * share, axis=1),
@@ -90,6 +93,7 @@ def adjust_arms(
     a = _residual_variance(treatment, x_t, slopes)
     with np.errstate(all="ignore"):
         df = welch_df(b, a, control.n, treatment.n) - (theta == "within") * rank
+        df = np.full_like(df, np.inf) if is_normal else df
         comparison = compare_means(
             means,
             np.sqrt(a + b),
@@ -100,13 +104,13 @@ def adjust_arms(
     return Adjustment(slopes, rank, comparison)
 
 
-def _constant(covariates: tuple[Covariates, Covariates]) -> NDArray[np.bool_]:
-    """Which covariates vary in neither arm, shape (n_comparisons, k)."""
+def find_constant(covariates: Sequence[Covariates]) -> NDArray[np.bool_]:
+    """Which covariates vary in none of the arms, shape (n_comparisons, k)."""
     flat = [
         np.diagonal(x.covariances, axis1=-2, axis2=-1) <= (ROUNDING * x.means) ** 2
         for x in covariates
     ]
-    return flat[0] & flat[1]
+    return np.asarray(np.all(flat, axis=0))
 
 
 def _total_moments(
@@ -128,10 +132,16 @@ def _total_moments(
     return spread, shared + weight * gap * value_gap
 
 
-def _solve(
+def solve_slopes(
     spread: Array, shared: Array, is_constant: NDArray[np.bool_]
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Slopes spread^-1 shared and the rank; constant covariates get exactly 0."""
+    """Slopes spread^-1 shared and the rank; constant covariates get exactly 0.
+
+    Args:
+        spread: covariances among the covariates, shape (n_comparisons, k, k).
+        shared: covariances with the value, shape (n_comparisons, k).
+        is_constant: covariates to leave out, shape (n_comparisons, k).
+    """
     sizes = np.sqrt(np.diagonal(spread, axis1=-2, axis2=-1))
     keep = ~is_constant & (sizes > 0)
     sizes = np.where(keep, sizes, 1.0)
@@ -146,8 +156,8 @@ def _solve(
     return np.where(keep, slopes, 0.0), is_used.sum(axis=1)
 
 
-def _explained(covariates: Covariates, slopes: Array) -> tuple[Array, Array]:
-    """Slopes'covariance with the value, and the variance of slopes'x."""
+def explain_variance(covariates: Covariates, slopes: Array) -> tuple[Array, Array]:
+    """Covariance of slopes'x with the value, and the variance of slopes'x."""
     cross = np.sum(slopes * covariates.with_value, axis=1)
     own = np.einsum("nj,njk,nk->n", slopes, covariates.covariances, slopes)
     return cross, own
@@ -155,7 +165,7 @@ def _explained(covariates: Covariates, slopes: Array) -> tuple[Array, Array]:
 
 def _residual_variance(arm: Arm, covariates: Covariates, slopes: Array) -> Array:
     """Sampling variance of the adjusted mean, shape (n_comparisons,)."""
-    cross, own = _explained(covariates, slopes)
+    cross, own = explain_variance(covariates, slopes)
     value = arm.variance_of_mean
     residual = value + (own - 2 * cross) / arm.n
     return np.where(residual <= ROUNDING * value, 0.0, residual)
@@ -175,8 +185,8 @@ def _baseline(
     it depend on the treatment arm too.
     """
     w = treatment.n / (treatment.n + control.n)
-    cross_c, own_c = _explained(covariates[0], slopes)
-    cross_t, own_t = _explained(covariates[1], slopes)
+    cross_c, own_c = explain_variance(covariates[0], slopes)
+    cross_t, own_t = explain_variance(covariates[1], slopes)
     value = control.variance_of_mean
     variance = value + (w**2 * own_c - 2 * w * cross_c) / control.n
     in_control = value + (w * own_c - (1 + w) * cross_c) / control.n

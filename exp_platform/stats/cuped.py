@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from exp_platform.records import Estimate, MetricTotals
+from exp_platform.records import Estimate, MetricTotals, MetricType
 from exp_platform.stats.adjustment import Adjustment, Covariates, Theta, adjust_arms
 from exp_platform.stats.draft import (
     Refusal,
@@ -13,8 +13,9 @@ from exp_platform.stats.draft import (
     find_refusal,
     refuse_estimate,
 )
+from exp_platform.stats.ratio import has_denominator, ratio_arm
 from exp_platform.stats.settings import EstimateSettings
-from exp_platform.stats.welch import arm_of, compare_arms
+from exp_platform.stats.welch import Arm, arm_of, compare_arms
 
 NO_HELP_RATIO = 0.99
 """A variance ratio from here on is called no help in the row."""
@@ -31,7 +32,10 @@ def estimate_cuped(
 
     Covariates are the pre-exposure value x and, where the totals carry it, the
     indicator of units first seen inside the look-back (their x is 0). A covariate that
-    does not vary is dropped; with none left the row is Welch's, and says so.
+    does not vary is dropped; with none left the row is Welch's, and says so. A ratio is
+    adjusted as the mean of its linearised values, with a normal test and without the
+    indicator, whose covariance with the denominator these totals do not carry
+    (`regression` has it, and any number of covariates).
 
     `details` holds theta, theta_new_unit, variance_ratio (against Welch),
     covariate_difference, correlation (of x with the value, within arms), the raw means,
@@ -50,27 +54,29 @@ def estimate_cuped(
         Randomised units; the covariate was fixed before exposure.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_COVARIATE_DATA or ZERO_VARIANCE;
-        METRIC_ERRORED with INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_COVARIATE_DATA, ZERO_VARIANCE or,
+        for a ratio, DENOMINATOR_NEAR_ZERO; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
-        Deng, Xu, Kohavi and Walker (2013); Lin (2013).
+        Deng, Xu, Kohavi and Walker (2013); Lin (2013); Deng, Knoblich and Lu (2018).
     """
     draft = draft_estimate("cuped", control, treatment, settings)
     reason = _find_reason(draft, control, treatment, settings)
     if reason is not None:
         return refuse_estimate(draft, reason, means=(control.mean, treatment.mean))
-    has_indicator = None not in _indicator_moments(control, treatment)
+    is_ratio = settings.definition.type is MetricType.RATIO
+    has_indicator = None not in _indicator_moments(control, treatment) and not is_ratio
     with np.errstate(all="ignore"):
         adjustment = adjust_arms(
-            arm_of(control),
-            arm_of(treatment),
+            _value_arm(control, is_ratio),
+            _value_arm(treatment, is_ratio),
             (
-                _covariates(control, has_indicator),
-                _covariates(treatment, has_indicator),
+                _covariates(control, has_indicator, is_ratio),
+                _covariates(treatment, has_indicator, is_ratio),
             ),
             alpha=settings.alpha,
             theta=theta,
+            is_normal=is_ratio,
         )
     details = _describe(adjustment, control, treatment, settings)
     return complete_estimate(draft, adjustment.comparison, details=details)
@@ -91,11 +97,22 @@ def _find_reason(
     )
     if reason is not None:
         return reason
-    moments = [m for a in arms for m in (a.covariate_mean, a.covariate_covariance)]
+    is_ratio = settings.definition.type is MetricType.RATIO
+    if is_ratio and not all(map(has_denominator, arms)):
+        return Refusal.DENOMINATOR_NEAR_ZERO
+    moments: list[float | None] = [
+        m for a in arms for m in (a.covariate_mean, a.covariate_covariance)
+    ]
+    if is_ratio:
+        moments += [arm.covariate_denominator_covariance for arm in arms]
     variances = [arm.covariate_variance for arm in arms]
     if None in (*moments, *variances):
         return Refusal.NO_COVARIATE_DATA
     known = [value for value in _indicator_moments(*arms) if value is not None]
+    if is_ratio:
+        moments += [arm.denominator_covariance for arm in arms]
+        known = []
+        variances += [arm.denominator_variance for arm in arms]
     return find_refusal(
         draft, settings.min_units_per_arm, [*moments, *known], variances=variances
     )
@@ -105,7 +122,14 @@ def _indicator_moments(*arms: MetricTotals) -> tuple[float | None, ...]:
     return tuple(m for arm in arms for m in (arm.new_share, arm.new_covariance))
 
 
-def _covariates(totals: MetricTotals, has_indicator: bool) -> Covariates:
+def _value_arm(totals: MetricTotals, is_ratio: bool) -> Arm:
+    """The arm that is adjusted: plain means, or linearised ratios."""
+    return ratio_arm(totals) if is_ratio else arm_of(totals)
+
+
+def _covariates(
+    totals: MetricTotals, has_indicator: bool, is_ratio: bool
+) -> Covariates:
     """Moments of x and the new-unit indicator, arrays for one comparison.
 
     The indicator needs no moments of its own beyond its share s: its variance is
@@ -117,12 +141,18 @@ def _covariates(totals: MetricTotals, has_indicator: bool) -> Covariates:
     with_new = (totals.new_covariance or 0.0) if has_indicator else 0.0
     factor = totals.n / (totals.n - 1)
     shared = -share * mean * factor
+    with_value = totals.covariate_covariance or 0.0
+    if is_ratio:
+        level = totals.denominator_mean or np.nan
+        ratio = (totals.mean or 0.0) / level
+        below = totals.covariate_denominator_covariance or 0.0
+        with_value = (with_value - ratio * below) / level
     return Covariates(
         means=np.array([[mean, share]]),
         covariances=np.array(
             [[[variance, shared], [shared, share * (1 - share) * factor]]]
         ),
-        with_value=np.array([[totals.covariate_covariance or 0.0, with_new]]),
+        with_value=np.array([[with_value, with_new]]),
     )
 
 
@@ -132,7 +162,10 @@ def _describe(
     treatment: MetricTotals,
     settings: EstimateSettings,
 ) -> dict[str, Any]:
-    welch = compare_arms(arm_of(control), arm_of(treatment), settings.alpha)
+    is_ratio = settings.definition.type is MetricType.RATIO
+    arms = [_value_arm(totals, is_ratio) for totals in (control, treatment)]
+    welch = compare_arms(arms[0], arms[1], settings.alpha)
+    x = [_covariates(totals, False, is_ratio) for totals in (control, treatment)]
     before = float(welch.inference.standard_error[0])
     after = float(adjustment.comparison.inference.standard_error[0])
     ratio = (after / before) ** 2 if before > 0 else None
@@ -144,9 +177,9 @@ def _describe(
         "covariate_difference": float(
             (treatment.covariate_mean or 0.0) - (control.covariate_mean or 0.0)
         ),
-        "correlation": _correlation(control, treatment),
-        "control_mean_raw": control.mean,
-        "treatment_mean_raw": treatment.mean,
+        "correlation": _correlation((arms[0], arms[1]), (x[0], x[1])),
+        "control_mean_raw": float(arms[0].mean[0]),
+        "treatment_mean_raw": float(arms[1].mean[0]),
         "note": _note(adjustment, ratio),
     }
 
@@ -159,12 +192,14 @@ def _note(adjustment: Adjustment, variance_ratio: float | None) -> str:
     return ""
 
 
-def _correlation(control: MetricTotals, treatment: MetricTotals) -> float | None:
+def _correlation(
+    arms: tuple[Arm, Arm], covariates: tuple[Covariates, Covariates]
+) -> float | None:
     """Of x with the value within arms, each arm weighted by 1 / n as in theta."""
-    arms = (control, treatment)
-    value = sum((a.variance or 0.0) / a.n for a in arms)
-    covariate = sum((a.covariate_variance or 0.0) / a.n for a in arms)
-    shared = sum((a.covariate_covariance or 0.0) / a.n for a in arms)
+    pairs = list(zip(arms, covariates, strict=True))
+    value = sum(float(arm.variance[0] / arm.n[0]) for arm in arms)
+    covariate = sum(float(x.covariances[0, 0, 0] / arm.n[0]) for arm, x in pairs)
+    shared = sum(float(x.with_value[0, 0] / arm.n[0]) for arm, x in pairs)
     if value <= 0 or covariate <= 0:
         return None
     return float(shared / np.sqrt(value) / np.sqrt(covariate))

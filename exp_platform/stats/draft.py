@@ -8,13 +8,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from exp_platform.errors import ContractError
 from exp_platform.records import (
+    ClusterTotals,
     Estimate,
     EstimateStatus,
-    MetricTotals,
     PanelTotals,
 )
 from exp_platform.stats.comparison import Comparison
@@ -23,6 +23,22 @@ from exp_platform.stats.settings import EstimateSettings
 
 ROUNDING = 1e-12
 """Relative size below which a number left over from a cancellation is rounding."""
+
+
+class ArmTotals(Protocol):
+    """What the totals of every method have in common."""
+
+    @property
+    def experiment_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def metric_name(self) -> str: ...  # noqa: D102
+
+    @property
+    def variant(self) -> str: ...  # noqa: D102
+
+    @property
+    def n(self) -> int: ...  # noqa: D102
 
 
 class Refusal(StrEnum):
@@ -38,14 +54,18 @@ class Refusal(StrEnum):
     NO_COVARIATE_DATA = "NO_COVARIATE_DATA"
     INVALID_MOMENTS = "INVALID_MOMENTS"
     NOT_A_PROPORTION = "NOT_A_PROPORTION"
+    UNIT_FINER_THAN_ASSIGNMENT = "UNIT_FINER_THAN_ASSIGNMENT"
+    TIED_QUANTILE = "TIED_QUANTILE"
 
 
 ERRORED = frozenset({Refusal.INVALID_MOMENTS, Refusal.NOT_A_PROPORTION})
-"""The metric is broken; every other refusal is a lack of data."""
+"""The metric is broken; every other refusal is a lack of data or of a design."""
 
 
 def status_of(reason: str) -> EstimateStatus:
-    """Is the metric broken, or are there only too few data?"""
+    """Is the metric broken, the method not valid here, or are there too few data?"""
+    if reason == Refusal.UNIT_FINER_THAN_ASSIGNMENT:
+        return EstimateStatus.NOT_IDENTIFIED
     is_broken = reason in ERRORED
     broken, lacking = EstimateStatus.METRIC_ERRORED, EstimateStatus.INSUFFICIENT_DATA
     return broken if is_broken else lacking
@@ -53,11 +73,13 @@ def status_of(reason: str) -> EstimateStatus:
 
 def draft_estimate(
     method: str,
-    control: MetricTotals | PanelTotals,
-    treatment: MetricTotals | PanelTotals,
+    control: ArmTotals,
+    treatment: ArmTotals,
     settings: EstimateSettings,
 ) -> Estimate:
     """Which comparison is this row about?
+
+    A draft of units inside assigned clusters carries its refusal from the start.
 
     Raises:
         ContractError: the totals do not belong to one experiment, metric and segment.
@@ -86,7 +108,16 @@ def draft_estimate(
         role=settings.role,
         metric_version=settings.metric_version,
         segment=segment,
+        reason=_refuse_unit(control, settings),
     )
+
+
+def _refuse_unit(totals: ArmTotals, settings: EstimateSettings) -> str:
+    """Units inside assigned clusters are not independent: only clusters' totals are."""
+    is_clustered = isinstance(totals, ClusterTotals | PanelTotals)
+    if settings.is_clustered and not is_clustered:
+        return Refusal.UNIT_FINER_THAN_ASSIGNMENT.value
+    return ""
 
 
 def find_refusal(
@@ -104,6 +135,8 @@ def find_refusal(
         moments: means and covariances the method needs; null or non-finite is refused.
         variances: the same, and a negative one is refused.
     """
+    if draft.reason:
+        return Refusal(draft.reason)
     if min(draft.n_control or 0, draft.n_treatment or 0) < max(2, min_units):
         return Refusal.TOO_FEW_UNITS
     spreads = tuple(variances)
@@ -214,8 +247,8 @@ def _baseline_details(comparison: Comparison) -> dict[str, Any]:
     return details
 
 
-def _segment(totals: MetricTotals | PanelTotals) -> str:
-    return totals.segment if isinstance(totals, MetricTotals) else "all"
+def _segment(totals: ArmTotals) -> str:
+    return getattr(totals, "segment", "all")
 
 
 def _first(values: Array) -> float | None:

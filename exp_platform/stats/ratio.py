@@ -77,23 +77,25 @@ def estimate_ratio(
         ],
         variances=[v for a in arms for v in (a.variance, a.denominator_variance)],
     )
-    if reason is None and not all(map(_has_denominator, arms)):
+    if reason is None and not all(map(has_denominator, arms)):
         reason = Refusal.DENOMINATOR_NEAR_ZERO
     if reason is not None:
         return refuse_estimate(draft, reason)
     comparison = compare_arms(
-        _ratio_arm(control), _ratio_arm(treatment), settings.alpha, is_normal=True
+        ratio_arm(control), ratio_arm(treatment), settings.alpha, is_normal=True
     )
     details = {"denominator": _denominator_effect(control, treatment, settings)}
     return complete_estimate(draft, comparison, details=details)
 
 
-def _has_denominator(totals: MetricTotals) -> bool:
+def has_denominator(totals: MetricTotals) -> bool:
+    """The mean denominator is well above 0."""
     mean, variance = totals.denominator_mean or 0.0, totals.denominator_variance or 0.0
     return mean > DENOMINATOR_ERRORS * math.sqrt(variance / totals.n)
 
 
-def _ratio_arm(totals: MetricTotals) -> Arm:
+def ratio_arm(totals: MetricTotals) -> Arm:
+    """One arm's ratio with the variance of its linearised values, shape (1,)."""
     with np.errstate(all="ignore"):
         return linearise_ratio(
             _arm(totals.n, totals.mean, totals.variance),

@@ -16,12 +16,15 @@ class EstimateSettings:
         role: primary, secondary or diagnostic, as the router chose it.
         alpha: two-sided error rate of the interval, 0 to 1.
         min_units_per_arm: units below which an arm is INSUFFICIENT_DATA.
+        is_clustered: treatment was assigned to clusters of units; totals of single
+            units are refused then.
     """
 
     definition: MetricDefinition
     role: EstimateRole = EstimateRole.PRIMARY
     alpha: float = 0.05
     min_units_per_arm: int = 100
+    is_clustered: bool = False
 
     @property
     def metric_version(self) -> str:

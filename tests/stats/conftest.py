@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,12 @@ def settings() -> EstimateSettings:
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], dict]:
     return _load_golden
+
+
+@pytest.fixture
+def named_random(request) -> np.random.Generator:
+    """A generator whose seed is made from the test's name: nobody picked it."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
 
 
 @pytest.fixture(scope="session")

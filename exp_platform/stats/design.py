@@ -1,0 +1,204 @@
+"""What an experiment is planned to be: its arms, its error rates, its metrics' noise."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from exp_platform.errors import UsageError
+from exp_platform.records import (
+    Direction,
+    MarginScale,
+    MetricTotals,
+    MetricType,
+    QuantileTotals,
+)
+from exp_platform.stats.cuped import estimate_cuped
+from exp_platform.stats.ratio import ratio_arm
+from exp_platform.stats.settings import EstimateSettings
+
+PowerTest = Literal["t", "normal", "pooled_z"]
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How one unit's value of a metric varies, in both arms alike.
+
+    Attributes:
+        mean: in control, in units of the metric.
+        variance: of one unit's value, linearised for a ratio or a quantile.
+        test: of the difference that will be made; `pooled_z` takes the variance from
+            the proportions instead.
+        variance_ratio: what CUPED leaves of the variance, 1 without it.
+    """
+
+    mean: float
+    variance: float
+    test: PowerTest = "t"
+    variance_ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check("mean", self.mean, -math.inf, math.inf)
+        _check("variance", self.variance, 0, math.inf)
+        _check("variance_ratio", self.variance_ratio, 0, math.inf)
+        if self.test == "pooled_z":
+            _check("rate", self.mean, 0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a metric has to show.
+
+    Attributes:
+        difference: true treatment - control that is to be found, in units of the
+            metric; for a guardrail the true change, as a rule 0.
+        margin: of a guardrail, a positive number; None = superiority.
+        direction: which way is good, for a margin.
+    """
+
+    difference: float = 0.0
+    margin: float | None = None
+    margin_scale: MarginScale = MarginScale.RELATIVE
+    direction: Direction = Direction.INCREASE
+
+    def __post_init__(self) -> None:
+        _check("difference", self.difference, -math.inf, math.inf)
+        if self.margin is not None:
+            _check("margin", self.margin, 0, math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Arms and error rates of an experiment.
+
+    Attributes:
+        alpha: two-sided error rate of all goals together.
+        power: wanted probability to find the target, 1 - beta.
+        n_goals, n_guardrails, n_treatments: how many there are.
+        control_share: control's share of all units; None = equal arms. The treatments
+            divide the rest equally.
+        inflation: units with the sequential rule over units with one test at the end;
+            1 = fixed horizon, a group sequential O'Brien-Fleming rule costs a few per
+            cent.
+        guardrail_alpha: one-sided error rate of each guardrail; never split.
+        units_per_day: exposed units a day in all arms; None = no run time.
+        window_days: days until the last unit's value is complete.
+        least_days: whole days an experiment runs at least.
+    """
+
+    alpha: float = 0.05
+    power: float = 0.8
+    n_goals: int = 1
+    n_guardrails: int = 0
+    n_treatments: int = 1
+    control_share: float | None = None
+    inflation: float = 1.0
+    guardrail_alpha: float = 0.025
+    units_per_day: float | None = None
+    window_days: float = 0.0
+    least_days: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "power", "guardrail_alpha"):
+            _check(name, getattr(self, name), 0, 1)
+        for name in ("n_goals", "n_treatments", "inflation"):
+            _check(name, getattr(self, name), 1, math.inf, is_closed=True)
+        for name in ("n_guardrails", "window_days", "least_days"):
+            _check(name, getattr(self, name), 0, math.inf, is_closed=True)
+        if self.control_share is not None:
+            _check("control_share", self.control_share, 0, 1)
+        if self.units_per_day is not None:
+            _check("units_per_day", self.units_per_day, 0, math.inf)
+
+    @property
+    def goal_alpha(self) -> float:
+        """Two-sided error rate of one goal in one arm at Holm's first step."""
+        return self.alpha / (self.n_goals * self.n_treatments)
+
+    @property
+    def guardrail_power(self) -> float:
+        """Wanted power of each guardrail: beta is shared among them."""
+        return 1 - (1 - self.power) / max(self.n_guardrails, 1)
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Shares of all units in control and in each treatment arm."""
+        equal = 1 / (1 + self.n_treatments)
+        control = equal if self.control_share is None else self.control_share
+        return control, (1 - control) / self.n_treatments
+
+
+def noise_of_rate(rate: float, *, variance_ratio: float = 1.0) -> Noise:
+    """Noise of a proportion; with a covariate it is tested as a mean.
+
+    Args:
+        rate: share of units with the event in control, 0 to 1.
+        variance_ratio: what CUPED leaves of the variance, 1 without it.
+    """
+    _check("rate", rate, 0, 1)
+    test: PowerTest = "pooled_z" if variance_ratio == 1 else "t"
+    return Noise(rate, rate * (1 - rate), test, variance_ratio)
+
+
+def noise_of_totals(totals: MetricTotals, settings: EstimateSettings) -> Noise | None:
+    """Noise of a metric as past data show it; None where they do not.
+
+    With a covariate in the definition the variance ratio is that of CUPED in this arm.
+
+    Args:
+        totals: moments of one arm, as a rule control.
+        settings: metric definition and least units.
+    """
+    ratio = _variance_ratio(totals, settings)
+    kind = settings.definition.type
+    if totals.mean is None or totals.variance is None or totals.n < 2:
+        return None
+    if kind is MetricType.RATIO:
+        if not totals.denominator_mean:
+            return None
+        arm = ratio_arm(totals)
+        mean, variance = float(arm.mean[0]), float(arm.variance[0])
+        return _noise_or_none(mean, variance, "normal", ratio)
+    if kind is MetricType.PROPORTION:
+        if not 0 < totals.mean < 1:
+            return None
+        return noise_of_rate(totals.mean, variance_ratio=ratio)
+    return _noise_or_none(totals.mean, totals.variance, "t", ratio)
+
+
+def noise_of_quantile(totals: QuantileTotals) -> Noise | None:
+    """Noise of a quantile: the variance per unit that its standard error implies."""
+    if totals.value is None or totals.lower is None or totals.upper is None:
+        return None
+    error = (totals.upper - totals.lower) / (2 * totals.z)
+    return _noise_or_none(totals.value, totals.n * error**2, "normal", 1.0)
+
+
+def _noise_or_none(
+    mean: float, variance: float, test: PowerTest, variance_ratio: float
+) -> Noise | None:
+    if not (math.isfinite(mean) and math.isfinite(variance) and variance > 0):
+        return None
+    return Noise(mean, variance, test, variance_ratio)
+
+
+def _variance_ratio(totals: MetricTotals, settings: EstimateSettings) -> float:
+    """CUPED's variance over Welch's when both arms are like this one."""
+    if settings.definition.covariate is None:
+        return 1.0
+    row = estimate_cuped(totals, totals, settings)
+    return float(row.details["variance_ratio"] or 1.0) if row.is_ok else 1.0
+
+
+def _check(
+    name: str, value: float, low: float, high: float, *, is_closed: bool = False
+) -> None:
+    """Refuse a number outside its range; open, or closed at the lower end."""
+    is_inside = low <= value < high if is_closed else low < value < high
+    if not is_inside:
+        bracket = "[" if is_closed else "("
+        raise UsageError(
+            f"{name} is out of range",
+            where="experiment design",
+            found=str(value),
+            allowed=f"{bracket}{low:g}, {high:g})",
+        )
