@@ -1,18 +1,18 @@
 {# Instants as microseconds since 1970 in UTC: integer arithmetic is the same everywhere. #}
-{% macro epoch_us(column) -%}{{ return(adapter.dispatch('epoch_us', 'exp_platform')(column)) }}{%- endmacro %}
+{% macro epoch_us(column) -%}{{ return((dialect_macro('epoch_us') or adapter.dispatch('epoch_us', 'exp_platform'))(column)) }}{%- endmacro %}
 {% macro default__epoch_us(column) -%}epoch_us({{ column }}){%- endmacro %}
 {% macro spark__epoch_us(column) -%}unix_micros({{ column }}){%- endmacro %}
 {% macro trino__epoch_us(column) -%}cast(round(to_unixtime({{ column }}) * 1e6) as bigint){%- endmacro %}
 
-{% macro day_number(microseconds) -%}cast(floor(({{ microseconds }}) / 86400000000.0) as bigint){%- endmacro %}
+{% macro day_number(microseconds) -%}cast(floor(cast({{ microseconds }} as double) / 86400000000) as bigint){%- endmacro %}
 
-{% macro date_of_day(day) -%}{{ return(adapter.dispatch('date_of_day', 'exp_platform')(day)) }}{%- endmacro %}
+{% macro date_of_day(day) -%}{{ return((dialect_macro('date_of_day') or adapter.dispatch('date_of_day', 'exp_platform'))(day)) }}{%- endmacro %}
 {% macro default__date_of_day(day) -%}cast(date '1970-01-01' + cast({{ day }} as integer) as date){%- endmacro %}
 {% macro spark__date_of_day(day) -%}date_add(date '1970-01-01', cast({{ day }} as int)){%- endmacro %}
 {% macro trino__date_of_day(day) -%}date_add('day', {{ day }}, date '1970-01-01'){%- endmacro %}
 
 {# The instant of a quarantined row, delivered as text such as 2026-01-05 08:00:00.25+00. #}
-{% macro instant_of_text(text) -%}{{ return(adapter.dispatch('instant_of_text', 'exp_platform')(text)) }}{%- endmacro %}
+{% macro instant_of_text(text) -%}{{ return((dialect_macro('instant_of_text') or adapter.dispatch('instant_of_text', 'exp_platform'))(text)) }}{%- endmacro %}
 {% macro default__instant_of_text(text) -%}try_cast({{ text }} as timestamptz){%- endmacro %}
 {% macro spark__instant_of_text(text) -%}try_cast({{ text }} as timestamp){%- endmacro %}
 {% macro trino__instant_of_text(text) -%}try(cast(regexp_replace({{ text }}, '([+-]\d\d)$', '$1:00') as timestamp(6) with time zone)){%- endmacro %}

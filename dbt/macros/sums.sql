@@ -3,13 +3,6 @@
 case
         when max(abs({{ column }})) < 1e20
             then
-                cast(
-                    sum(
-                        case
-                            when abs({{ column }}) < 1e20
-                                then cast({{ column }} as decimal(38, 6))
-                        end
-                    ) as varchar
-                )
+                {{ text_of('sum(case when abs(' ~ column ~ ') < 1e20 then cast(' ~ column ~ ' as decimal(38, 6)) end)') }}
     end
 {%- endmacro %}

@@ -1,6 +1,8 @@
 """Compile the dbt project and keep the plain SQL: `make compile` (needs the dbt extra).
 
-The embedded tier runs the kept SQL without dbt; a test fails when it is stale.
+The embedded tier runs the kept DuckDB SQL without dbt; a test fails when it is stale.
+The SQL of the other engines is kept to be read: it comes from the same models with
+those engines' macros, without their adapters.
 """
 
 import argparse
@@ -15,16 +17,17 @@ from exp_platform.errors import StorageError
 
 _PACKAGE = Path(__file__).parent
 _PROJECT = _PACKAGE.parent.parent / "dbt"
+DIALECTS = ("duckdb", "spark", "trino")
 _GENERATED = ("metric_observations", "metric_unit_days", "unit_segments")
 _DATABASE = re.compile(r'"[^"\s]+"\."(exp|exp_run)"\."([a-z_]+)"')
 
 
-def compile_models(project: Path, target: str = "duckdb") -> dict[str, str]:
+def compile_models(project: Path, dialect: str = "duckdb") -> dict[str, str]:
     """Compile every model of a dbt project.
 
     Args:
         project: folder of `dbt_project.yml`.
-        target: an output of its profiles.
+        dialect: engine whose macros are used, one of DIALECTS.
 
     Returns:
         File name -> text: one `.sql` for each static model, and `models.json` with
@@ -37,7 +40,9 @@ def compile_models(project: Path, target: str = "duckdb") -> dict[str, str]:
 
     with tempfile.TemporaryDirectory() as folder:
         command = ["compile", "--no-populate-cache", "--no-introspect", "--quiet"]
-        command += ["--target", target, "--target-path", folder]
+        command += ["--target-path", folder]
+        if dialect != "duckdb":
+            command += ["--vars", json.dumps({"dialect": dialect})]
         command += ["--project-dir", str(project), "--profiles-dir", str(project)]
         command += ["--log-path", folder]
         outcome = dbtRunner().invoke(command)
@@ -84,20 +89,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
-    folder = _PACKAGE / "compiled" / "duckdb"
-    fresh = compile_models(_PROJECT)
+    stale = [name for dialect in DIALECTS for name in _refresh(dialect, check=check)]
+    if check and stale:
+        sys.stderr.write(f"stale, run `make compile`: {', '.join(stale)}\n")
+    return 1 if check and stale else 0
+
+
+def _refresh(dialect: str, *, check: bool) -> list[str]:
+    """Files of one dialect that differ from the models; written unless checking."""
+    folder = _PACKAGE / "compiled" / dialect
+    fresh = compile_models(_PROJECT, dialect)
     kept = {file.name: file.read_text("utf-8") for file in folder.glob("*.*")}
-    if check:
-        stale = sorted(n for n in {*fresh, *kept} if fresh.get(n) != kept.get(n))
-        if stale:
-            sys.stderr.write(f"stale, run `make compile`: {', '.join(stale)}\n")
-        return 1 if stale else 0
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in kept.keys() - fresh.keys():
-        (folder / name).unlink()
-    for name, text in fresh.items():
-        (folder / name).write_text(text, "utf-8")
-    return 0
+    stale = sorted(n for n in {*fresh, *kept} if fresh.get(n) != kept.get(n))
+    if not check:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in stale:
+            if name in fresh:
+                (folder / name).write_text(fresh[name], "utf-8")
+            else:
+                (folder / name).unlink()
+    return [f"{dialect}/{name}" for name in stale]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,19 @@ from exp_platform.lake import Engine
 # Sums of doubles must not depend on how threads split the rows.
 _ORDERED = {"metric_aggregates_overall", "metric_aggregates_daily"}
 GENERATED = ("metric_observations", "metric_unit_days", "unit_segments")
+# A plan may name no metric at all: the split alone is checked then.
+_WITHOUT_METRICS = {
+    "metric_observations": (
+        "select '' as experiment_id, '' as metric_name, cast(0 as bigint) as unit_no,"
+        " cast(0 as double) as value, cast(0 as double) as denominator,"
+        " cast(0 as double) as covariate where false"
+    ),
+    "metric_unit_days": (
+        "select '' as experiment_id, '' as metric_name, '' as variant,"
+        " cast(0 as bigint) as unit_no, cast(0 as bigint) as outcome_day,"
+        " cast(0 as double) as value where false"
+    ),
+}
 
 
 @cache
@@ -29,10 +42,12 @@ def build_models(engine: Engine, generated: Mapping[str, str]) -> None:
 
     Args:
         engine: holds the sources `exp.*` and the scope `exp_run.run_*`.
-        generated: SELECTs of the relations made from definitions, by name.
+        generated: SELECTs of the relations made from definitions, by name; empty
+            text = there is no metric.
     """
     for name, materialized in model_order():
-        select = generated[name] if name in GENERATED else model_sql(name)
+        select = model_sql(name) if name not in GENERATED else generated[name]
+        select = select or _WITHOUT_METRICS[name]
         statement = f"create or replace {materialized} exp_run.{name} as\n{select}"
         if name in _ORDERED:
             execute_ordered(engine, statement)

@@ -6,9 +6,13 @@ behind them is static SQL in the dbt project.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from exp_platform.lake.types import quote_text as quote
 from exp_platform.records import MetricDefinition, MetricType
+
+if TYPE_CHECKING:
+    from sqlglot.expressions.core import Expr
 
 DAY_US = 86_400_000_000
 CROSSOVER_SEGMENT = "population=without_crossover"
@@ -101,23 +105,46 @@ def segment_sql(attributes: Sequence[str], *, subsets: Collection[str] = ()) -> 
 
 
 def union_of(branches: Mapping[str, str], *, order: str = "") -> str:
-    """All metrics' SELECTs as one relation.
+    """All metrics' SELECTs as one relation; empty text without any.
 
     Args:
         branches: metric name -> SELECT.
         order: columns to sort by, where sums must not depend on chance.
     """
     union = "\nunion all\n".join(branches.values())
-    return (
-        f"select * from (\n{union}\n) as metrics\norder by {order}" if order else union
-    )
+    if not order or not branches:
+        return union
+    return f"select * from (\n{union}\n) as metrics\norder by {order}"
 
 
 def transpile(sql: str, dialect: str) -> str:
     """The same SQL for another engine: duckdb, spark or trino."""
     import sqlglot
 
-    return sqlglot.transpile(sql, read="duckdb", write=dialect, pretty=True)[0]
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    if dialect != "duckdb":
+        tree = tree.transform(lambda node: _translate(node, dialect))
+    return tree.sql(dialect, pretty=True)
+
+
+def _translate(node: "Expr", dialect: str) -> "Expr":
+    """What sqlglot leaves as it is: the sum of a list, the entry of a map."""
+    import sqlglot
+    from sqlglot import exp
+
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "list_sum":
+        zero, add = "cast(0 as double)", "(total, item) -> total + item"
+        fold = f"reduce(items, {zero}, {add}, total -> total)"
+        if dialect == "spark":
+            fold = f"aggregate(items, {zero}, {add})"
+        template = sqlglot.parse_one(fold, read=dialect)
+        return exp.replace_tree(
+            template,
+            lambda part: node.expressions[0] if part.sql() == "items" else part,
+        )
+    if isinstance(node, exp.Bracket) and dialect == "trino":
+        return exp.func("element_at", node.this, node.expressions[0])
+    return node
 
 
 def _sources(definition: MetricDefinition) -> list[str]:
@@ -146,7 +173,7 @@ def _aggregate(
 ) -> str:
     where = f"metric_name = {quote(outcome)} and {condition}"
     if definition.type is MetricType.PROPORTION:
-        return f"max(case when {where} and value > 0 then 1.0 else 0.0 end)"
+        return f"cast(max(case when {where} and value > 0 then 1 else 0 end) as double)"
     if definition.aggregation == "count":
         return f"cast(count(case when {where} then 1 end) as double)"
     if definition.aggregation == "max":

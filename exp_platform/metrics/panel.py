@@ -134,7 +134,7 @@ def _clusters_sql(definition: MetricDefinition, window: PanelWindow) -> str:
     value = "sum(o.value)"
     last = window.post_days - 1
     if definition.type is MetricType.PROPORTION:
-        value = "max(case when o.value > 0 then 1.0 else 0.0 end)"
+        value = "cast(max(case when o.value > 0 then 1 else 0 end) as double)"
     elif definition.aggregation == "count":
         value = "cast(count(*) as double)"
     elif definition.aggregation == "max":

@@ -131,7 +131,9 @@ def _invoke(
     run: Run,
 ) -> dict[str, int]:
     folder = str(database.parent)
-    command = ["build", "--quiet", "--vars", json.dumps(dict(generated))]
+    # without any metric the stubs of dbt_project.yml stand
+    variables = {name: sql for name, sql in generated.items() if sql}
+    command = ["build", "--quiet", "--vars", json.dumps(variables)]
     command += ["--project-dir", str(project), "--profiles-dir", str(project)]
     command += ["--target-path", f"{folder}/target", "--log-path", f"{folder}/logs"]
     command += ["--no-partial-parse", "--no-send-anonymous-usage-stats"]

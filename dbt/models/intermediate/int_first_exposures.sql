@@ -19,8 +19,8 @@ in_window as (
             order by
                 exposures.exposure_us,
                 exposures.variant,
-                exposures.first_seen_us,
-                {{ map_text('exposures.attributes') }}
+                exposures.first_seen_us nulls last,
+                {{ map_text('exposures.attributes') }} nulls last
         ) as exposure_order
     from exposures
     inner join experiments

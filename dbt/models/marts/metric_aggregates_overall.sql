@@ -21,11 +21,13 @@ unit_values as (
     select
         calculations.*,
         segments.segment,
-        case
-            when calculations.covariate is null then null
-            when calculations.is_covariate_unknown then 1.0
-            else 0.0
-        end as new_flag
+        cast(
+            case
+                when calculations.covariate is null then null
+                when calculations.is_covariate_unknown then 1
+                else 0
+            end as double
+        ) as new_flag
     from calculations
     inner join segments
         on calculations.unit_no = segments.unit_no

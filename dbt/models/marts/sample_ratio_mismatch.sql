@@ -56,7 +56,7 @@ cumulative as (
     select
         experiment_id,
         'cumulative_day' as slice,
-        cast({{ date_of_day('exposure_day') }} as varchar) as level,
+        {{ text_of(date_of_day('exposure_day')) }} as level,
         variant,
         planned_share,
         cast(sum(n_units) over (

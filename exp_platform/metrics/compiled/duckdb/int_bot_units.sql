@@ -51,7 +51,7 @@ busy_days as (
         outcomes.experiment_id,
         outcomes.user_id,
         candidates.bot_rows_per_day,
-        cast(floor((outcomes.outcome_us) / 86400000000.0) as bigint)
+        cast(floor(cast(outcomes.outcome_us as double) / 86400000000) as bigint)
 
 )
 

@@ -33,13 +33,13 @@ days as (
 
     select distinct
         outcomes.experiment_id,
-        cast(floor((outcomes.outcome_us) / 86400000000.0) as bigint) as day
+        cast(floor(cast(outcomes.outcome_us as double) / 86400000000) as bigint) as day
     from outcomes
     where outcomes.offset_us >= 0
     union
     select distinct
         assignments.experiment_id,
-        cast(floor((assignments.exposure_us) / 86400000000.0) as bigint) as day
+        cast(floor(cast(assignments.exposure_us as double) / 86400000000) as bigint) as day
     from assignments
     inner join experiments
         on assignments.experiment_id = experiments.experiment_id
@@ -55,8 +55,8 @@ windows as (
         assignments.experiment_id,
         metrics.metric_name,
         assignments.variant,
-        cast(floor((assignments.exposure_us + metrics.delay_us) / 86400000000.0) as bigint) as first_day,
-        cast(floor((assignments.exposure_us + metrics.delay_us + metrics.window_us - 1) / 86400000000.0) as bigint) as last_day,
+        cast(floor(cast(assignments.exposure_us + metrics.delay_us as double) / 86400000000) as bigint) as first_day,
+        cast(floor(cast(assignments.exposure_us + metrics.delay_us + metrics.window_us - 1 as double) / 86400000000) as bigint) as last_day,
         count(*) as n_units
     from assignments
     inner join metrics

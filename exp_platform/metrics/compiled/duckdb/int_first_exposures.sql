@@ -19,8 +19,8 @@ in_window as (
             order by
                 exposures.exposure_us,
                 exposures.variant,
-                exposures.first_seen_us,
-                cast(exposures.attributes as varchar)
+                exposures.first_seen_us nulls last,
+                cast(exposures.attributes as varchar) nulls last
         ) as exposure_order
     from exposures
     inner join experiments

@@ -29,14 +29,7 @@ active as (
         case
         when max(abs(unit_days.value)) < 1e20
             then
-                cast(
-                    sum(
-                        case
-                            when abs(unit_days.value) < 1e20
-                                then cast(unit_days.value as decimal(38, 6))
-                        end
-                    ) as varchar
-                )
+                cast(sum(case when abs(unit_days.value) < 1e20 then cast(unit_days.value as decimal(38, 6)) end) as varchar)
     end as exact_sum
     from unit_days
     left join incomplete_units

@@ -21,11 +21,13 @@ unit_values as (
     select
         calculations.*,
         segments.segment,
-        case
-            when calculations.covariate is null then null
-            when calculations.is_covariate_unknown then 1.0
-            else 0.0
-        end as new_flag
+        cast(
+            case
+                when calculations.covariate is null then null
+                when calculations.is_covariate_unknown then 1
+                else 0
+            end as double
+        ) as new_flag
     from calculations
     inner join segments
         on calculations.unit_no = segments.unit_no
@@ -61,14 +63,7 @@ moments as (
         case
         when max(abs(unit_values.value)) < 1e20
             then
-                cast(
-                    sum(
-                        case
-                            when abs(unit_values.value) < 1e20
-                                then cast(unit_values.value as decimal(38, 6))
-                        end
-                    ) as varchar
-                )
+                cast(sum(case when abs(unit_values.value) < 1e20 then cast(unit_values.value as decimal(38, 6)) end) as varchar)
     end as exact_sum,
         avg(unit_values.denominator) as denominator_mean,
         var_samp(unit_values.denominator) as denominator_variance,

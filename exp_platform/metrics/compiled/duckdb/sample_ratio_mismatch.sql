@@ -14,12 +14,12 @@ daily as (
 
     select
         experiment_id,
-        cast(floor((exposure_us) / 86400000000.0) as bigint) as exposure_day,
+        cast(floor(cast(exposure_us as double) / 86400000000) as bigint) as exposure_day,
         variant,
         count(*) as n_units
     from assignments
     where is_in_analysis
-    group by experiment_id, cast(floor((exposure_us) / 86400000000.0) as bigint), variant
+    group by experiment_id, cast(floor(cast(exposure_us as double) / 86400000000) as bigint), variant
 
 ),
 
