@@ -1,0 +1,194 @@
+"""Panels beside a plain array of units by days."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window, collapse
+from exp_platform.records import (
+    Assignment,
+    Direction,
+    GramTotals,
+    MetricDefinition,
+    MetricType,
+)
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+DAY = timedelta(days=1)
+WINDOW = PanelWindow(3, 2, is_calendar=False)
+METRICS = [
+    MetricDefinition("money", 1, MetricType.MEAN, Direction.INCREASE, "m"),
+    MetricDefinition("any", 1, MetricType.PROPORTION, Direction.INCREASE, "m"),
+    MetricDefinition(
+        "rows", 1, MetricType.COUNT, Direction.INCREASE, "m", aggregation="count"
+    ),
+    MetricDefinition(
+        "best", 1, MetricType.MEAN, Direction.INCREASE, "m", aggregation="max"
+    ),
+]
+
+
+def _daily(name: str, values: list[float]) -> float:
+    if not values:
+        return 0.0
+    if name == "any":
+        return float(max(values) > 0)
+    return {"money": sum(values), "rows": float(len(values)), "best": max(values)}[name]
+
+
+def _random_rows(seed: int, n: int) -> tuple[list[Any], list[Any]]:
+    rng = np.random.default_rng(seed)
+    exposures = [
+        {
+            "user": f"u{i:02}",
+            "variant": ("control", "treatment")[i % 2],
+            "at": START + float(rng.uniform(0, 3.5)) * DAY,
+            "attributes": {"market": f"m{rng.integers(5)}"},
+        }
+        for i in range(n)
+    ]
+    outcomes = [
+        {
+            "user": exposures[unit]["user"],
+            "metric": "m",
+            "value": float(np.round(rng.normal(1, 2), 3)),
+            "at": exposures[unit]["at"] + float(rng.uniform(-4, 3)) * DAY,
+        }
+        for unit in rng.integers(n, size=6 * n)
+    ]
+    return exposures, outcomes
+
+
+def _array(
+    exposures: list[Any], outcomes: list[Any], name: str, *, spec: Any
+) -> np.ndarray:
+    """Shape (units, days): each unit's value on each day around its event."""
+    days = range(-WINDOW.pre_days, WINDOW.post_days)
+    table = np.zeros((len(exposures), len(days)))
+    for i, unit in enumerate(exposures):
+        event = spec.policy_ts or unit["at"]
+        for j, day in enumerate(days):
+            inside = [
+                row["value"]
+                for row in outcomes
+                if row["user"] == unit["user"]
+                and row["at"] < spec.watermark_ts
+                and event + day * DAY <= row["at"] < event + (day + 1) * DAY
+            ]
+            table[i, j] = _daily(name, inside)
+    return table
+
+
+def _gram_of(table: np.ndarray, clusters: list[str]) -> np.ndarray:
+    centred = table - table.mean(axis=0)
+    names = sorted(set(clusters))
+    members = np.array([[c == name for c in clusters] for name in names], dtype=float)
+    scores = members @ centred
+    return scores.T @ scores
+
+
+@pytest.mark.parametrize("cluster", [None, "market"])
+@pytest.mark.parametrize("policy", [None, START + 2 * DAY])
+def test_build_panel_agrees_with_plain_arrays(
+    build: Any, spec: Any, cluster: str | None, policy: datetime | None
+) -> None:
+    exposures, outcomes = _random_rows(3, 24)
+    here = spec(
+        cluster=cluster,
+        policy_ts=policy,
+        assignment=Assignment.POLICY if policy else Assignment.RANDOMISED,
+        pre_period_days=3,
+    )
+    engine = build(exposures, outcomes, METRICS, here)
+    grams = build_panel(engine, here, WINDOW, METRICS)
+    assert len(grams) == 2 * len(METRICS)
+    for gram in grams:
+        units = [u for u in exposures if u["variant"] == gram.variant]
+        table = _array(units, outcomes, gram.metric_name, spec=here)
+        names = [u["attributes"]["market"] if cluster else u["user"] for u in units]
+        assert (gram.n, gram.n_clusters) == (len(units), len(set(names)))
+        # sums of a few dozen doubles in another order
+        np.testing.assert_allclose(gram.means, table.mean(axis=0), atol=1e-12)
+        expected = _gram_of(table, names)
+        np.testing.assert_allclose(gram.score_gram, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("cluster", [None, "market"])
+def test_collapse_agrees_with_changes_of_units(
+    build: Any, spec: Any, cluster: str | None
+) -> None:
+    exposures, outcomes = _random_rows(5, 20)
+    here = spec(cluster=cluster, pre_period_days=3)
+    engine = build(exposures, outcomes, METRICS, here)
+    for gram in build_panel(engine, here, WINDOW, METRICS[:1]):
+        units = [u for u in exposures if u["variant"] == gram.variant]
+        table = _array(units, outcomes, "money", spec=here)
+        before, after = table[:, :3].mean(axis=1), table[:, 3:].mean(axis=1)
+        names = [u["attributes"]["market"] if cluster else u["user"] for u in units]
+        both = np.column_stack([after - before, before])
+        expected = _gram_of(both, names)
+        totals = collapse(gram)
+        assert (totals.pre_days, totals.post_days) == (3, 2)
+        assert totals.mean_pre == pytest.approx(before.mean(), abs=1e-12)
+        assert totals.mean_post == pytest.approx(after.mean(), abs=1e-12)
+        # the same bilinear form, summed in another order
+        close = {"rel": 1e-10, "abs": 1e-12}
+        assert totals.score_sum_of_squares == pytest.approx(expected[0, 0], **close)
+        assert totals.pre_score_sum_of_squares == pytest.approx(expected[1, 1], **close)
+        assert totals.pre_score_product == pytest.approx(expected[0, 1], **close)
+
+
+def test_build_panel_leaves_out_units_with_a_missing_day(build: Any, spec: Any) -> None:
+    units = [{"user": u, "variant": "control", "at": START} for u in ("a", "b", "c")]
+    lost = [
+        {"user": "a", "metric": "m", "value": None, "at": START - DAY},
+        {"user": "b", "metric": "m", "value": None, "at": START - 4 * DAY},
+        {"user": "c", "metric": "other", "value": None, "at": START - DAY},
+    ]
+    here = spec(pre_period_days=3)
+    engine = build(units, lost, METRICS, here)
+    assert [gram.n for gram in build_panel(engine, here, WINDOW, METRICS)] == [2] * 4
+
+
+def test_build_panel_needs_whole_pre_and_post_periods(build: Any, spec: Any) -> None:
+    units = [
+        {"user": "kept", "variant": "control", "at": START},
+        {"user": "late", "variant": "control", "at": START + 3 * DAY},
+        {
+            "user": "new",
+            "variant": "control",
+            "at": START,
+            "first_seen": START - 3 * DAY,
+        },
+    ]
+    here = spec(pre_period_days=3, watermark_ts=START + 4 * DAY)
+    (gram,) = build_panel(build(units, [], METRICS, here), here, WINDOW, METRICS[:1])
+    assert (gram.n, gram.means) == (1, (0.0,) * 5)
+
+
+def test_build_panel_leaves_out_ratios(build: Any, spec: Any) -> None:
+    ratio = replace(METRICS[0], type=MetricType.RATIO, denominator="d")
+    here = spec(pre_period_days=3)
+    assert build_panel(build([], [], [ratio], here), here, WINDOW, [ratio]) == ()
+
+
+def test_choose_window_follows_the_assignment(spec: Any) -> None:
+    assert choose_window(spec()) is None
+    assert choose_window(spec(pre_period_days=7, is_dated=False)) is None
+    assert choose_window(spec(pre_period_days=7)) == PanelWindow(
+        7, 2, is_calendar=False
+    )
+    rollout = spec(pre_period_days=7, policy_ts=START + 1.5 * DAY)
+    assert choose_window(rollout) == PanelWindow(7, 4, is_calendar=True)
+    too_late = spec(pre_period_days=7, policy_ts=START + 5.5 * DAY)
+    assert choose_window(too_late) is None
+
+
+def test_collapse_never_gives_a_negative_square() -> None:
+    gram = GramTotals(
+        "exp_a", "m", "control", 2, 2, (-1, 0), (0.0, 0.0), ((1.0, 1.1), (1.1, 1.0))
+    )
+    assert collapse(gram).score_sum_of_squares == 0.0
