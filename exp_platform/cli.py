@@ -128,7 +128,8 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     """Bring in a file with one row per unit, or one row per outcome."""
     from exp_platform import api
     from exp_platform.pipelines import flags
-    from exp_platform.pipelines.import_file import ImportRequest, import_file
+    from exp_platform.pipelines.import_file import import_file
+    from exp_platform.pipelines.import_request import ImportRequest
 
     request = ImportRequest(
         variant=variant,

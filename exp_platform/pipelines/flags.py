@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from exp_platform.errors import UsageError
-from exp_platform.pipelines.import_file import LongColumns
+from exp_platform.pipelines.import_request import LongColumns
 
 
 def read_metrics(values: Iterable[str]) -> dict[str, str]:

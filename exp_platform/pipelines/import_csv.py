@@ -1,0 +1,50 @@
+"""How a CSV file is written: its delimiter is read off the header, the rest is fixed.
+
+A sniffer that may guess everything takes one odd line for another dialect, and then
+skips rows or sees one column.
+"""
+
+import csv
+import gzip
+from pathlib import Path
+
+from exp_platform.errors import ContractError
+from exp_platform.lake import Engine
+from exp_platform.lake.types import quote_text as text
+
+_LONGEST_HEADER = 1 << 20
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+def csv_dialect(file: Path) -> str:
+    """Options of `read_csv` for a file."""
+    return (
+        f"strict_mode = true, header = true, skip = 0, delim = {text(_delimiter(file))}"
+        """, quote = '"', escape = '"'"""
+    )
+
+
+def find_broken_line(engine: Engine, file: Path) -> str:
+    """What is wrong with the first line that does not fit the header; "" = nothing."""
+    header = _read_header(file).decode("utf-8", "replace")
+    names = next(csv.reader([header], delimiter=_delimiter(file)), [])
+    columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(names)))
+    try:
+        engine.execute(
+            f"select count(*) from read_csv({text(str(file))}, auto_detect = false,\n"
+            f"    columns = {{{columns}}}, {csv_dialect(file)})"
+        )
+    except ContractError as error:
+        return error.parts.get("found", "").partition(" Possible ")[0]
+    return ""
+
+
+def _read_header(file: Path) -> bytes:
+    opener = gzip.open if file.name.endswith(".gz") else open
+    with opener(file, "rb") as stream:
+        return bytes(stream.readline(_LONGEST_HEADER))
+
+
+def _delimiter(file: Path) -> str:
+    header = _read_header(file)
+    return max(_DELIMITERS, key=lambda mark: header.count(mark.encode()))

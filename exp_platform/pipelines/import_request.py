@@ -1,0 +1,154 @@
+"""How a file's columns are to be read, and whether they can be."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from exp_platform.errors import UsageError, did_you_mean
+
+_TYPES = ("mean", "count", "proportion")
+
+
+@dataclass(frozen=True, slots=True)
+class LongColumns:
+    """Columns of a file with one row per outcome."""
+
+    metric_name: str
+    value: str
+    outcome_ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """How a file's columns are to be read.
+
+    Attributes:
+        variant: column with the arm. control: the baseline arm's value in it.
+        metrics: metric -> type, "" = infer; a column each, or a value of
+            `long.metric_name`.
+        unit: column with the unit's identifier; None = the row number is the unit.
+        covariates: metric -> column with a value from before exposure.
+        segments: columns with facts from before exposure.
+        ratios: ratio's name -> (numerator metric, denominator metric).
+        guardrails: metric -> largest acceptable harm, relative to control.
+        monitors: metrics that decide nothing.
+        caps: metric -> largest value of a unit that counts.
+        decreases: metrics for which less is better.
+        weights: arm -> planned share; empty = equal shares.
+        exposure_ts: column with the instant of exposure; None = undated.
+        start, end: window of a dated experiment; None = that of the exposures.
+    """
+
+    variant: str
+    control: str
+    metrics: Mapping[str, str]
+    unit: str | None = None
+    covariates: Mapping[str, str] = field(default_factory=dict)
+    segments: Sequence[str] = ()
+    ratios: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    guardrails: Mapping[str, float] = field(default_factory=dict)
+    monitors: Sequence[str] = ()
+    caps: Mapping[str, float] = field(default_factory=dict)
+    decreases: Sequence[str] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    exposure_ts: str | None = None
+    long: LongColumns | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    tie_break: str | None = None
+    keep_duplicates: bool = False
+
+
+def check_request(
+    request: ImportRequest, columns: Mapping[str, str], file: Path
+) -> None:
+    """Refuse a mapping that this file cannot have.
+
+    Args:
+        request: the mapping.
+        columns: column -> type of the file.
+        file: for the error.
+
+    Raises:
+        UsageError: a column or metric that does not exist, flags that contradict.
+    """
+    named = [request.variant, *request.segments]
+    named += [name for name in (request.unit, request.exposure_ts) if name]
+    if request.long is None:
+        named += [*request.metrics, *request.covariates.values()]
+    else:
+        long = request.long
+        named += [long.metric_name, long.value, long.outcome_ts]
+        if request.unit is None or request.exposure_ts is None:
+            raise UsageError(
+                "a file with one row per outcome needs --unit and --exposure-ts",
+                where=str(file),
+            )
+    for name in named:
+        if name not in columns:
+            raise UsageError(
+                f"the file has no column {name!r}",
+                where=str(file),
+                allowed=did_you_mean(name, columns),
+                next_step="correct the flag; nothing was written",
+            )
+    if not request.metrics:
+        raise UsageError("name at least one metric with --metric", where=str(file))
+    _check_metrics(request)
+    _check_contradictions(request, file)
+
+
+def _check_metrics(request: ImportRequest) -> None:
+    known = {*request.metrics, *request.ratios}
+    for ratio, parts in request.ratios.items():
+        for part in parts:
+            _check_known(part, request.metrics, f"--ratio {ratio}")
+    for flag, names in (
+        ("--covariate", request.covariates),
+        ("--guardrail", request.guardrails),
+        ("--monitor", request.monitors),
+        ("--cap", request.caps),
+        ("--decrease", request.decreases),
+    ):
+        for name in names:
+            _check_known(name, known, flag)
+    for name, kind in request.metrics.items():
+        if kind and kind not in _TYPES:
+            raise UsageError(
+                f"metric {name!r} has a type that does not exist",
+                found=kind,
+                allowed=", ".join(_TYPES),
+            )
+
+
+def _check_known(name: str, known: Any, flag: str) -> None:
+    if name not in known:
+        raise UsageError(
+            f"{name!r} is not a metric of this import",
+            where=flag,
+            allowed=did_you_mean(name, known),
+            next_step="name it with --metric first",
+        )
+
+
+def _check_contradictions(request: ImportRequest, file: Path) -> None:
+    for name, column in request.covariates.items():
+        if request.long is None and name == column:
+            raise UsageError(
+                f"the covariate of {name!r} is the metric itself",
+                where=str(file),
+                allowed="a column with a value from before exposure",
+            )
+    for name in request.monitors:
+        if name in request.guardrails:
+            raise UsageError(
+                f"{name!r} is both a guardrail and a monitor",
+                allowed="--guardrail decides, --monitor decides nothing",
+            )
+    if request.exposure_ts is None and (request.start or request.end):
+        raise UsageError(
+            "--start and --end need --exposure-ts",
+            next_step="name the column with the instant of exposure",
+        )

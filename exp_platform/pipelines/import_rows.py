@@ -1,0 +1,93 @@
+"""SELECTs that turn a delivered file into rows of `exposures` and `outcomes`.
+
+The file stands in the engine as `exp_run.delivered`, its rows numbered.
+"""
+
+from datetime import datetime
+
+from exp_platform.lake.types import quote_name as identifier
+from exp_platform.lake.types import quote_text as text
+from exp_platform.pipelines.import_request import ImportRequest
+
+ROW_NUMBER = "__exp_row_number"
+
+
+def exposures_sql(experiment_id: str, request: ImportRequest, start: datetime) -> str:
+    """Rows of `exposures`, in the order of the file.
+
+    Args:
+        experiment_id: the experiment.
+        request: the mapping of columns.
+        start: instant of exposure of an undated file.
+    """
+    pairs = ", ".join(
+        f"{text(name)}: cast({identifier(name)} as varchar)"
+        for name in request.segments
+    )
+    attributes = f"map {{{pairs}}}" if pairs else "cast(null as map(varchar, varchar))"
+    before = () if request.long else request.covariates.values()
+    unknown = " or ".join(f"{identifier(column)} is null" for column in before)
+    exposure = _exposure_ts(request, start)
+    distinct = "distinct " if request.long is not None else ""
+    return (
+        f"select {distinct}{text(experiment_id)} as experiment_id,\n"
+        f"    {_unit(request)} as user_id,\n"
+        f"    cast({identifier(request.variant)} as varchar) as variant,\n"
+        f"    {exposure} as exposure_ts, 'user' as unit,\n"
+        f"    {attributes} as attributes,\n"
+        f"    case when {unknown or 'false'} then {exposure} end as first_seen_ts\n"
+        "from exp_run.delivered" + ("" if distinct else " order by __exp_row_number")
+    )
+
+
+def outcomes_sql(experiment_id: str, request: ImportRequest, start: datetime) -> str:
+    """Rows of `outcomes`; covariates stand a day before the exposure."""
+    head = f"select {text(experiment_id)} as experiment_id, {_unit(request)} as user_id"
+    exposure = _exposure_ts(request, start)
+    if request.long is not None:
+        long = request.long
+        sources = dict.fromkeys([*request.metrics, *request.covariates.values()])
+        names = ", ".join(text(name) for name in sources)
+        return (
+            f"{head}, cast({identifier(long.metric_name)} as varchar) as metric_name,\n"
+            f"    {_value(long.value)} as value,\n"
+            f"    try_cast({identifier(long.outcome_ts)} as timestamptz) as outcome_ts\n"
+            f"from exp_run.delivered where {identifier(long.metric_name)} in ({names})\n"
+            "order by __exp_row_number"
+        )
+    branches = [
+        f"{head}, {text(name)} as metric_name, {_value(name)} as value,\n"
+        f"    {exposure} as outcome_ts, __exp_row_number from exp_run.delivered"
+        for name in request.metrics
+    ]
+    branches += [
+        f"{head}, {text(column)} as metric_name, {_value(column)} as value,\n"
+        f"    {exposure} - interval 1 day as outcome_ts, __exp_row_number\n"
+        f"from exp_run.delivered where {identifier(column)} is not null"
+        for column in dict.fromkeys(request.covariates.values())
+    ]
+    union = "\nunion all\n".join(branches)
+    return (
+        f"select * exclude (__exp_row_number) from ({union})\n"
+        "order by metric_name, outcome_ts, __exp_row_number"
+    )
+
+
+def _value(column: str) -> str:
+    """The column as it is; flags as 0 and 1. What is no number is ingest's to reject."""
+    name = identifier(column)
+    as_text = f"cast({name} as varchar)"
+    number = f"cast(try_cast({name} as double) as varchar)"
+    flag = f"cast(cast(try_cast({as_text} as boolean) as integer) as varchar)"
+    return f"coalesce({number}, {flag}, {as_text})"
+
+
+def _unit(request: ImportRequest) -> str:
+    column = identifier(request.unit) if request.unit else "__exp_row_number"
+    return f"cast({column} as varchar)"
+
+
+def _exposure_ts(request: ImportRequest, start: datetime) -> str:
+    if request.exposure_ts is not None:
+        return f"try_cast({identifier(request.exposure_ts)} as timestamptz)"
+    return f"timestamptz '{start.isoformat()}'"
