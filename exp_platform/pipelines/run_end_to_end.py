@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exp_platform.config import Settings, load_settings
+from exp_platform.lake import validate_experiment_id
 from exp_platform.pipelines import (
     analyze_experiment,
     analyze_experiment_cuped,
@@ -147,7 +148,12 @@ def main() -> int:
 
 
 def describe_plan(settings: Settings, experiment_id: str, skip: frozenset[str]) -> str:
-    """What a run would do, for `--dry-run`."""
+    """What a run would do, for `--dry-run`.
+
+    Raises:
+        UsageError: not an experiment id.
+    """
+    validate_experiment_id(experiment_id)
     stages = ["ingest", *(s for s in STAGES if s not in skip), "judge", "memo"]
     left_out = f"  skipped:   {', '.join(sorted(skip))}\n" if skip else ""
     return (
