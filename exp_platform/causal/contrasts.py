@@ -50,7 +50,9 @@ class DayContrasts:
     def variances(self) -> Array:
         """Variances of the deltas, 0 where they are rounding noise."""
         diagonal = np.diag(self.covariance)
-        return np.where(diagonal > (ROUNDING * self.scale) ** 2, diagonal, 0.0)
+        # not squared: values beyond 1e154 are legal, their squares are not
+        errors = np.sqrt(np.maximum(diagonal, 0.0))
+        return np.where(errors <= ROUNDING * self.scale, 0.0, diagonal)
 
     def keep(self, is_kept: NDArray[np.bool_]) -> "DayContrasts":
         """The same for some of the days."""
