@@ -146,6 +146,11 @@ def make_project(root: Path) -> Project:
     return Project(root)
 
 
+@pytest.fixture(name="make_project", scope="session")
+def _make_project() -> Callable[[Path], Project]:
+    return make_project
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return make_project(tmp_path / "project")
