@@ -1,6 +1,9 @@
-"""Two proportions: pooled z test (chi-square) and Newcombe's interval."""
+"""Two proportions: chi-square or an exact test, and an interval of the difference."""
+
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from exp_platform.records import Estimate, MetricTotals
@@ -12,25 +15,42 @@ from exp_platform.stats.draft import (
     find_refusal,
     refuse_estimate,
 )
+from exp_platform.stats.exact import fisher_p_value, mid_p_value
 from exp_platform.stats.inference import Array, Inference
 from exp_platform.stats.relative import Baseline, infer_relative
-from exp_platform.stats.score import Counts
+from exp_platform.stats.score import Counts, bound_difference
 from exp_platform.stats.settings import EstimateSettings
 
+ProportionTest = Literal["auto", "pooled_z", "wald", "yates", "fisher", "mid_p"]
+ProportionInterval = Literal["newcombe", "wald", "miettinen_nurminen"]
 
-def compare_proportions(counts: Counts, alpha: float) -> Comparison:
+EXACT_BELOW = 5.0
+"""Expected count below which `auto` takes the mid-p value instead of chi-square."""
+
+
+def compare_proportions(
+    counts: Counts,
+    alpha: float,
+    *,
+    test: ProportionTest = "pooled_z",
+    interval: ProportionInterval = "newcombe",
+) -> Comparison:
     """How do two shares of units differ?
 
-    The test uses the pooled variance (z squared is Pearson's chi-square without
-    continuity correction), the standard error the separate ones (Wald), the interval
-    Newcombe's score limits, which stay inside [-1, 1] and need no events.
+    The statistic of the default test uses the pooled variance (z squared is Pearson's
+    chi-square without continuity correction), the standard error the separate ones
+    (Wald), the interval Newcombe's score limits, which stay inside [-1, 1] and need no
+    events.
 
     Args:
         counts: events and units of both arms.
         alpha: two-sided error rate of the intervals.
+        test: where the p-value comes from; the statistic is the pooled z, or Wald's.
+            `auto` = mid-p where an expected count is below 5, else the pooled z.
+        interval: of the difference.
 
     References:
-        Newcombe (1998), method 10.
+        Newcombe (1998), method 10; Miettinen and Nurminen (1985).
     """
     control, treatment = counts.control_rate, counts.treatment_rate
     pooled = (counts.control_events + counts.treatment_events) / counts.n
@@ -39,14 +59,15 @@ def compare_proportions(counts: Counts, alpha: float) -> Comparison:
     difference = treatment - control
     with np.errstate(all="ignore"):
         spread = pooled * (1 - pooled) * (1 / counts.control_n + 1 / counts.treatment_n)
+        spread = a + b if test == "wald" else spread
         z = difference / np.sqrt(np.where(spread > 0, spread, np.nan))
-        lower, upper = _newcombe(counts, alpha)
+        lower, upper = _interval(counts, alpha, interval)
         inference = Inference(
             difference=difference,
             standard_error=np.sqrt(a + b),
             df=np.full_like(z, np.inf),
             statistic=z,
-            p_value=2 * ndtr(-np.abs(z)),
+            p_value=_p_value(counts, z, test),
             ci_lower=lower,
             ci_upper=upper,
         )
@@ -55,9 +76,74 @@ def compare_proportions(counts: Counts, alpha: float) -> Comparison:
     return Comparison(control, treatment, inference, baseline, relative)
 
 
+def expect_least(counts: Counts) -> Array:
+    """Smallest expected number of events or non-events in an arm, without an effect.
+
+    Args:
+        counts: events and units of both arms.
+    """
+    pooled = (counts.control_events + counts.treatment_events) / counts.n
+    smaller = np.minimum(counts.control_n, counts.treatment_n)
+    return np.asarray(smaller * np.minimum(pooled, 1 - pooled))
+
+
+def _p_value(counts: Counts, z: Array, test: ProportionTest) -> Array:
+    normal = 2 * ndtr(-np.abs(z))
+    if test in {"pooled_z", "wald"}:
+        return np.asarray(normal)
+    if test == "yates":
+        return _yates_p_value(counts)
+    is_exact = ~np.isnan(z)
+    if test == "auto":
+        is_exact &= expect_least(counts) < EXACT_BELOW
+    exact = fisher_p_value if test == "fisher" else mid_p_value
+    normal[is_exact] = exact(_select(counts, is_exact))
+    return np.asarray(normal)
+
+
+def _yates_p_value(counts: Counts) -> Array:
+    """Chi-square with continuity correction, the gap never turned round."""
+    gap = np.abs(counts.treatment_rate - counts.control_rate)
+    weight = 1 / counts.control_n + 1 / counts.treatment_n
+    pooled = (counts.control_events + counts.treatment_events) / counts.n
+    error = np.sqrt(pooled * (1 - pooled) * weight)
+    return np.asarray(2 * ndtr(-np.maximum(gap - weight / 2, 0) / error))
+
+
+def _select(counts: Counts, chosen: NDArray[np.bool_]) -> Counts:
+    return Counts(
+        counts.control_events[chosen],
+        counts.control_n[chosen],
+        counts.treatment_events[chosen],
+        counts.treatment_n[chosen],
+    )
+
+
+def _interval(
+    counts: Counts, alpha: float, interval: ProportionInterval
+) -> tuple[Array, Array]:
+    if interval == "miettinen_nurminen":
+        lower, upper = (
+            bound_difference(counts, alpha / 2, is_upper=side) for side in (False, True)
+        )
+        return lower, upper
+    if interval == "wald":
+        return _wald(counts, alpha)
+    return _newcombe(counts, alpha)
+
+
+def _wald(counts: Counts, alpha: float) -> tuple[Array, Array]:
+    control, treatment = counts.control_rate, counts.treatment_rate
+    variance = control * (1 - control) / counts.control_n
+    variance = variance + treatment * (1 - treatment) / counts.treatment_n
+    half_width = ndtri(1 - alpha / 2) * np.sqrt(variance)
+    difference = treatment - control
+    return difference - half_width, difference + half_width
+
+
 def _newcombe(counts: Counts, alpha: float) -> tuple[Array, Array]:
-    low0, high0 = _wilson(counts.control_rate, counts.control_n, alpha)
-    low1, high1 = _wilson(counts.treatment_rate, counts.treatment_n, alpha)
+    low0, high0 = wilson(counts.control_rate, counts.control_n, alpha)
+    low1, high1 = wilson(counts.treatment_rate, counts.treatment_n, alpha)
     control, treatment = counts.control_rate, counts.treatment_rate
     difference = treatment - control
     return (
@@ -66,7 +152,17 @@ def _newcombe(counts: Counts, alpha: float) -> tuple[Array, Array]:
     )
 
 
-def _wilson(rate: Array, n: Array, alpha: float) -> tuple[Array, Array]:
+def wilson(rate: Array, n: Array, alpha: float) -> tuple[Array, Array]:
+    """Which rates does a score test of one proportion not reject?
+
+    Args:
+        rate: observed, shape (n_comparisons,).
+        n: units, same shape.
+        alpha: two-sided error rate.
+
+    References:
+        Wilson (1927).
+    """
     z = ndtri(1 - alpha / 2)
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half_width = (
@@ -83,9 +179,21 @@ def count_events(control: MetricTotals, treatment: MetricTotals) -> Counts:
 
 
 def estimate_proportions(
-    control: MetricTotals, treatment: MetricTotals, settings: EstimateSettings
+    control: MetricTotals,
+    treatment: MetricTotals,
+    settings: EstimateSettings,
+    *,
+    test: ProportionTest = "auto",
+    interval: ProportionInterval = "newcombe",
 ) -> Estimate:
     """By how much does the share of units with the event differ?
+
+    Args:
+        control: moments of the control arm.
+        treatment: moments of the treatment arm.
+        settings: metric, role, alpha, least units.
+        test: where the p-value comes from; `details["test"]` names the one used.
+        interval: of the difference.
 
     Estimand:
         Average effect of being assigned to the treatment, over exposed units.
@@ -98,7 +206,7 @@ def estimate_proportions(
         in both arms); METRIC_ERRORED with INVALID_MOMENTS or NOT_A_PROPORTION.
 
     References:
-        Pearson (1900); Newcombe (1998), method 10.
+        Pearson (1900); Newcombe (1998), method 10; Lancaster (1961), mid-p.
     """
     draft = draft_estimate("two_proportion_z", control, treatment, settings)
     means = (control.mean, treatment.mean)
@@ -107,5 +215,12 @@ def estimate_proportions(
         reason = Refusal.NOT_A_PROPORTION
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)
-    comparison = compare_proportions(count_events(control, treatment), settings.alpha)
-    return complete_estimate(draft, comparison, details={"interval": "newcombe"})
+    counts = count_events(control, treatment)
+    chosen = test
+    if test == "auto":
+        chosen = "mid_p" if expect_least(counts)[0] < EXACT_BELOW else "pooled_z"
+    comparison = compare_proportions(
+        counts, settings.alpha, test=chosen, interval=interval
+    )
+    details = {"interval": interval, "test": chosen}
+    return complete_estimate(draft, comparison, details=details)

@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from exp_platform.stats.inference import Array, Inference
 
-RelativeMethod = Literal["auto", "delta", "fieller"]
+RelativeMethod = Literal["auto", "delta", "fieller", "log_delta"]
 
 NEAR_ZERO_ERRORS = 5.0
 """Fieller replaces delta when the baseline is within so many of its standard errors of
@@ -64,7 +64,9 @@ def infer_relative(
         inference: of the absolute differences.
         baseline: what they are divided by.
         alpha: two-sided error rate of the interval.
-        method: `delta`, `fieller`, or `auto` by the rule of `NEAR_ZERO_ERRORS`.
+        method: `delta`, `fieller`, `auto` by the rule of `NEAR_ZERO_ERRORS`, or
+            `log_delta`: the delta method on log(treatment / baseline), turned back;
+            its interval never goes below -1 and needs a positive treatment mean.
 
     References:
         Fieller (1954); Franz (2007); Deng, Knoblich and Lu (2018).
@@ -74,6 +76,9 @@ def infer_relative(
     delta = _delta_interval(inference, baseline, lift, alpha)
     fieller = _fieller_interval(inference, baseline, lift, alpha)
     near_zero = mean < NEAR_ZERO_ERRORS * np.sqrt(baseline.variance)
+    if method == "log_delta":
+        log = _log_delta_interval(inference, baseline, mean, alpha)
+        return RelativeInference(lift, *log, np.zeros_like(near_zero))
     chosen = {
         "auto": near_zero,
         "delta": np.zeros_like(near_zero),
@@ -130,6 +135,27 @@ def _delta_interval(
     error = np.where(spread > 0, spread, np.nan) / baseline.mean
     half_width = ndtri(1 - alpha / 2) * error
     return lift - half_width, lift + half_width, 2 * ndtr(-np.abs(lift / error))
+
+
+def _log_delta_interval(
+    inference: Inference, baseline: Baseline, mean: Array, alpha: float
+) -> tuple[Array, Array, Array]:
+    other = mean + inference.difference
+    other = np.where(other > 0, other, np.nan)
+    by_difference, by_baseline = 1 / other, 1 / other - 1 / mean
+    spread = (
+        by_difference**2 * inference.standard_error**2
+        + 2 * by_difference * by_baseline * baseline.covariance
+        + by_baseline**2 * baseline.variance
+    )
+    error = np.sqrt(np.where(spread > 0, spread, np.nan))
+    log = np.log(other / mean)
+    half_width = ndtri(1 - alpha / 2) * error
+    return (
+        np.expm1(log - half_width),
+        np.expm1(log + half_width),
+        2 * ndtr(-np.abs(log / error)),
+    )
 
 
 def _fieller_interval(

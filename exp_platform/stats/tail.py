@@ -1,0 +1,148 @@
+"""How much of a difference do the most extreme units carry?"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from exp_platform.errors import ContractError
+from exp_platform.records import MetricTotals, TailTotals
+from exp_platform.stats.draft import ROUNDING
+from exp_platform.stats.inference import Array
+from exp_platform.stats.quantile import rank_of
+from exp_platform.stats.welch import Arm, arm_of, compare_arms
+
+TOP_SHARE = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class TailInfluence:
+    """A comparison with and without what lies above a common threshold.
+
+    Attributes:
+        threshold: units above it count as the threshold in the capped comparison.
+        n_above: units above it in control and treatment.
+        difference, p_value: of the values as they are.
+        capped_difference, capped_p_value: of the capped values.
+        carried: part of the difference that lies above the threshold, in units of the
+            metric.
+        carried_share: the same as a share of the difference; null when that is 0. Above
+            1 or below 0 the tail speaks against the rest.
+        shift: carried, in standard errors of the difference.
+        error_ratio: standard error of the capped over the plain difference.
+    """
+
+    threshold: float
+    n_above: tuple[int, int]
+    difference: float
+    p_value: float
+    capped_difference: float
+    capped_p_value: float | None
+    carried: float
+    carried_share: float | None
+    shift: float
+    error_ratio: float
+
+
+def find_threshold(values: Array, *, top_share: float = TOP_SHARE) -> float:
+    """The order statistic that leaves so large a share of all arms' units above it.
+
+    Args:
+        values: of all arms pooled, zeros included.
+        top_share: 0 to 1.
+    """
+    ordered = np.sort(values)
+    return float(ordered[max(rank_of(1 - top_share, ordered.size), 1) - 1])
+
+
+def summarise_tail(
+    names: tuple[str, str, str], values: Array, threshold: float
+) -> TailTotals:
+    """The units of one arm above a threshold.
+
+    Args:
+        names: experiment, metric and variant.
+        values: one per unit.
+        threshold: common to all arms.
+    """
+    above = values[values > threshold]
+    mean, variance = (
+        (float(above.mean()), float(above.var())) if above.size else (None, None)
+    )
+    return TailTotals(*names, threshold, int(above.size), mean, variance)
+
+
+def assess_tail(
+    control: MetricTotals,
+    treatment: MetricTotals,
+    tails: tuple[TailTotals, TailTotals],
+    *,
+    alpha: float = 0.05,
+) -> TailInfluence | None:
+    """What is left of the difference when the tail is capped?
+
+    Args:
+        control: moments of the control arm.
+        treatment: moments of the treatment arm.
+        tails: of control and treatment, with one threshold.
+        alpha: error rate of the intervals inside; only p-values are handed on.
+
+    Returns:
+        None where moments are missing or nothing varies.
+
+    References:
+        Dixon (1960), winsorised means.
+
+    Raises:
+        ContractError: the two thresholds differ.
+    """
+    if tails[0].threshold != tails[1].threshold:
+        raise ContractError(
+            "the arms' tails have different thresholds",
+            where=f"{control.experiment_id}, metric {control.metric_name}",
+            found=f"{tails[0].threshold} and {tails[1].threshold}",
+            allowed="one order statistic of all arms pooled",
+        )
+    arms = (control, treatment)
+    if any(a.mean is None or a.variance is None or a.n < 2 for a in arms):
+        return None
+    plain = compare_arms(arm_of(control), arm_of(treatment), alpha).inference
+    error = float(plain.standard_error[0])
+    if not (math.isfinite(error) and error > 0):
+        return None
+    capped_arms = [_cap(arm, tail) for arm, tail in zip(arms, tails, strict=True)]
+    capped = compare_arms(capped_arms[0], capped_arms[1], alpha).inference
+    difference, left = float(plain.difference[0]), float(capped.difference[0])
+    p = float(capped.p_value[0])
+    return TailInfluence(
+        threshold=tails[0].threshold,
+        n_above=(tails[0].n_above, tails[1].n_above),
+        difference=difference,
+        p_value=float(plain.p_value[0]),
+        capped_difference=left,
+        capped_p_value=p if math.isfinite(p) else None,
+        carried=difference - left,
+        carried_share=(difference - left) / difference if difference else None,
+        shift=(difference - left) / error,
+        error_ratio=float(capped.standard_error[0]) / error,
+    )
+
+
+def _cap(totals: MetricTotals, tail: TailTotals) -> Arm:
+    """The arm's moments with every unit above the threshold put on it.
+
+    Sums of squares are about the threshold, so that nothing large cancels.
+    """
+    share = tail.n_above / totals.n
+    mean, variance = totals.mean or 0.0, totals.variance or 0.0
+    excess = (tail.mean_above or 0.0) - tail.threshold if tail.n_above else 0.0
+    squares = variance * (totals.n - 1) / totals.n + (mean - tail.threshold) ** 2
+    squares -= share * ((tail.variance_above or 0.0) + excess**2)
+    capped_mean = mean - share * excess
+    left = squares - (capped_mean - tail.threshold) ** 2
+    left = left if left > ROUNDING * squares else 0.0
+    return Arm(
+        n=np.array([float(totals.n)]),
+        mean=np.array([capped_mean]),
+        variance=np.array([left * totals.n / (totals.n - 1)]),
+    )
