@@ -21,6 +21,7 @@ REASONS = {
     "MISSING_VALUE": "the value is null",
     "NOT_A_NUMBER": "the value cannot be read as a number",
     "NOT_FINITE": "the value is NaN or infinite",
+    "VALUE_OUT_OF_RANGE": "the value is so large that its square has no number",
     "DUPLICATE_ROW": "the same row was delivered before",
 }
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
@@ -202,6 +203,7 @@ def _reason(
         rules.append(("raw_value is null", "MISSING_VALUE"))
         rules.append(("value is null", "NOT_A_NUMBER"))
         rules.append(("not isfinite(value)", "NOT_FINITE"))
+        rules.append(("abs(value) >= 1e100", "VALUE_OUT_OF_RANGE"))
     if variants:
         known = ", ".join(quote_text(name) for name in variants)
         rules.append((f"variant not in ({known})", "UNKNOWN_VARIANT"))

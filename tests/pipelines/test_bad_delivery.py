@@ -264,6 +264,11 @@ def test_job_without_raw_data_is_an_error_and_makes_no_table(project):
 
 BAD_ROWS = {
     "NaN": ("outcomes", lambda t: first(t, "value", float("nan")), "NOT_FINITE"),
+    "10^150": (
+        "outcomes",
+        lambda t: first(t, "value", 1e150),
+        "VALUE_OUT_OF_RANGE",
+    ),
     "infinity": ("outcomes", lambda t: first(t, "value", float("inf")), "NOT_FINITE"),
     "text for a number": (
         "outcomes",
@@ -386,7 +391,7 @@ def test_job_names_a_value_of_1e9_as_outlier(deliver, delivered):
     assert "1,000,000,0" in outlier["message"]
 
 
-def test_job_with_overflowing_values_is_an_errored_metric(deliver, delivered):
+def test_job_with_nothing_but_values_out_of_range_has_no_number(deliver, delivered):
     project = deliver(outcomes=revenue_of(delivered["outcomes"], 1e300))
     assert project.job("exp_tiny").code == 0
     rows = project.tables()["analysis_results"]
@@ -395,7 +400,9 @@ def test_job_with_overflowing_values_is_an_errored_metric(deliver, delivered):
         for r in rows
         if r["metric_name"] == "revenue_per_user" and r["method"] == "welch_t"
     ]
-    assert {r["status"] for r in revenue if r["segment"] == "all"} == {"METRIC_ERRORED"}
+    assert {r["status"] for r in revenue if r["segment"] == "all"} == {
+        "INSUFFICIENT_DATA"
+    }
     assert overall(project)["outcome"] != "SHIP"
     assert project.exp("results", "exp_tiny", "--format", "json").code == 0
 

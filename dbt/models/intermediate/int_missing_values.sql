@@ -29,7 +29,7 @@ rows_without_value as (
         on quarantine.experiment_id = experiments.experiment_id
     where
         quarantine.table_name = 'outcomes'
-        and quarantine.reason in ('MISSING_VALUE', 'NOT_A_NUMBER', 'NOT_FINITE')
+        and quarantine.reason in ('MISSING_VALUE', 'NOT_A_NUMBER', 'NOT_FINITE', 'VALUE_OUT_OF_RANGE')
 
 )
 
