@@ -7,11 +7,14 @@ Exit codes: 0 done (a negative outcome is done), 2 wrong usage or configuration,
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from exp_platform.errors import ExpPlatformError
+
+if TYPE_CHECKING:
+    from exp_platform.pipelines.import_file import Imported
 
 app = typer.Typer(
     name="exp",
@@ -73,14 +76,17 @@ def run_experiment(
 def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     file: Annotated[Path, typer.Argument(help="CSV or Parquet file.")],
     experiment_id: Annotated[str, typer.Option(help="Name of the experiment.")],
-    variant: Annotated[str, typer.Option(help="Column with the arm.")],
-    control: Annotated[str, typer.Option(help="The baseline arm.")],
-    metric: Annotated[list[str], typer.Option(help="COL or COL:type; repeatable.")],
+    variant: Annotated[str | None, typer.Option(help="Column with the arm.")] = None,
+    control: Annotated[str | None, typer.Option(help="The baseline arm.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="COL or COL:type; repeatable.")
+    ] = None,
     unit: Annotated[
         str | None, typer.Option(help="Column with the unit; none = row number.")
     ] = None,
     covariate: Annotated[
-        list[str] | None, typer.Option(help="METRIC=COL from before exposure.")
+        list[str] | None,
+        typer.Option(help="METRIC=COL from before exposure; panel: COL."),
     ] = None,
     segment: Annotated[
         list[str] | None, typer.Option(help="Column to drill down by.")
@@ -99,7 +105,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         list[str] | None, typer.Option(help="Metric for which less is better.")
     ] = None,
     weight: Annotated[
-        list[str] | None, typer.Option(help="ARM=planned share; default equal.")
+        list[str] | None, typer.Option(help="ARM=planned share; panel: COL.")
     ] = None,
     exposure_ts: Annotated[
         str | None, typer.Option(help="Column with the instant of exposure.")
@@ -123,18 +129,86 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Equal rows are separate facts.")
     ] = False,
+    design: Annotated[
+        str | None, typer.Option(help="did: a panel, one row per unit and period.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="Panel: the period.")] = None,
+    outcome: Annotated[
+        list[str] | None, typer.Option(help="Panel: METRIC=COL; repeatable.")
+    ] = None,
+    cohort: Annotated[
+        str | None,
+        typer.Option(
+            "--cohort",
+            "--treated-from",
+            help="Panel: column with the first treated period.",
+        ),
+    ] = None,
+    treated: Annotated[
+        str | None, typer.Option(help="Panel: COL with 0 and 1, or COL=VALUE.")
+    ] = None,
+    policy_date: Annotated[
+        str | None, typer.Option(help="Panel: the treated are treated from here on.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Panel: level at which treatment was assigned.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Bring in a file with one row per unit, or one row per outcome."""
+    """Bring in one row per unit, one per outcome, or a panel (--design did)."""
     from exp_platform import api
-    from exp_platform.pipelines import flags
+    from exp_platform.pipelines import flags, panel_flags
     from exp_platform.pipelines.import_file import import_file
+    from exp_platform.pipelines.import_panel import import_panel
     from exp_platform.pipelines.import_request import ImportRequest
 
+    panel = {
+        "--time": time,
+        "--outcome": outcome,
+        "--cohort": cohort,
+        "--treated": treated,
+        "--policy-date": policy_date,
+        "--cluster": cluster,
+    }
+    if design is not None:
+        shared = {
+            "--unit": unit,
+            "--control": control,
+            "--weight": weight,
+            "--covariate": covariate,
+            "--decrease": decrease,
+        }
+        foreign = {
+            "--variant": variant,
+            "--metric": metric,
+            "--segment": segment,
+            "--ratio": ratio,
+            "--guardrail": guardrail,
+            "--monitor": monitor,
+            "--cap": cap,
+            "--exposure-ts": exposure_ts,
+            "--metric-column": metric_column,
+            "--value-column": value_column,
+            "--outcome-ts": outcome_ts,
+            "--start": start,
+            "--end": end,
+            "--tie-break": tie_break,
+            "--keep-duplicates": keep_duplicates,
+        }
+        asked = panel_flags.read_panel_flags(
+            design, {**panel, **shared}, foreign=foreign
+        )
+        done = import_panel(api.settings_of(config), file, experiment_id, asked)
+        _tell_import(experiment_id, done)
+        return
+    panel_flags.refuse_flags(panel, "an import without --design")
+    panel_flags.require_flags(
+        {"--variant": variant, "--control": control, "--metric": metric}
+    )
     request = ImportRequest(
-        variant=variant,
-        control=control,
-        metrics=flags.read_metrics(metric),
+        variant=variant or "",
+        control=control or "",
+        metrics=flags.read_metrics(metric or ()),
         unit=unit,
         covariates=flags.read_pairs("--covariate", covariate),
         segments=tuple(segment or ()),
@@ -152,6 +226,10 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         keep_duplicates=keep_duplicates,
     )
     done = import_file(api.settings_of(config), file, experiment_id, request)
+    _tell_import(experiment_id, done)
+
+
+def _tell_import(experiment_id: str, done: "Imported") -> None:
     typer.echo(f"{experiment_id}: {done.rows:,} rows landed in {done.folder}")
     for note in done.notes:
         typer.echo(f"  {note}")
@@ -210,6 +288,106 @@ def show_sql(
     from exp_platform.pipelines.shown import explain_sql
 
     typer.echo(explain_sql(api.settings_of(config), experiment_id, metric, dialect))
+
+
+@app.command("power")
+def plan_power(  # noqa: PLR0917 - a flag is an argument here
+    baseline: Annotated[
+        float | None, typer.Option(help="Control mean, rate or ratio.")
+    ] = None,
+    mde: Annotated[
+        float | None, typer.Option(help="Effect to find, relative, e.g. 0.02.")
+    ] = None,
+    difference: Annotated[
+        float | None, typer.Option(help="Effect to find, absolute.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Guardrail: relative margin, e.g. 0.02.")
+    ] = None,
+    sd: Annotated[
+        float | None, typer.Option(help="Standard deviation of a unit's value.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--type", help="mean, count, proportion or ratio.")
+    ] = "mean",
+    units: Annotated[
+        int | None, typer.Option(help="Units of all arms: what do they find?")
+    ] = None,
+    from_experiment: Annotated[
+        str | None, typer.Option(help="Take the noise from its control arm.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="One metric; none = the whole plan.")
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Two-sided, all goals.")] = 0.05,
+    power: Annotated[float, typer.Option(help="Chance to find the target.")] = 0.8,
+    goals: Annotated[int, typer.Option(help="Goals in the plan.")] = 1,
+    guardrails: Annotated[int, typer.Option(help="Guardrails in the plan.")] = 0,
+    treatments: Annotated[int, typer.Option(help="Arms beside control.")] = 1,
+    control_share: Annotated[
+        float | None, typer.Option(help="Control's share; none = equal arms.")
+    ] = None,
+    variance_ratio: Annotated[
+        float, typer.Option(help="What CUPED leaves of the variance.")
+    ] = 1.0,
+    inflation: Annotated[
+        float, typer.Option(help="Units with looks over units with one test.")
+    ] = 1.0,
+    units_per_day: Annotated[
+        float | None, typer.Option(help="Exposed units a day, all arms.")
+    ] = None,
+    window_days: Annotated[
+        float, typer.Option(help="Days until a unit's value is complete.")
+    ] = 0.0,
+    decrease: Annotated[bool, typer.Option("--decrease", help="Less is better.")] = (
+        False
+    ),
+    output: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    config: ConfigOption = None,
+) -> None:
+    """How many units and days an experiment takes, or what so many units find."""
+    from exp_platform.pipelines import plan_power as power_plan
+    from exp_platform.pipelines import shown
+    from exp_platform.stats.design import Design
+
+    shown.check_format(output, ("table", "json"))
+    design = Design(
+        alpha=alpha,
+        power=power,
+        n_goals=goals,
+        n_guardrails=guardrails,
+        n_treatments=treatments,
+        control_share=control_share,
+        inflation=inflation,
+        units_per_day=units_per_day,
+        window_days=window_days,
+    )
+    request = power_plan.PowerRequest(
+        design=design,
+        kind=kind,
+        baseline=baseline,
+        sd=sd,
+        variance_ratio=variance_ratio,
+        mde=mde,
+        difference=difference,
+        margin=margin,
+        is_decrease=decrease,
+        units=units,
+        experiment_id=from_experiment,
+        metric=metric,
+    )
+    settings = None
+    if from_experiment is not None:
+        from exp_platform import api
+
+        settings = api.settings_of(config)
+    answer = power_plan.plan_power(settings, request)
+    if output == "json":
+        typer.echo(shown.as_json(answer.document))
+        return
+    shown.print_table(power_plan.as_table(answer))
+    for note in answer.notes:
+        typer.echo(note)
 
 
 @app.command("doctor")

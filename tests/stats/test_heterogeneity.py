@@ -8,7 +8,7 @@ from exp_platform.stats.heterogeneity import assess_segments, compare_effects
 from exp_platform.stats.welch import estimate_welch
 
 
-def _rows(effects, total, settings, attribute="os", n=200, seed=1, base=5.0):
+def _rows(effects, total, settings, attribute="os", *, n=200, seed=1, base=5.0):
     random = np.random.default_rng(seed)
     rows = []
     for level, effect in enumerate(effects):
