@@ -146,6 +146,11 @@ def make_project(root: Path) -> Project:
     return Project(root)
 
 
+@pytest.fixture(name="call", scope="session")
+def _call() -> Callable[..., Answer]:
+    return call
+
+
 @pytest.fixture(name="make_project", scope="session")
 def _make_project() -> Callable[[Path], Project]:
     return make_project
