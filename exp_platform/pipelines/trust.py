@@ -43,6 +43,7 @@ from exp_platform.records import (
     PretrendTest,
 )
 
+UNIT_CHECKS = ("BOTS", "BOTS_BY_ARM", "MINIMUM_DATA")
 _TWIN_METHODS = ("welch_t", "ratio_delta")
 
 
@@ -73,7 +74,9 @@ def check_trust(
         found += checks_not_run(DATA_CHECKS, spec.experiment_id, required=required)
     else:
         found += data_checks
-    if measured is not None:
+    if measured is None:
+        found += checks_not_run(UNIT_CHECKS, spec.experiment_id, required=required)
+    else:
         found += _check_units(spec, measured)
         found += _check_metrics(ingested, measured)
         if spec.assignment is Assignment.RANDOMISED:
