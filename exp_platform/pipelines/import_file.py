@@ -54,7 +54,7 @@ def import_file(
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
     with lake.engine() as engine:
-        columns = _open_file(engine, file)
+        columns = open_file(engine, file)
         check_request(request, columns, file)
         _check_rows(engine, request, file)
         arms = _read_arms(engine, request, file)
@@ -79,7 +79,7 @@ def import_file(
     return Imported(folder, rows, tuple(notes))
 
 
-def _open_file(engine: Engine, file: Path) -> dict[str, str]:
+def open_file(engine: Engine, file: Path) -> dict[str, str]:
     """Make the file readable as `exp_run.delivered`; its columns with their types."""
     if not file.is_file():
         raise UsageError(

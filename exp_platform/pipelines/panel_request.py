@@ -1,0 +1,151 @@
+"""How a ready-made panel's columns are to be read, and what its analysis must know."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exp_platform.errors import ContractError, UsageError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class PanelRequest:
+    """How a panel's columns are to be read.
+
+    Attributes:
+        time: column with the period.
+        outcomes: metric -> column.
+        unit: column with the unit's identifier; None = each row is a unit.
+        cohort: column with the first treated period; null, 0 or `never` = never.
+        treated: column that says whether the unit's group is treated (0/1, or a value
+            that is not `untreated`); without `policy_date` it is read row by row.
+        untreated: value of `treated` that is the control group. treated_value: value of
+            it that is the treated one.
+        policy_date: period or date from which the treated group is treated.
+        cluster: column with the level at which treatment was assigned.
+        weight: column with a unit's weight, above 0.
+        covariates: columns with facts from before treatment; the value of a unit's
+            first period counts.
+        decreases: metrics for which less is better.
+    """
+
+    time: str
+    outcomes: Mapping[str, str]
+    unit: str | None = None
+    cohort: str | None = None
+    treated: str | None = None
+    untreated: str | None = None
+    treated_value: str | None = None
+    policy_date: str | None = None
+    cluster: str | None = None
+    weight: str | None = None
+    covariates: Sequence[str] = ()
+    decreases: Sequence[str] = ()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Every named column by the flag that named it."""
+        named = {
+            "--time": self.time,
+            "--unit": self.unit,
+            "--cohort": self.cohort,
+            "--treated": self.treated,
+            "--cluster": self.cluster,
+            "--weight": self.weight,
+        }
+        named |= {f"--outcome {name}": c for name, c in self.outcomes.items()}
+        named |= {f"--covariate {column}": column for column in self.covariates}
+        return {flag: column for flag, column in named.items() if column}
+
+
+@dataclass(frozen=True, slots=True)
+class PanelLayout:
+    """What the analysis has to know of an imported panel; a column of the registry.
+
+    Attributes:
+        grain: year, month, quarter, date or step.
+        labels: of the periods, as delivered. starts: their instants, ISO 8601.
+        is_cross_section: no unit is seen twice.
+        covariates: names of the attributes `covariate:<name>`.
+        has_weights: every unit has an attribute `weight`.
+    """
+
+    grain: str
+    labels: tuple[str, ...]
+    starts: tuple[str, ...]
+    is_cross_section: bool
+    covariates: tuple[str, ...] = ()
+    has_weights: bool = False
+
+
+def check_panel_request(
+    request: PanelRequest, columns: Mapping[str, str], file: Path
+) -> None:
+    """Refuse a mapping that the file cannot carry.
+
+    Args:
+        request: the mapping.
+        columns: of the file.
+        file: for the error.
+
+    Raises:
+        UsageError: a column that does not exist, or not exactly one way to say who was
+            treated when.
+    """
+    for flag, column in request.columns.items():
+        if column not in columns:
+            raise UsageError(
+                f"the file has no column {column!r}",
+                where=f"{flag}, {file}",
+                allowed=did_you_mean(column, columns),
+                next_step="correct the flag; nothing was written",
+            )
+    if not request.outcomes:
+        raise UsageError("name at least one metric with --outcome METRIC=COL")
+    for name in request.decreases:
+        if name not in request.outcomes:
+            raise UsageError(
+                f"{name!r} is not a metric of this import",
+                where="--decrease",
+                allowed=did_you_mean(name, request.outcomes),
+            )
+    if (request.cohort is None) == (request.treated is None):
+        raise UsageError(
+            "say once who was treated, and when",
+            allowed="--cohort COL (or --treated-from COL), or --treated COL with "
+            "--policy-date D",
+        )
+    if request.cohort is not None and (request.policy_date or request.untreated):
+        raise UsageError(
+            "--policy-date and --control belong to --treated, not to --cohort"
+        )
+
+
+def write_layout(layout: PanelLayout) -> str:
+    """The JSON text of a layout; `read_layout` gives the same one back."""
+    names = PanelLayout.__slots__
+    return json.dumps({name: getattr(layout, name) for name in names}, sort_keys=True)
+
+
+def read_layout(document: str) -> PanelLayout:
+    """A layout from the registry's column `panel`.
+
+    Raises:
+        ContractError: not the JSON text of a layout.
+    """
+    try:
+        found = json.loads(document)
+        parts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in found.items()
+        }
+        layout = PanelLayout(**parts)
+    except (json.JSONDecodeError, TypeError, AttributeError) as error:
+        raise ContractError(
+            "the panel's layout cannot be read",
+            where="experiment_registry, column panel",
+            found=document[:200],
+            next_step="import the panel again",
+        ) from error
+    return layout
