@@ -7,7 +7,14 @@ importing the package costs nothing.
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "checks", "compare", "decisions", "results", "run"]
+__all__ = [
+    "__version__",
+    "check_results",
+    "compare",
+    "decisions",
+    "results",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -80,7 +80,7 @@ def results(
     return tuple(from_rows("analysis_results", Estimate, rows))
 
 
-def checks(
+def check_results(
     experiment_id: str, *, config: str | Path | None = None
 ) -> tuple[CheckResult, ...]:
     """The published trust checks of an experiment."""
@@ -144,11 +144,14 @@ def compare(
         One Welch estimate per treatment arm.
 
     Raises:
-        UsageError: moments without a second arm, or a frame without its columns.
+        UsageError: moments without a second arm, a frame without its columns, or an
+            alpha that is no error rate.
     """
     from exp_platform.stats.settings import EstimateSettings
     from exp_platform.stats.welch import estimate_welch
 
+    if not 0 < alpha < 1:
+        raise UsageError("alpha must lie between 0 and 1", found=str(alpha))
     if isinstance(control, MetricTotals):
         if not isinstance(treatment, MetricTotals):
             raise UsageError("two arms' moments are needed, control and treatment")

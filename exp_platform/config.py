@@ -175,10 +175,30 @@ def load_settings(path: str | Path) -> Settings:
 
 def _parse(text: str, file: Path) -> Any:
     try:
+        _refuse_double_keys(yaml.compose(text, Loader=_loader()), file)
         document = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise UsageError("not valid YAML", where=str(file), found=str(error)) from error
     return _fill_secrets(document, file)
+
+
+def _refuse_double_keys(node: yaml.Node | None, file: Path) -> None:
+    """YAML lets the last of two equal keys win; here it would hide a mistake."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_double_keys(item, file)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if key.value in seen:
+            raise UsageError(
+                f"the key {key.value!r} stands twice",
+                where=f"{file}, line {key.start_mark.line + 1}",
+                next_step="keep one of them; nothing was run",
+            )
+        seen.add(key.value)
+        _refuse_double_keys(value, file)
 
 
 def _loader() -> type[yaml.SafeLoader]:
@@ -209,11 +229,13 @@ def _validate(document: Any, file: Path) -> Settings:
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        # a mistyped key is why another one is missing, so it is told first
+        first = max(error.errors(), key=lambda e: e["type"] == "extra_forbidden")
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         unknown = first["type"] == "extra_forbidden"
+        message = first["msg"].partition(" or instance of ")[0]
         raise UsageError(
-            f"unknown key {where!r}" if unknown else f"{where}: {first['msg']}",
+            f"unknown key {where!r}" if unknown else f"{where}: {message}",
             where=str(file),
             found=repr(first.get("input"))[:200],
             allowed=_suggest(first["loc"]) if unknown else "",

@@ -9,6 +9,8 @@ from exp_platform.config import load_settings
 from exp_platform.errors import ExpPlatformError
 from exp_platform.pipelines.run import Run, open_run
 
+INTERRUPTED = 130
+
 
 def stage_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with `--config` and `--experiment-id`."""
@@ -25,6 +27,9 @@ def guarded(action: Callable[[], int]) -> int:
     except ExpPlatformError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped before the end; run it again\n")
+        return INTERRUPTED
 
 
 def run_stage(name: str, stage: Callable[[Run], Any]) -> int:

@@ -40,7 +40,13 @@ def totals_of_frame(frame: Any, columns: MeanColumns) -> dict[str, MetricTotals]
                 allowed=did_you_mean(name, table.column_names),
             )
     present = table.filter(table.column(columns.metric).is_valid())
-    values = np.asarray(present.column(columns.metric).to_pylist(), dtype=float)
+    if present.column(columns.variant).null_count:
+        raise UsageError(
+            f"column {columns.variant!r} has rows without an arm",
+            found=str(present.column(columns.variant).null_count),
+            next_step="remove or repair these rows",
+        )
+    values = _to_numbers(columns.metric, present.column(columns.metric).to_pylist())
     labels = np.asarray([str(v) for v in present.column(columns.variant).to_pylist()])
     if not np.isfinite(values).all():
         raise UsageError(
@@ -61,6 +67,17 @@ def totals_of_frame(frame: Any, columns: MeanColumns) -> dict[str, MetricTotals]
         )
         for arm in ordered
     }
+
+
+def _to_numbers(name: str, values: list[Any]) -> Any:
+    import numpy as np
+
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"column {name!r} does not hold numbers", found=str(error)
+        ) from error
 
 
 def to_arrow(frame: Any) -> "pa.Table":
