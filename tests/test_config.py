@@ -1,0 +1,137 @@
+"""`configs/<env>.yaml`: strict, with suggestions, secrets from the environment only."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from exp_platform.config import FailureModes, load_settings
+from exp_platform.errors import UsageError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MODES = set(FailureModes.model_fields)
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load a configuration written as text or bytes."""
+
+    def read(content):
+        file = tmp_path / "configs" / "dev.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return load_settings(file)
+
+    return read
+
+
+def test_load_settings_resolves_paths_beside_the_configs_folder(load, tmp_path):
+    settings = load("environment: dev\npaths: {raw: here/raw, memos: /abs/memos}\n")
+    assert settings.paths.raw == tmp_path / "here" / "raw"
+    assert settings.paths.memos == Path("/abs/memos")
+    assert settings.root == tmp_path
+
+
+def test_load_settings_hash_follows_the_content_not_the_layout(load):
+    first = load("environment: dev\nengine: {threads: 2}\n").config_hash
+    assert (
+        load("# a word\nengine:\n  threads: 2\nenvironment: dev\n").config_hash == first
+    )
+    assert load("environment: dev\nengine: {threads: 3}\n").config_hash != first
+
+
+BROKEN = {
+    "environment: dev\npath: {}\n": ("unknown key 'path'", "did you mean 'paths'?"),
+    "environment: dev\npaths: {row: x}\n": ("'paths.row'", "did you mean 'raw'?"),
+    "environment: dev\nengine: {memory: 1GB}\n": ("memory", "'memory_limit'"),
+    "environment: dev\nengine: {memory_limit: lots}\n": ("memory_limit", "'lots'"),
+    "environment: dev\nexperiments: {a: {day: 3, n_users: 5}}\n": ("day", "'days'"),
+    "environment: dev\nexperiments: {a: {days: 3, n_users: 5, failure_modes: {bots: 1}}}\n": (
+        "bots",
+        "'bot_share'",
+    ),
+    "environment: dev\nexperiments: {a: {days: 0, n_users: 5}}\n": ("days", "0"),
+    "environment: dev\nexperiments: {a: {days: 3, n_users: many}}\n": (
+        "n_users",
+        "'many'",
+    ),
+    "environment: dev\nexperiments: {a: {days: 3, n_users: 5, assignment: policy}}\n": (
+        "policy_day",
+    ),
+    "engine: {}\n": ("environment",),
+    "": ("the whole file", "dictionary"),
+    "- a\n- b\n": ("the whole file", "dictionary"),
+    "environment: [dev\n": ("not valid YAML", "line"),
+    "environment: dev\nenvironment: prod\n": ("environment", "twice"),
+    "environment: ${EXP_NO_SUCH_VARIABLE}\n": (
+        "EXP_NO_SUCH_VARIABLE is not set",
+        "export EXP_NO_SUCH_VARIABLE=",
+    ),
+    b"environment: \xff\xfe\n": ("cannot read", "utf-8"),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_load_settings_refuses_and_says_what_is_allowed(load, content):
+    with pytest.raises(UsageError) as caught:
+        load(content)
+    message = str(caught.value)
+    assert "dev.yaml" in message
+    for word in BROKEN[content]:
+        assert word in message
+
+
+def test_load_settings_without_file_names_exp_init(tmp_path):
+    with pytest.raises(UsageError, match="exp init"):
+        load_settings(tmp_path / "configs" / "dev.yaml")
+
+
+def test_load_settings_of_a_folder_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="cannot read"):
+        load_settings(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_load_settings_of_an_unreadable_file_is_refused(tmp_path):
+    file = tmp_path / "dev.yaml"
+    file.write_text("environment: dev\n", "utf-8")
+    file.chmod(0)
+    with pytest.raises(UsageError, match="Permission denied"):
+        load_settings(file)
+
+
+def test_load_settings_takes_secrets_from_the_environment(load, monkeypatch):
+    monkeypatch.setenv("EXP_TEST_PLACE", "elsewhere")
+    settings = load("environment: dev\npaths: {raw: 'data/${EXP_TEST_PLACE}/raw'}\n")
+    assert settings.paths.raw.parts[-3:] == ("data", "elsewhere", "raw")
+
+
+def test_scenario_that_is_absent_names_the_nearest(load):
+    settings = load("environment: dev\nexperiments: {exp_a: {days: 3, n_users: 5}}\n")
+    with pytest.raises(UsageError, match="did you mean 'exp_a'"):
+        settings.scenario("exp_aa")
+
+
+def test_dev_configuration_has_one_scenario_for_every_failure_mode():
+    settings = load_settings(REPOSITORY / "configs" / "dev.yaml")
+    assert len(settings.experiments) >= 10
+    for name in ("exp_checkout_button_001", "exp_add_cart_002", "exp_pricing_test_003"):
+        assert name in settings.experiments
+    plain = FailureModes()
+    used = {
+        mode
+        for scenario in settings.experiments.values()
+        for mode in MODES
+        if getattr(scenario.failure_modes, mode) != getattr(plain, mode)
+    }
+    assert used == MODES
+
+
+def test_prod_configuration_holds_no_secret(monkeypatch):
+    file = REPOSITORY / "configs" / "prod.yaml"
+    names = set(re.findall(r"\$\{([A-Z_0-9]+)\}", file.read_text("utf-8")))
+    assert names
+    for name in names:
+        monkeypatch.setenv(name, "/somewhere")
+    assert load_settings(file).environment == "prod"
