@@ -1,0 +1,112 @@
+"""Event-study coefficients as the sensitivity bounds need them.
+
+Periods are counted from the last one before the event (period 0, the reference). Days
+may be gathered into longer periods: a bound on "the largest change between two periods
+before the event" says little when a period is one noisy day.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from exp_platform.causal.contrasts import contrast_days
+from exp_platform.records import GramTotals
+from exp_platform.stats.inference import Array
+
+REFERENCE = -1
+"""The last period before the event, as a block number."""
+
+WEEK = 7
+
+
+@dataclass(frozen=True, slots=True)
+class EventPath:
+    """Gaps between the arms against the reference period, and their covariance.
+
+    Attributes:
+        coefficients: shape (n_pre + n_post,), in order of time, the reference left out.
+        covariance: shape (n_pre + n_post, n_pre + n_post).
+        n_pre: coefficients before the reference.
+        weights: of the post-period coefficients in the effect of interest, shape
+            (n_post,).
+    """
+
+    coefficients: Array
+    covariance: Array
+    n_pre: int
+    weights: Array
+
+    @property
+    def n_post(self) -> int:
+        """Periods after the event."""
+        return self.coefficients.size - self.n_pre
+
+    @property
+    def estimate(self) -> float:
+        """Effect of interest if trends ran exactly parallel."""
+        return float(self.weights @ self.coefficients[self.n_pre :])
+
+    @property
+    def standard_error(self) -> float:
+        """Of the estimate."""
+        inside = self.covariance[self.n_pre :, self.n_pre :]
+        return float(np.sqrt(self.weights @ inside @ self.weights))
+
+
+def path_of(
+    control: GramTotals, treatment: GramTotals, *, period_days: int
+) -> EventPath:
+    """The average effect after the event, and the path of the gap that leads to it.
+
+    Args:
+        control: daily means and cross-products of the untreated arm, with the last
+            period before the event.
+        treatment: the same days of the treated arm.
+        period_days: days per period, counted from the event in both directions; an
+            incomplete first period is left out, an incomplete last one counts by its
+            days.
+
+    References:
+        Rambachan and Roth (2023), section 2.
+    """
+    arms = [gather_days(arm, period_days) for arm in (control, treatment)]
+    blocks = [block for block in arms[0].days if block != REFERENCE]
+    contrasts = contrast_days(arms[0], arms[1], blocks, reference_day=REFERENCE)
+    post = np.array([block for block in blocks if block > REFERENCE])
+    days = np.array([day for day in control.days if day >= 0])
+    lengths = np.array([np.sum(days // period_days == block) for block in post])
+    return EventPath(
+        coefficients=contrasts.deltas,
+        covariance=contrasts.covariance,
+        n_pre=len(blocks) - post.size,
+        weights=lengths / max(int(lengths.sum()), 1),
+    )
+
+
+def choose_period(days: tuple[int, ...]) -> int:
+    """Weeks when the pre-period has at least two, else days."""
+    return WEEK if sum(day < 0 for day in days) >= 2 * WEEK else 1
+
+
+def gather_days(gram: GramTotals, period_days: int) -> GramTotals:
+    """Totals of per-period averages: `days` become numbers of periods.
+
+    Args:
+        gram: daily means of one arm and their cross-products.
+        period_days: days per period.
+    """
+    block = np.array(gram.days) // period_days
+    kept = [
+        number
+        for number in np.unique(block)
+        if number >= 0 or np.sum(block == number) == period_days
+    ]
+    shares = np.array([(block == number) / np.sum(block == number) for number in kept])
+    shares = shares.reshape(len(kept), block.size)
+    products = shares @ np.array(gram.score_gram) @ shares.T
+    return replace(
+        gram,
+        days=tuple(int(number) for number in kept),
+        means=tuple((shares @ np.array(gram.means)).tolist()),
+        score_gram=tuple(tuple(row) for row in products.tolist()),
+    )
