@@ -55,9 +55,52 @@ def estimate_did(
     References:
         Bertrand, Duflo and Mullainathan (2004); Cameron and Miller (2015).
     """
+    return _assess(
+        control,
+        treatment,
+        settings,
+        refuse_clusters(control.n_clusters, treatment.n_clusters),
+    )
+
+
+def estimate_few_clusters(
+    control: PanelTotals, treatment: PanelTotals, settings: EstimateSettings
+) -> Estimate:
+    """The same with 5 to 19 clusters in an arm, for a bootstrap to complete.
+
+    Its p-value and interval come from t(G - 1) and must be replaced: see
+    `few_clusters.estimate_did_by_cluster`.
+
+    Args:
+        control: units' changes in the untreated group.
+        treatment: units' changes in the treated group.
+        settings: metric, role, alpha, least units.
+
+    Outcomes:
+        As `estimate_did`, but never NEEDS_WILD_BOOTSTRAP.
+    """
+    reason = refuse_clusters(control.n_clusters, treatment.n_clusters)
+    is_curable = reason is Refusal.NEEDS_WILD_BOOTSTRAP
+    return _assess(control, treatment, settings, None if is_curable else reason)
+
+
+def draft_did(
+    method: str,
+    control: PanelTotals,
+    treatment: PanelTotals,
+    settings: EstimateSettings,
+) -> tuple[Estimate, Refusal | None]:
+    """The row of a 2x2 comparison without numbers, and what else it lacks.
+
+    Args:
+        method: name of the estimator.
+        control: units' changes in the untreated group.
+        treatment: units' changes in the treated group.
+        settings: metric, role, alpha, least units.
+    """
     arms = (control, treatment)
     draft = replace(
-        draft_estimate("did_2x2", control, treatment, settings),
+        draft_estimate(method, control, treatment, settings),
         estimand="ATT",
         period="post",
         n_clusters=control.n_clusters + treatment.n_clusters,
@@ -68,9 +111,18 @@ def estimate_did(
         [mean for arm in arms for mean in (arm.mean_pre, arm.mean_post)],
         variances=[arm.score_sum_of_squares for arm in arms],
     )
-    reason = reason or _refuse_periods(arms)
-    reason = reason or refuse_clusters(control.n_clusters, treatment.n_clusters)
-    details = _describe(control, treatment)
+    return draft, reason or _refuse_periods(arms)
+
+
+def _assess(
+    control: PanelTotals,
+    treatment: PanelTotals,
+    settings: EstimateSettings,
+    cluster_reason: Refusal | None,
+) -> Estimate:
+    draft, reason = draft_did("did_2x2", control, treatment, settings)
+    details = describe_did(control, treatment)
+    reason = reason or cluster_reason
     if reason is not None:
         return refuse_estimate(draft, reason, details=details)
     return _estimate(draft, control, treatment, details)
@@ -162,7 +214,13 @@ def _baseline(
     return Baseline(np.array([mean]), np.array([variance]), np.array([covariance]))
 
 
-def _describe(control: PanelTotals, treatment: PanelTotals) -> dict[str, Any]:
+def describe_did(control: PanelTotals, treatment: PanelTotals) -> dict[str, Any]:
+    """What a 2x2 row says beside its numbers.
+
+    Args:
+        control: units' changes in the untreated group.
+        treatment: units' changes in the treated group.
+    """
     return {
         "control_mean_pre": control.mean_pre,
         "control_mean_post": control.mean_post,

@@ -1,0 +1,114 @@
+"""One arm of a 2x2 comparison, cluster by cluster: what few-cluster methods need."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from exp_platform.errors import ContractError
+from exp_platform.records import PanelTotals
+from exp_platform.stats.inference import Array
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSums:
+    """Sums over the units of each cluster, arrays of shape (n_clusters,).
+
+    Attributes:
+        units: number of units. pre, post: sum over units of their average daily value
+            in the period.
+    """
+
+    experiment_id: str
+    metric_name: str
+    variant: str
+    units: Array
+    pre: Array
+    post: Array
+    pre_days: int
+    post_days: int
+
+    def __post_init__(self) -> None:
+        shapes = {self.units.shape, self.pre.shape, self.post.shape}
+        if len(shapes) == 1 and self.units.ndim == 1 and np.all(self.units > 0):
+            return
+        raise ContractError(
+            "cluster sums that do not belong together",
+            where=f"{self.experiment_id}, metric {self.metric_name}, {self.variant}",
+            found=f"shapes {sorted(shapes)}",
+            allowed="one number of units above 0 and two sums for each cluster",
+            next_step="aggregate the arm's units by cluster",
+        )
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters of the arm."""
+        return int(self.units.size)
+
+    @property
+    def changes(self) -> Array:
+        """Sum over the units of a cluster of post - pre."""
+        return self.post - self.pre
+
+
+def sum_clusters(
+    totals_of: tuple[str, str, str],
+    values: tuple[Array, Array],
+    cluster: Array,
+    *,
+    days: tuple[int, int],
+) -> ClusterSums:
+    """Units' averages of two periods, summed by cluster.
+
+    Args:
+        totals_of: experiment, metric and variant.
+        values: pre- and post-period average of each unit, shape (n_units,) each.
+        cluster: label of each unit's cluster, shape (n_units,).
+        days: number of days in the pre- and in the post-period.
+    """
+    _, place = np.unique(cluster, return_inverse=True)
+    pre, post = (np.bincount(place, value).astype(float) for value in values)
+    units = np.bincount(place).astype(float)
+    return ClusterSums(*totals_of, units, pre, post, *days)
+
+
+def collapse_clusters(sums: ClusterSums) -> PanelTotals:
+    """The 2x2 totals of the arm.
+
+    Args:
+        sums: at least one cluster.
+    """
+    n = float(sums.units.sum())
+    mean_pre, mean_post = float(sums.pre.sum() / n), float(sums.post.sum() / n)
+    before = sums.pre - mean_pre * sums.units
+    change = sums.changes - (mean_post - mean_pre) * sums.units
+    return PanelTotals(
+        experiment_id=sums.experiment_id,
+        metric_name=sums.metric_name,
+        variant=sums.variant,
+        n=int(n),
+        n_clusters=sums.n_clusters,
+        pre_days=sums.pre_days,
+        post_days=sums.post_days,
+        mean_pre=mean_pre,
+        mean_post=mean_post,
+        score_sum_of_squares=float(change @ change),
+        pre_score_sum_of_squares=float(before @ before),
+        pre_score_product=float(before @ change),
+    )
+
+
+def count_effective(control: ClusterSums, treatment: ClusterSums) -> float:
+    """Effective number of clusters for the difference between the arms.
+
+    Clusters of unequal size and arms of unequal number weigh as fewer equal ones.
+
+    Args:
+        control: sums of the untreated arm.
+        treatment: sums of the treated arm.
+
+    References:
+        Carter, Schnepel and Steigerwald (2017), with all units of a cluster alike.
+    """
+    shares = [arm.units / arm.units.sum() for arm in (control, treatment)]
+    influence = np.concatenate(shares) ** 2
+    return float(influence.sum() ** 2 / (influence @ influence))
