@@ -26,15 +26,16 @@ def main() -> None:
     results = catalog.load_table("exp.analysis_results")
     files = [task.file.file_path for task in results.scan().plan_files()]
     answer = duckdb.execute(
-        "select experiment_id, metric_name, method, round(relative_lift, 4), p_value"
+        "select experiment_id, metric_name, treatment, method, round(relative_lift, 4), p_value"
         " from read_parquet($files)"
         " where role = 'primary' and segment = 'all' and status = 'OK'"
         " order by experiment_id, metric_name",
         {"files": files},
     )
-    for experiment, metric, method, lift, p_value in answer.fetchall():
+    for experiment, metric, arm, method, lift, p_value in answer.fetchall():
         print(
-            f"  {experiment:<26}{metric:<28}{method:<14}{lift:>+9.2%}  p = {p_value:.2g}"
+            f"  {experiment:<26}{metric:<28}{arm:<14}{method:<14}"
+            f"{lift:>+9.2%}  p = {p_value:.2g}"
         )
 
 

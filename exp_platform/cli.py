@@ -129,6 +129,9 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Equal rows are separate facts.")
     ] = False,
+    assignment: Annotated[
+        str, typer.Option(help="randomised, or self_selected if units chose.")
+    ] = "randomised",
     design: Annotated[
         str | None, typer.Option(help="did: a panel, one row per unit and period.")
     ] = None,
@@ -224,6 +227,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         end=flags.read_instant(end),
         tie_break=tie_break,
         keep_duplicates=keep_duplicates,
+        assignment=assignment,
     )
     done = import_file(api.settings_of(config), file, experiment_id, request)
     _tell_import(experiment_id, done)

@@ -2,8 +2,8 @@
 
 On clean data P(verdict not TRUSTED) <= .05 and P(DO_NOT_USE) <= .005 over a run:
 
-- FAIL, .004: SRM .002 (e-value .001, chi-square at the end .001) and CROSSOVER .001
-  have rules of their own; together .003.
+- FAIL, .004: SRM .002 (e-value .001, chi-square at the end .001), CROSSOVER .001 and
+  MISSING_VALUES .001 have rules of their own.
 - WARN, .045: SRM while running .001, and Holm families of .001 each for
   PRE_PERIOD_BALANCE, PRETREND (diagnostic) and RATIO_DENOMINATOR; what is left is
   shared by all results of the SHARED checks, by Holm.

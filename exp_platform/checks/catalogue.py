@@ -102,6 +102,19 @@ _ENTRIES = (
         "estimate without crossover units beside the primary one.",
     ),
     CheckEntry(
+        "MISSING_VALUES",
+        can_fail=True,
+        chance=Chance.OWN_RULE,
+        level=0.001,
+        protects_against="Arms that are no longer comparable because values were lost "
+        "in one of them.",
+        rule="Fails when the share of units without a value differs between arms at "
+        "p < 0.001 (over all metrics) and by 0.2 points or more. Warns from 1 % of "
+        "units.",
+        next_step="Find out why values are missing and bring them; or count a missing "
+        "value as 0 at the source, if that is what it means.",
+    ),
+    CheckEntry(
         "PRETREND",
         can_fail=True,
         chance=Chance.FAMILY,

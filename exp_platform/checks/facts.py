@@ -190,3 +190,22 @@ class BotFacts:
     bots: CountBy
     rows_per_day: int
     is_excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFacts:
+    """Units that lack a value of one metric.
+
+    Attributes:
+        units: mature units by arm, those without a value included.
+        missing: those without a value, by arm.
+        n_metrics: metrics of the experiment that are looked at in this way.
+        is_share: the metric is a proportion, so what is missing is 0 or 1.
+    """
+
+    experiment_id: str
+    metric_name: str
+    units: CountBy
+    missing: CountBy
+    n_metrics: int = 1
+    is_share: bool = False

@@ -28,11 +28,13 @@ def check_late_data(facts: LateFacts) -> CheckResult:
     is_late = share is not None and share >= WARN_SHARE
     has_stopped = gap > timedelta(hours=facts.threshold_hours)
     status = CheckStatus.WARNED if is_late or has_stopped else CheckStatus.PASSED
+    if share is None and not has_stopped:
+        status = CheckStatus.NOT_RUN
     return CheckResult(
         experiment_id=facts.experiment_id,
         check_name="LATE_DATA",
         status=status,
-        reason="LATE_ROWS" if is_late else "FEED_STOPPED" if has_stopped else "IN_TIME",
+        reason=_reason(share, is_late=is_late, has_stopped=has_stopped),
         message=_describe(facts, share, gap_hours=gap / timedelta(hours=1)),
         value=share,
         threshold=WARN_SHARE,
@@ -43,6 +45,14 @@ def check_late_data(facts: LateFacts) -> CheckResult:
             "watermark_ts": facts.watermark_ts.isoformat(),
         },
     )
+
+
+def _reason(share: float | None, *, is_late: bool, has_stopped: bool) -> str:
+    if is_late:
+        return "LATE_ROWS"
+    if has_stopped:
+        return "FEED_STOPPED"
+    return "ARRIVAL_NOT_RECORDED" if share is None else "IN_TIME"
 
 
 def _describe(facts: LateFacts, share: float | None, *, gap_hours: float) -> str:

@@ -45,7 +45,7 @@ def describe_guardrail(guardrail: GuardrailAssessment) -> str:
     if guardrail.bound is None:
         return f"{guardrail.metric_name} (margin {margin})"
     bound = format_change(guardrail.bound, guardrail.margin_scale)
-    return f"{guardrail.metric_name} at worst {bound} (margin {margin})"
+    return f"{guardrail.metric_name} at worst {bound} (one-sided; margin {margin})"
 
 
 def format_margin(guardrail: GuardrailAssessment) -> str:

@@ -10,6 +10,7 @@ class Reason(StrEnum):
     SQL_TWIN_FAILED = "SQL_TWIN_FAILED"
     KEYS_FAILED = "KEYS_FAILED"
     CROSSOVER_FAILED = "CROSSOVER_FAILED"
+    MISSING_VALUES_FAILED = "MISSING_VALUES_FAILED"
     PRETREND_FAILED = "PRETREND_FAILED"
     CHECK_FAILED = "CHECK_FAILED"
     CHECK_NOT_RUN = "CHECK_NOT_RUN"
@@ -46,6 +47,7 @@ MEANINGS = {
     Reason.SQL_TWIN_FAILED: "SQL and Python disagree on the same test",
     Reason.KEYS_FAILED: "the analysis set has broken keys",
     Reason.CROSSOVER_FAILED: "too many units met several arms, or unequally many",
+    Reason.MISSING_VALUES_FAILED: "values were lost in one arm more than in another",
     Reason.PRETREND_FAILED: "the arms were already moving apart before the start",
     Reason.CHECK_FAILED: "a trust check failed",
     Reason.CHECK_NOT_RUN: "a required trust check was not run",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RAW_TABLES = ("exposures", "outcomes", "experiment_registry")
-_MANIFEST = "_manifest.json"
+MANIFEST = "_manifest.json"
 _EXPERIMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _LONGEST_SHOWN = 60
 
@@ -109,8 +109,8 @@ def _land(
     manifest = {path.name: _facts(_temporary(path)) for path in landed}
     for path in landed:
         _move(path)
-    _temporary(folder / _MANIFEST).write_text(_as_text(manifest), "utf-8")
-    _move(folder / _MANIFEST)
+    _temporary(folder / MANIFEST).write_text(_as_text(manifest), "utf-8")
+    _move(folder / MANIFEST)
     for name in before.keys() - manifest.keys():
         (folder / name).unlink(missing_ok=True)
     return folder
@@ -169,7 +169,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    path = folder / _MANIFEST
+    path = folder / MANIFEST
     if not path.is_file():
         return None
     try:

@@ -36,26 +36,28 @@ _KEY_REASONS = ("MISSING_KEY", "BAD_TIMESTAMP")
 
 def check_data(run: Run, ingested: Ingested) -> tuple[CheckResult, ...]:
     """The checks that need nothing but the canonical rows and the quarantine."""
-    experiment_id = ingested.spec.experiment_id
     delivered = {d.table: d.delivered for d in ingested.deliveries}
     facts = _ingest_facts(ingested, delivered)
     crossover = _crossover_facts(run, ingested.spec)
     run.stages["dq"] = "done"
-    # without dates nothing can be late: the check has no meaning, so it is not listed
-    dated = [check_late_data(_late_facts(run, ingested.spec))]
-    return (
-        *(dated if ingested.spec.is_dated else ()),
+    found = [
         check_keys(_key_facts(run, ingested, delivered)),
         check_duplicates(facts),
-        check_out_of_window(
-            WindowFacts(
-                experiment_id,
-                rows={d.table: d.accepted for d in ingested.deliveries},
-                outside=_rows_outside(run, ingested),
-            )
-        ),
         check_quarantine(facts),
         check_crossover(crossover),
+    ]
+    # without dates nothing can be late or outside: these checks have no meaning
+    if ingested.spec.is_dated:
+        found.append(check_late_data(_late_facts(run, ingested.spec)))
+        found.append(check_out_of_window(_window_facts(run, ingested)))
+    return tuple(found)
+
+
+def _window_facts(run: Run, ingested: Ingested) -> WindowFacts:
+    return WindowFacts(
+        ingested.spec.experiment_id,
+        rows={d.table: d.accepted for d in ingested.deliveries},
+        outside=_rows_outside(run, ingested),
     )
 
 

@@ -20,7 +20,7 @@ def csv_dialect(file: Path) -> str:
     """Options of `read_csv` for a file."""
     return (
         f"strict_mode = true, header = true, skip = 0, delim = {text(_delimiter(file))}"
-        """, quote = '"', escape = '"'"""
+        """, quote = '"', escape = '"', dateformat = '%Y-%m-%d'"""
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from exp_platform.config import Settings
 from exp_platform.errors import ContractError, UsageError, did_you_mean
-from exp_platform.lake import Engine, land_raw, validate_experiment_id
+from exp_platform.lake import Engine, land_raw, raw_folder, validate_experiment_id
+from exp_platform.lake.raw import MANIFEST
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.import_csv import csv_dialect, find_broken_line
@@ -69,14 +70,44 @@ def import_file(
             ),
         }
     with lake.experiment_lock(experiment_id):
+        if (raw_folder(settings.paths.raw, experiment_id) / MANIFEST).exists():
+            notes.insert(0, "the raw data landed before under this id is replaced")
         folder = land_raw(settings.paths.raw, experiment_id, tables)
     if request.unit is None:
         notes.insert(0, "no unit column was named: each row is one unit")
-    if request.exposure_ts is None:
-        notes.append("no exposure time was named: nothing by day is computed")
-    shares = ", ".join(f"{arm.name} {arm.weight:.4g}" for arm in arms)
+    notes += _describe_window(request, window)
+    shares = ", ".join(f"{arm.name!r} {arm.weight:.4g}" for arm in arms)
     notes.append(f"arms and planned shares: {shares}")
+    notes += _describe_roles(request)
     return Imported(folder, rows, tuple(notes))
+
+
+def _describe_window(
+    request: ImportRequest, window: tuple[datetime, datetime, datetime]
+) -> list[str]:
+    assumed = "assumed, --assignment says otherwise"
+    assigned = f"assignment: {request.assignment}"
+    if request.assignment == "randomised":
+        assigned += f" ({assumed})"
+    if request.exposure_ts is None:
+        return [assigned, "no exposure time was named: nothing by day is computed"]
+    start, end, _ = (f"{instant:%Y-%m-%d %H:%M}" for instant in window)
+    return [assigned, f"exposures and outcomes count from {start} to {end} UTC"]
+
+
+def _describe_roles(request: ImportRequest) -> list[str]:
+    names = (*request.metrics, *request.ratios)
+    undecided = {*request.monitors, *request.ratios}
+    goals = [n for n in names if n not in request.guardrails and n not in undecided]
+    notes = [f"goals: {', '.join(goals) or 'none, so nothing can ship'}"]
+    notes += [
+        f"guardrail: {name}, may get worse by up to {margin:.3g} of control's value"
+        for name, margin in request.guardrails.items()
+    ]
+    watched = [n for n in names if n in undecided and n not in request.guardrails]
+    if watched:
+        notes.append(f"monitored only: {', '.join(watched)}")
+    return notes
 
 
 def open_file(engine: Engine, file: Path) -> dict[str, str]:
@@ -192,6 +223,14 @@ def _read_arms(
             found=f"{len(found)} arms: {', '.join(found[:5])}",
             next_step="check --variant",
         )
+    folded = {" ".join(name.split()).casefold() for name in found}
+    if len(folded) < len(found):
+        raise UsageError(
+            "two arms differ only in spaces or capitals",
+            where=where,
+            found=", ".join(map(repr, found)),
+            next_step="write each arm in one way and import again",
+        )
     names = [request.control, *(name for name in found if name != request.control)]
     weights = request.weights or dict.fromkeys(names, 1 / len(names))
     if set(weights) != set(names) or abs(sum(weights.values()) - 1) > 1e-6:
@@ -227,12 +266,18 @@ def _infer_type(
         return "proportion", "its values are true or false"
     number = f"try_cast({column} as double)"
     row = engine.records(
-        f"select count({number}) as n_numbers, bool_and({number} in (0, 1)) as is_flag,"
+        f"select count({column}) as n_values, count({number}) as n_numbers, bool_and({number} in (0, 1)) as is_flag,"
         f" bool_and({number} = floor({number}) and {number} >= 0) as is_count\n"
         f"from exp_run.delivered where {where} and isfinite(coalesce({number}, 0))"
     )[0]
+    if not row["n_values"]:
+        return "mean", "it has no value at all"
     if not row["n_numbers"]:
-        return "mean", "it has no number at all"
+        raise UsageError(
+            f"metric {name!r} has no number at all",
+            allowed="a column of numbers, or of true and false",
+            next_step=f"name another column, or write {name}:mean to take it as it is",
+        )
     if row["is_flag"]:
         return "proportion", "its values are 0 or 1"
     if row["is_count"]:
@@ -259,8 +304,9 @@ def _read_window(
         )
     midnight = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
     start = request.start or row["first_ts"].replace(**midnight)
-    end = request.end or row["last_ts"].replace(**midnight) + timedelta(days=1)
-    return start, end, max(end, _last_outcome(engine, request) or end)
+    last = max(row["last_ts"], _last_outcome(engine, request) or row["last_ts"])
+    end = request.end or last.replace(**midnight) + timedelta(days=1)
+    return start, end, end
 
 
 def _last_outcome(engine: Engine, request: ImportRequest) -> datetime | None:
@@ -268,8 +314,7 @@ def _last_outcome(engine: Engine, request: ImportRequest) -> datetime | None:
         return None
     instant = f"try_cast({identifier(request.long.outcome_ts)} as timestamptz)"
     last = engine.rows(
-        f"select max({instant}) + interval 1 microsecond\n"
-        f"from exp_run.delivered where {_sensible(instant)}"
+        f"select max({instant})\nfrom exp_run.delivered where {_sensible(instant)}"
     )[0][0]
     return last if isinstance(last, datetime) else None
 

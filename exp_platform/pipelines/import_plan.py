@@ -63,7 +63,7 @@ def registry_row(
         "variants": write_variants(arms),
         "control": request.control,
         "unit": "user",
-        "assignment": "randomised",
+        "assignment": request.assignment,
         "pre_period_days": 0,
         "is_dated": request.exposure_ts is not None,
         "plan": write_plan(plan),

@@ -59,6 +59,7 @@ class ImportRequest:
     end: datetime | None = None
     tie_break: str | None = None
     keep_duplicates: bool = False
+    assignment: str = "randomised"
 
 
 def check_request(
@@ -146,6 +147,13 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
             raise UsageError(
                 f"{name!r} is both a guardrail and a monitor",
                 allowed="--guardrail decides, --monitor decides nothing",
+            )
+    for name, margin in request.guardrails.items():
+        if margin >= 1:
+            raise UsageError(
+                f"the margin of {name!r} is 100 % of control's value or more",
+                found=f"{margin:g}",
+                allowed="a share, e.g. 0.02 for 2 %",
             )
     if request.exposure_ts is None and (request.start or request.end):
         raise UsageError(

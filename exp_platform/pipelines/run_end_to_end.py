@@ -169,7 +169,11 @@ def describe_outcome(outcome: RunOutcome) -> str:
     """The memo's path and its first lines."""
     path: Path = outcome.memo.markdown
     head = path.read_text("utf-8").split("\n## ")[:2]
-    return f"memo: {path}\n\n" + "\n## ".join(head).rstrip() + "\n"
+    return (
+        f"memo: {path}\npage: {outcome.memo.html}\n\n"
+        + "\n## ".join(head).rstrip()
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

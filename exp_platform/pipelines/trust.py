@@ -1,6 +1,7 @@
 """Trust checks over totals and estimates: facts from the stages, judged by `checks`."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from exp_platform.causal.event_study import assess_novelty
 from exp_platform.checks.bots import check_bots, check_bots_by_arm
@@ -12,10 +13,12 @@ from exp_platform.checks.facts import (
     BotFacts,
     MeanFacts,
     MinimumFacts,
+    MissingFacts,
     PrePeriodFacts,
     SplitFacts,
 )
 from exp_platform.checks.minimum import check_minimum_data
+from exp_platform.checks.missing import check_missing_values
 from exp_platform.checks.novelty import check_novelty
 from exp_platform.checks.outlier import check_outlier
 from exp_platform.checks.pre_period import (
@@ -37,6 +40,7 @@ from exp_platform.records import (
     Estimate,
     EstimateRole,
     ExperimentSpec,
+    MetricDefinition,
     MetricRole,
     MetricTotals,
     MetricType,
@@ -105,8 +109,9 @@ def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResu
         rows_per_day=spec.plan.bot_rows_per_day,
         is_excluded=spec.plan.exclude_bots,
     )
-    yield check_bots(bots)
-    yield check_bots_by_arm(bots)
+    if spec.is_dated:  # rows of a day
+        yield check_bots(bots)
+        yield check_bots_by_arm(bots)
     if spec.pre_period_days > 0:
         yield _check_registered_pre_period(spec, measured)
 
@@ -181,9 +186,30 @@ def _check_registered_pre_period(
     )
 
 
+def _check_missing(
+    ingested: Ingested, measured: Measured, definition: MetricDefinition
+) -> CheckResult:
+    arms = [
+        t
+        for (metric, segment, _), t in measured.totals.items()
+        if metric == definition.name and segment == "all"
+    ]
+    return check_missing_values(
+        MissingFacts(
+            ingested.spec.experiment_id,
+            definition.name,
+            units={t.variant: t.n + t.n_missing for t in arms},
+            missing={t.variant: t.n_missing for t in arms},
+            n_metrics=len(ingested.definitions),
+            is_share=definition.type is MetricType.PROPORTION,
+        )
+    )
+
+
 def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResult]:
     spec = ingested.spec
     for name, definition in ingested.definitions.items():
+        yield _check_missing(ingested, measured, definition)
         for treatment in spec.treatments:
             control, arm = measured.pair(name, "all", spec, treatment)
             if min(control.n, arm.n) < spec.plan.min_units_per_arm:
@@ -196,10 +222,23 @@ def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResu
             if definition.covariate is None:
                 continue
             if spec.plan.of(name).covariate:
-                yield _check_covariate(spec, name, control, arm)
+                yield _check_covariate(spec, definition, control, arm)
             if spec.assignment is Assignment.RANDOMISED and _varies(control, arm):
-                yield check_pre_period_balance(_means(control, arm, "covariate"))
+                yield check_pre_period_balance(
+                    replace(
+                        _means(control, arm, "covariate"),
+                        metric_name=_covariate_name(definition),
+                    )
+                )
         yield from _check_novelty(ingested, measured, name)
+
+
+def _covariate_name(definition: MetricDefinition) -> str:
+    """The metric, or the other outcome that stands for its past."""
+    covariate = definition.covariate
+    if covariate is None or covariate.metric_name == definition.numerator:
+        return definition.name
+    return covariate.metric_name
 
 
 def _varies(*arms: MetricTotals) -> bool:
@@ -207,16 +246,21 @@ def _varies(*arms: MetricTotals) -> bool:
 
 
 def _check_covariate(
-    spec: ExperimentSpec, name: str, control: MetricTotals, arm: MetricTotals
+    spec: ExperimentSpec,
+    definition: MetricDefinition,
+    control: MetricTotals,
+    arm: MetricTotals,
 ) -> CheckResult:
     units = control.n + arm.n
+    known = sum(round(t.n * (1 - (t.new_share or 0.0))) for t in (control, arm))
+    covariate = definition.covariate
     return check_pre_period_present(
         PrePeriodFacts(
             spec.experiment_id,
-            subject=f"{name}:{arm.variant}",
+            subject=f"{definition.name}:{arm.variant}",
             units=units,
-            units_with_data=units if _varies(control, arm) else 0,
-            days=float(spec.pre_period_days),
+            units_with_data=known if _varies(control, arm) else 0,
+            days=float(covariate.lookback_days if covariate else 0),
         )
     )
 

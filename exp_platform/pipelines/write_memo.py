@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exp_platform.config import Settings, load_settings
+from exp_platform.errors import StorageError
 from exp_platform.pipelines.check_rows import TABLE as CHECK_TABLE
 from exp_platform.pipelines.check_rows import sort_checks
 from exp_platform.pipelines.commands import guarded, stage_parser
@@ -48,7 +49,11 @@ def write_memo(
     choices: Choices,
     provenance: Provenance,
 ) -> MemoFiles:
-    """Render the memo and put its files in place, each one whole or not at all."""
+    """Render the memo and put its files in place, each one whole or not at all.
+
+    Raises:
+        StorageError: the disk refuses; an earlier memo stays as it was.
+    """
     from exp_platform.report import MemoFacts, render_memo
 
     memo = render_memo(
@@ -70,10 +75,20 @@ def write_memo(
         )
     )
     files = memo_files(run.settings.paths.memos, run.experiment_id)
-    files.markdown.parent.mkdir(parents=True, exist_ok=True)
-    _write(files.markdown, memo.markdown)
-    _write(files.html, memo.html)
-    _write(files.document, json.dumps(memo.document, indent=2) + "\n")
+    texts = {
+        files.markdown: memo.markdown,
+        files.html: memo.html,
+        files.document: json.dumps(memo.document, indent=2) + "\n",
+    }
+    try:
+        _write(texts)
+    except OSError as error:
+        raise StorageError(
+            "the memo cannot be written; the tables are published",
+            where=str(error.filename or files.markdown.parent),
+            found=error.strerror or str(error),
+            next_step="make room, then run the stage write_memo",
+        ) from error
     return files
 
 
@@ -86,10 +101,18 @@ def memo_files(folder: Path, experiment_id: str) -> MemoFiles:
     )
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
+def _write(texts: Mapping[Path, str]) -> None:
+    """All files or none: they get their names once the last one is written."""
+    moves = {p: p.with_name(f".{p.name}.{os.getpid()}.tmp") for p in texts}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            moves[path].write_text(text, "utf-8")
+        for path, temporary in moves.items():
+            temporary.replace(path)
+    finally:
+        for temporary in moves.values():
+            temporary.unlink(missing_ok=True)
 
 
 def _quarantine(ingested: Ingested) -> Mapping[str, int]:

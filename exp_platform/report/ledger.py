@@ -68,9 +68,9 @@ def _order_stages(ledger: tuple[LedgerStage, ...]) -> list[str]:
 def _fill(
     counts: dict[tuple[str, str], int], before: str | None, stage: str, arm: str
 ) -> LedgerCell:
-    units = counts.get((stage, arm))
+    units = counts.get((stage, arm), 0)
     earlier = counts.get((before, arm)) if before else None
-    if units is None or not earlier:
+    if not earlier:
         return LedgerCell(numbers.format_count(units), "")
     lost = earlier - units
     if not lost:

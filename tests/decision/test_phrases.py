@@ -47,10 +47,13 @@ def test_describe_effect_says_what_there_is(changes, tests, words):
     [
         ({}, "load (margin none)"),
         ({"margin": 0.02}, "load (margin 2 %)"),
-        ({"margin": 0.02, "bound": -0.031}, "load at worst -3.1 % (margin 2 %)"),
+        (
+            {"margin": 0.02, "bound": -0.031},
+            "load at worst -3.1 % (one-sided; margin 2 %)",
+        ),
         (
             {"margin": 20.0, "bound": 0.0, "margin_scale": MarginScale.ABSOLUTE},
-            "load at worst 0 (margin 20)",
+            "load at worst 0 (one-sided; margin 20)",
         ),
     ],
 )

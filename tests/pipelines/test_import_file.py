@@ -421,7 +421,7 @@ def test_import_sends_instants_out_of_range_to_quarantine(project, bring):
 
 @pytest.mark.parametrize(
     ("values", "kind"),
-    [("01", "proportion"), ("12", "count"), ("ab", "mean"), ("", "mean")],
+    [("01", "proportion"), ("12", "count"), ("", "mean")],
 )
 def test_import_infers_a_type_and_says_so(project, bring, values, kind):
     def line(i):
@@ -466,3 +466,27 @@ def test_import_again_replaces_the_first_file(project, bring):
     assert project.exp("run", "exp_file").code == 0
     assert welch(project)["n_control"] == 110
     assert len(rows(project, "analysis_runs")) == 2
+
+
+def test_import_refuses_a_metric_of_words(bring):
+    answer = bring(csv("user,grp,spend", lambda i: f"u{i},{arm(i)},many"), *BASE)
+    assert answer.code == 2
+    assert "has no number at all" in answer.err
+
+
+def test_import_refuses_arms_that_differ_in_spaces(bring):
+    def line(i):
+        return f"u{i},{arm(i)}{' ' if i % 6 == 0 else ''},{i % 3}"
+
+    answer = bring(csv("user,grp,spend", line), *BASE)
+    assert answer.code == 2
+    assert "differ only in spaces or capitals" in answer.err
+
+
+def test_import_refuses_a_margin_of_everything(bring):
+    def line(i):
+        return f"u{i},{arm(i)},{i % 3}"
+
+    answer = bring(csv("user,grp,spend", line), *BASE, "--guardrail", "spend=5")
+    assert answer.code == 2
+    assert "100 %" in answer.err
