@@ -129,3 +129,9 @@ def test_bootstrap_of_a_median_covers(named_random, settings):
         hits += found.ci_lower <= 0 <= found.ci_upper
     # 4 binomial errors; 400 resamples and 300 units cost up to .01.
     assert abs(hits / runs - 0.95) < 4 * np.sqrt(0.05 * 0.95 / runs) + 0.01
+
+
+def test_statistic_that_is_not_finite_is_errored(settings):
+    draws = [_sample(np.column_stack([d, np.zeros(400)])) for d in _draws()]
+    found = estimate_bootstrap(*draws, settings, weighted_ratio, seed=1, n_resamples=50)
+    assert (found.reason, found.ci_lower) == ("INVALID_MOMENTS", None)

@@ -233,3 +233,70 @@ def test_shifted_covariate_changes_nothing(seed, shift, total, settings):
     moved = estimate_cuped(total(**control), total(**treatment), settings)
     assert moved.difference == pytest.approx(plain.difference, rel=1e-7, abs=1e-9)
     assert moved.standard_error == pytest.approx(plain.standard_error, rel=1e-7)
+
+
+def _ratio_arms(total, seeds=(1, 2), **changes):
+    arms = []
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        x = random.normal(5, 1, 400)
+        d = 1.0 + random.poisson(3, 400)
+        y = d * (1 + x) + random.normal(0, 1, 400)
+        shared = float(np.cov(x, d)[0, 1])
+        arm = total(y, covariate=x, denominator=d, is_new=x < 4)
+        arms.append(replace(arm, covariate_denominator_covariance=shared, **changes))
+    return arms
+
+
+def _ratio_settings(define):
+    from exp_platform.records import MetricType
+    from exp_platform.stats.settings import EstimateSettings
+
+    return EstimateSettings(define(MetricType.RATIO), min_units_per_arm=2)
+
+
+def test_ratio_is_adjusted_by_its_linearised_values(total, define):
+    from exp_platform.stats.ratio import estimate_ratio
+
+    arms, settings = _ratio_arms(total), _ratio_settings(define)
+    found, plain = (f(*arms, settings) for f in (estimate_cuped, estimate_ratio))
+    assert found.df == np.inf or found.df is None
+    assert found.details["variance_ratio"] == pytest.approx(
+        (found.standard_error / plain.standard_error) ** 2, rel=1e-12
+    )
+    assert found.details["variance_ratio"] < 0.5
+    assert found.details["control_mean_raw"] == plain.control_mean
+    assert found.details["theta_new_unit"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"denominator_mean": 0.0}, "DENOMINATOR_NEAR_ZERO"),
+        ({"covariate_denominator_covariance": None}, "NO_COVARIATE_DATA"),
+        ({"denominator_covariance": float("nan")}, "INVALID_MOMENTS"),
+    ],
+)
+def test_ratio_without_its_moments_is_refused(changes, reason, total, define):
+    control, treatment = _ratio_arms(total)
+    broken = replace(treatment, **changes)
+    found = estimate_cuped(control, broken, _ratio_settings(define))
+    assert (found.reason, found.standard_error) == (reason, None)
+
+
+@pytest.mark.calibration
+def test_correlation_of_point_six_leaves_sixty_four_percent(
+    named_random, total, settings
+):
+    runs, hits, ratios = 2000, 0, []
+    for _ in range(runs):
+        arms = []
+        for _ in range(2):
+            x = named_random.normal(0, 1, 200)
+            y = 0.6 * x + named_random.normal(0, 0.8, 200)
+            arms.append(total(y, covariate=x))
+        found = estimate_cuped(*arms, settings)
+        hits += found.p_value < 0.05
+        ratios.append(found.details["variance_ratio"])
+    assert abs(hits / runs - 0.05) < 0.015
+    assert abs(np.mean(ratios) - 0.64) < 0.06

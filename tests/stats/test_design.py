@@ -99,3 +99,12 @@ def test_noise_of_quantile_gives_back_its_standard_error():
     assert noise.variance / 3000 == pytest.approx(error**2)
     tiny = summarise_quantile(("e", "m", "c"), values[:5], 0.99)
     assert noise_of_quantile(tiny) is None
+
+
+def test_noise_of_a_ratio_without_denominator_is_none(define, total):
+    from dataclasses import replace
+
+    bare = replace(total(np.arange(200.0)), denominator_mean=0.0)
+    assert noise_of_totals(bare, _settings(define, MetricType.RATIO)) is None
+    unknown = replace(bare, mean=None)
+    assert noise_of_totals(unknown, _settings(define, MetricType.MEAN)) is None

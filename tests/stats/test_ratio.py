@@ -96,3 +96,29 @@ def test_estimate_ratio_that_overflows_is_errored(total, settings):
     estimate = estimate_ratio(arm, arm, settings)
     assert estimate.status is EstimateStatus.METRIC_ERRORED
     assert estimate.p_value is None
+
+
+@pytest.mark.calibration
+def test_delta_method_holds_its_level_where_events_as_units_do_not(
+    named_random, total, define
+):
+    from scipy.special import ndtr
+
+    from exp_platform.records import MetricType
+    from exp_platform.stats.settings import EstimateSettings
+
+    settings = EstimateSettings(define(MetricType.RATIO), min_units_per_arm=2)
+    runs, delta, naive = 2000, 0, 0
+    for _ in range(runs):
+        arms, rates = [], []
+        for _ in range(2):
+            views = 1 + named_random.poisson(8, 500)
+            clicks = named_random.binomial(views, named_random.beta(2, 8, 500))
+            arms.append(total(clicks, denominator=views))
+            rate = clicks.sum() / views.sum()
+            rates.append((rate, rate * (1 - rate) / views.sum()))
+        delta += estimate_ratio(*arms, settings).p_value < 0.05
+        (c, b), (t, a) = rates
+        naive += 2 * ndtr(-abs(t - c) / np.sqrt(a + b)) < 0.05
+    assert abs(delta / runs - 0.05) < 0.015
+    assert naive / runs > 0.1

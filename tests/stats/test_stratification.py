@@ -130,3 +130,12 @@ def test_post_stratification_holds_its_level(named_random, total, settings):
         hits += estimate_post_stratified(*sides, settings).p_value < 0.05
     # 4 binomial errors and .005 for strata of 30 units.
     assert abs(hits / runs - 0.05) < 4 * np.sqrt(0.05 * 0.95 / runs) + 0.005
+
+
+def test_strata_that_never_meet_are_too_few(total, settings):
+    one, two = (replace(total(np.arange(2.0)), segment=f"s={k}") for k in (1, 2))
+    blank = replace(one, n=1, variance=None)
+    found = estimate_post_stratified([one], [blank], settings)
+    assert found.reason == "TOO_FEW_UNITS"
+    met = estimate_post_stratified([one], [two], settings)
+    assert list(met.details["weights"]) == ["(rest)"]
