@@ -285,13 +285,19 @@ def show_sql(
     experiment_id: ExperimentArgument,
     metric: Annotated[str, typer.Argument(help="The metric.")],
     dialect: Annotated[str, typer.Option(help="duckdb, spark or trino.")] = "duckdb",
+    full: Annotated[
+        bool, typer.Option("--full", help="Every step, from the rows to the moments.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """The SQL behind a number."""
     from exp_platform import api
-    from exp_platform.pipelines.shown import explain_sql
+    from exp_platform.pipelines.explain import explain_sql
 
-    typer.echo(explain_sql(api.settings_of(config), experiment_id, metric, dialect))
+    settings = api.settings_of(config)
+    typer.echo(
+        explain_sql(settings, experiment_id, metric, dialect=dialect, is_full=full)
+    )
 
 
 @app.command("power")

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
 from exp_platform.errors import ContractError, UsageError, did_you_mean
-from exp_platform.metrics.observations import observation_sql, transpile
-from exp_platform.pipelines.run import open_lake, open_reader
-from exp_platform.pipelines.run_ingest import load_ingested
+from exp_platform.pipelines.run import open_lake
 from exp_platform.pipelines.write_memo import memo_files
 from exp_platform.records import Estimate, EstimateRole
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from exp_platform.pipelines.run_end_to_end import RunOutcome
 
 _WIDEST = 1000
-DIALECTS = ("duckdb", "spark", "trino")
 Row = Mapping[str, Any]
 
 
@@ -176,36 +173,6 @@ def read_memo(settings: Settings, experiment_id: str) -> str:
             next_step=f"exp run {experiment_id}",
         )
     return path.read_text("utf-8")
-
-
-def explain_sql(
-    settings: Settings, experiment_id: str, metric: str, dialect: str
-) -> str:
-    """The SQL of one metric: its own SELECT, and where it goes from there.
-
-    Raises:
-        UsageError: no such metric in the experiment's plan, or no such dialect.
-        ContractError: the experiment was never ingested.
-    """
-    check_format(dialect, DIALECTS)
-    with open_reader(settings, experiment_id) as run:
-        ingested = load_ingested(run)
-        if metric not in ingested.definitions:
-            raise UsageError(
-                f"metric {metric!r} is not in the plan of {experiment_id}",
-                allowed=did_you_mean(metric, ingested.definitions),
-            )
-        from exp_platform.pipelines.compute_metric_aggregates import fixed_point
-
-        definition = ingested.definitions[metric]
-        sql = observation_sql(definition, fixed_point=fixed_point(run))
-    version = f"{definition.version}:{definition.definition_hash}"
-    head = (
-        f"-- {metric} version {version}: one row per unit with an outcome\n"
-        "-- next: metric_calculations fills units without a row with 0,\n"
-        "-- metric_aggregates_overall takes the moments per arm (dbt/models/marts)\n"
-    )
-    return head + (sql if dialect == "duckdb" else transpile(sql, dialect))
 
 
 def _plain(value: Any) -> Any:
