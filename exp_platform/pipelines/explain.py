@@ -66,11 +66,12 @@ def _script(
         "metric_observations": own,
         "unit_segments": _in_dialect(segment_sql(ingested.spec.plan.segments), dialect),
     }
-    parts = [
+    head = (
         f"{_title(definition)}: every step from the rows to the moments per arm\n"
         "-- exp.exposures, exp.outcomes, exp.quarantine: the Iceberg tables\n"
         "-- exp_run.run_experiments, run_variants, run_metrics: what the run works on"
-    ]
+    )
+    parts = [head]
     for name, materialized in model_order(dialect):
         if name in GENERATED and name not in generated:
             continue

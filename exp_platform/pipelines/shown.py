@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
-from exp_platform.errors import ContractError, UsageError, did_you_mean
+from exp_platform.errors import ContractError, UsageError
 from exp_platform.pipelines.run import open_lake
 from exp_platform.pipelines.write_memo import memo_files
 from exp_platform.records import Estimate, EstimateRole
