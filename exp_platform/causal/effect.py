@@ -1,0 +1,67 @@
+"""From an effect on the treated, its error and its df to a finished row."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from scipy.special import stdtr, stdtrit
+
+from exp_platform.records import Estimate, EstimateStatus
+from exp_platform.stats.draft import ROUNDING, Refusal, status_of
+
+
+def complete_effect(
+    draft: Estimate,
+    effect: tuple[float, float],
+    *,
+    df: float,
+    treated_mean: float,
+    details: Mapping[str, Any],
+) -> Estimate:
+    """The row with t inference; the counterfactual mean stands for control's.
+
+    Args:
+        draft: row with names and counts.
+        effect: estimate and standard error.
+        df: degrees of freedom of t.
+        treated_mean: of the treated under treatment.
+        details: extras of the method.
+
+    Outcomes:
+        OK; INSUFFICIENT_DATA with ZERO_VARIANCE.
+    """
+    difference, error = effect
+    counterfactual = treated_mean - difference
+    if error <= ROUNDING * max(abs(treated_mean), abs(difference)):
+        return stop_effect(draft, Refusal.ZERO_VARIANCE.value, details)
+    half = float(stdtrit(df, 1 - draft.alpha / 2)) * error
+    is_relative = counterfactual > 0
+    return replace(
+        draft,
+        status=EstimateStatus.OK,
+        control_mean=counterfactual,
+        treatment_mean=treated_mean,
+        difference=difference,
+        standard_error=error,
+        ci_lower=difference - half,
+        ci_upper=difference + half,
+        relative_lift=difference / counterfactual if is_relative else None,
+        relative_method="point_counterfactual" if is_relative else None,
+        p_value=float(2 * stdtr(df, -abs(difference) / error)),
+        statistic=difference / error,
+        df=df,
+        details=dict(details),
+    )
+
+
+def stop_effect(draft: Estimate, reason: str, details: Mapping[str, Any]) -> Estimate:
+    """The row without numbers, with its reason.
+
+    Args:
+        draft: row with names and counts.
+        reason: coded.
+        details: extras of the method.
+    """
+    return replace(
+        draft, status=status_of(reason), reason=reason, details=dict(details)
+    )
