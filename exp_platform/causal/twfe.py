@@ -1,0 +1,135 @@
+"""Two-way fixed effects, shown beside better methods: never on its own.
+
+With several treatment dates and effects that differ or grow, the coefficient compares
+treated units with treated ones and may weigh effects negatively; the decomposition says
+how much.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from exp_platform.causal.clusters import refuse_clusters
+from exp_platform.causal.effect import complete_effect, stop_effect
+from exp_platform.causal.goodman_bacon import (
+    BaconDecomposition,
+    decompose_panel,
+    share_negative,
+)
+from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
+from exp_platform.causal.staggered import TREATED, UNTREATED
+from exp_platform.records import Estimate, EstimateStatus
+from exp_platform.stats.draft import Refusal
+from exp_platform.stats.inference import Array
+from exp_platform.stats.settings import EstimateSettings
+
+WARN_FORBIDDEN = 0.1
+"""Weight on comparisons with treated units beyond which the row warns."""
+
+
+def estimate_twfe(data: PanelData, settings: EstimateSettings) -> Estimate:
+    """What does the regression on treatment with unit and period effects say?
+
+    CR1 errors by cluster, factor G/(G-1) x (N-1)/(N-k) with k = 1 + periods (the unit
+    effects lie within clusters), and t(G - 1).
+
+    Args:
+        data: unit x period rows; covariates are not used. Units that miss a period are
+            left out.
+        settings: metric, role, alpha, least units.
+
+    Estimand:
+        A weighted mean of ATT(g, t), with weights that may be negative; the ATT only
+        if all effects are equal or there is one treatment date.
+
+    Assumptions:
+        Parallel trends for all cohorts and constant effects.
+
+    Outcomes:
+        OK, with the Goodman-Bacon shares in the details; INSUFFICIENT_DATA with
+        TOO_FEW_UNITS, TOO_FEW_CLUSTERS, NEEDS_WILD_BOOTSTRAP or ZERO_VARIANCE.
+
+    References:
+        Goodman-Bacon (2021); de Chaisemartin and D'Haultfoeuille (2020).
+    """
+    panel = arrange_panel(data, keep_always=True)
+    draft = _draft(data, panel, settings)
+    details = {"n_incomplete": panel.n_incomplete}
+    residual, changes = _demean(panel)
+    spread = float(np.sum(panel.weight[:, None] * residual**2))
+    reason = _refuse(panel, settings) or (
+        Refusal.ZERO_VARIANCE if spread <= 1e-12 * panel.weight.sum() else None
+    )
+    if reason is not None:
+        return stop_effect(draft, reason.value, details)
+    effect = float(np.sum(panel.weight[:, None] * residual * changes) / spread)
+    error = _error(panel, residual, changes - effect * residual, spread)
+    details |= _warn(decompose_panel(panel), share_negative(panel, residual))
+    is_on = panel.is_treated
+    weight = np.broadcast_to(panel.weight[:, None], is_on.shape)
+    return complete_effect(
+        draft,
+        (effect, error),
+        df=float(panel.cluster.max()),
+        treated_mean=float(np.average(panel.outcomes[is_on], weights=weight[is_on])),
+        details=details,
+    )
+
+
+def _draft(data: PanelData, panel: Panel, settings: EstimateSettings) -> Estimate:
+    is_ever = np.isfinite(panel.cohort)
+    return Estimate(
+        experiment_id=data.experiment_id,
+        metric_name=data.metric_name,
+        method="twfe",
+        control=UNTREATED,
+        treatment=TREATED,
+        status=EstimateStatus.INSUFFICIENT_DATA,
+        estimand="ATT",
+        n_control=int(np.sum(~is_ever)),
+        n_treatment=int(np.sum(is_ever)),
+        n_clusters=int(np.unique(panel.cluster).size),
+        alpha=settings.alpha,
+        role=settings.role,
+        metric_version=settings.metric_version,
+    )
+
+
+def _refuse(panel: Panel, settings: EstimateSettings) -> Refusal | None:
+    if panel.cohort.size < max(2, settings.min_units_per_arm):
+        return Refusal.TOO_FEW_UNITS
+    first = panel.cohort == panel.cohort.min()
+    counts = [np.unique(panel.cluster[side]).size for side in (~first, first)]
+    ever = np.unique(panel.cluster[np.isfinite(panel.cohort)]).size
+    return refuse_clusters(counts[0], ever)
+
+
+def _demean(panel: Panel) -> tuple[Array, Array]:
+    """Treatment and outcome less unit and period effects (balanced: twice the mean)."""
+
+    def within(values: Array) -> Array:
+        by_unit = values - values.mean(axis=1, keepdims=True)
+        return np.asarray(by_unit - np.average(by_unit, axis=0, weights=panel.weight))
+
+    return within(panel.is_treated.astype(float)), within(panel.outcomes)
+
+
+def _error(panel: Panel, residual: Array, errors: Array, spread: float) -> float:
+    scores = panel.weight * np.sum(residual * errors, axis=1)
+    sums = np.bincount(panel.cluster, scores)
+    n, k, g = errors.size, 1 + panel.periods.size, sums.size
+    factor = g / (g - 1) * (n - 1) / (n - k)
+    return float(np.sqrt(factor * (sums @ sums)) / spread)
+
+
+def _warn(found: BaconDecomposition, negative: float) -> dict[str, Any]:
+    details: dict[str, Any] = {
+        "bacon_share_forbidden": found.share_forbidden,
+        "bacon_forbidden_estimate": found.forbidden_estimate,
+        "bacon_clean_estimate": found.clean_estimate,
+        "share_negative_weights": negative,
+        "small_sample": "CR1 G/(G-1)*(N-1)/(N-k), k = 1 + periods, t(G-1)",
+    }
+    if found.share_forbidden > WARN_FORBIDDEN or negative > 0:
+        details["warning"] = "FORBIDDEN_COMPARISONS"
+    return details
