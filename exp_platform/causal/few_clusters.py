@@ -3,12 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from exp_platform.causal.cluster_sums import (
     ClusterSums,
     collapse_clusters,
     count_effective,
 )
-from exp_platform.causal.clusters import BOOTSTRAP_BELOW
+from exp_platform.causal.clusters import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.causal.did import (
     describe_did,
     draft_did,
@@ -58,7 +60,7 @@ def estimate_did_by_cluster(
     arms = (collapse_clusters(control), collapse_clusters(treatment))
     estimate = estimate_did(*arms, settings)
     effective = count_effective(control, treatment)
-    if estimate.reason == Refusal.TOO_FEW_CLUSTERS.value:
+    if min(control.n_clusters, treatment.n_clusters) < FEWEST_CLUSTERS:
         return _offer_randomisation(estimate, control, treatment, seed)
     is_few = estimate.reason == Refusal.NEEDS_WILD_BOOTSTRAP.value
     if is_few or (estimate.is_ok and effective < BOOTSTRAP_BELOW):
@@ -100,6 +102,12 @@ def estimate_by_randomisation(
     """
     arms = (collapse_clusters(control), collapse_clusters(treatment))
     draft, reason = draft_did("did_randomisation", *arms, settings)
+    fewest = min(arm.n for arm in arms)
+    # One treated unit is enough here, whatever other methods need.
+    if reason is Refusal.TOO_FEW_UNITS and fewest >= settings.min_units_per_arm:
+        reason = None
+    if not all(np.isfinite(arm.score_sum_of_squares) for arm in arms):
+        reason = Refusal.INVALID_MOMENTS
     if reason is not None:
         return refuse_estimate(draft, reason, details=describe_did(*arms))
     found = permute_clusters(control, treatment, alpha=settings.alpha, seed=seed)
@@ -175,6 +183,11 @@ def _refuse_few(estimate: Estimate, details: dict[str, Any]) -> Estimate:
 def _offer_randomisation(
     estimate: Estimate, control: ClusterSums, treatment: ClusterSums, seed: int
 ) -> Estimate:
+    # Too few clusters is the deeper reason when each has one unit.
+    if estimate.reason == Refusal.TOO_FEW_UNITS.value:
+        estimate = replace(estimate, reason=Refusal.TOO_FEW_CLUSTERS.value)
+    if estimate.reason != Refusal.TOO_FEW_CLUSTERS.value:
+        return estimate
     found = permute_clusters(control, treatment, alpha=estimate.alpha, seed=seed)
     return _add(estimate, _describe(found, seed))
 

@@ -21,12 +21,12 @@ from exp_platform.stats.inference import Array
 KAPPA = 0.1
 """Share of alpha spent on the least-favourable first stage, as in the paper."""
 
-RAYS = 4_000
+RAYS = 2_000
 """Random directions (and their opposites) for the first stage's critical value."""
 
 FIRST_GRID = 401
 REFINEMENTS = 6
-BISECTIONS = 30
+BISECTIONS = 25
 REACH = 20.0
 """Half-width of the first grid, in standard errors beyond the plausible bias."""
 

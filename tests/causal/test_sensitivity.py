@@ -119,7 +119,7 @@ def test_parallel_and_without_bound_is_the_plain_interval(benzarti_carloni):
     assert found.upper == pytest.approx(upper, abs=1e-3 * (upper - lower))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 500), scale=st.floats(0.01, 1000))
 def test_intervals_scale_grow_with_the_bound_and_mirror(seed, scale):
     random = np.random.default_rng(seed)
