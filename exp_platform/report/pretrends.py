@@ -61,12 +61,20 @@ def _describe(
     return PretrendView(
         metric=metric_name,
         arm=arm,
-        title=PRETREND_TITLES[outcome] if outcome else "No test",
+        title=_title(test),
         outcome=outcome,
         sentences=_explain(definition, test),
         chart=draw_event_study(definition, deltas),
         days=tuple(_describe_day(definition, one) for one in deltas),
     )
+
+
+def _title(test: PretrendTest | None) -> str:
+    if test is None or test.outcome is None:
+        return "No test"
+    if test.role is EstimateRole.DIAGNOSTIC:
+        return "Balance before exposure"
+    return PRETREND_TITLES[test.outcome]
 
 
 def _describe_day(definition: MetricDefinition | None, delta: PretrendDelta) -> DayRow:
@@ -90,16 +98,20 @@ def _explain(
     if test.outcome is None:
         reason = humanise(test.reason) or STATUS_WORDS[test.status]
         return (f"No number: {reason}.",)
-    sentences = [
+    if test.role is EstimateRole.DIAGNOSTIC:
+        purpose = (
+            "A look at the balance before exposure; the decision does not rest on it."
+        )
+        return (
+            purpose,
+            _say_tests(test),
+            "A warning would need p < 0.001.",
+        )
+    sentences = (
         _say_outcome(definition, test),
         _say_tests(test),
         _say_power(definition, test),
-    ]
-    if test.role is EstimateRole.DIAGNOSTIC:
-        sentences.append(
-            "A diagnostic: it looks for an imbalance, at p < 0.001 only, and the "
-            "decision does not rest on it."
-        )
+    )
     return tuple(one for one in sentences if one)
 
 
@@ -143,5 +155,6 @@ def _say_power(definition: MetricDefinition | None, test: PretrendTest) -> str:
     enough = "is enough" if test.detectable_bias <= test.tolerance else "is not enough"
     return (
         f"Power: with 80 % chance the test finds a drift that moves the estimate by "
-        f"{seen} or more. {tolerance} is what would matter, so the power {enough}."
+        f"{seen} per unit and day or more. {tolerance} is what would matter, so the "
+        f"power {enough}."
     )

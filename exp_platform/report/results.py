@@ -35,6 +35,13 @@ READING_WORDS = {
 }
 
 
+# The two columns are not the arms' plain averages for these methods.
+METHOD_NOTES = {
+    "cuped": "averages adjusted for before exposure (CUPED)",
+    "did_2x2": "per unit and day, control is what change alone would have given",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ResultRow:
     """One estimate in words; `why_no_number` is set when there is none."""
@@ -60,6 +67,7 @@ class ResultRow:
     margin: str
     guardrail: str
     why_no_number: str
+    note: str = ""
 
 
 def describe_results(comparisons: tuple[Comparison, ...]) -> tuple[ResultRow, ...]:

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from exp_platform.records import EstimateStatus, Outcome, PretrendOutcome, Verdict
+from exp_platform.records import (
+    EstimateRole,
+    EstimateStatus,
+    Outcome,
+    PretrendOutcome,
+    Verdict,
+)
 from exp_platform.report import gains, words
 from exp_platform.report.appendix import describe_definitions, find_terms
 from exp_platform.report.comparisons import sort_comparisons
@@ -168,7 +174,8 @@ def test_describe_trust_without_checks(shippable):
     ],
 )
 def test_describe_pretrends_outcomes(shippable, outcome, phrase):
-    test = replace(shippable.pretrends[0], outcome=outcome)
+    primary = EstimateRole.PRIMARY
+    test = replace(shippable.pretrends[0], outcome=outcome, role=primary)
     view = describe_pretrends(replace(shippable, pretrends=(test,)))[0]
     text = " ".join(view.sentences)
     assert phrase in text
@@ -225,3 +232,10 @@ def test_humanise_codes():
     assert words.humanise("TOO_FEW_UNITS") == "Too few units"
     assert words.humanise("Already words") == "Already words"
     assert words.humanise("") == ""
+
+
+def test_describe_pretrends_of_a_diagnostic_does_not_speak_of_power(shippable):
+    view = describe_pretrends(shippable)[0]
+    text = " ".join(view.sentences)
+    assert "balance before exposure" in text
+    assert "Power" not in text
