@@ -28,6 +28,14 @@ PROPORTION = "two_proportion_z"
 CUPED = "cuped"
 DID = "did_2x2"
 EVENT_STUDY = "event_study"
+RANDOMISATION = "did_randomisation"
+STAGGERED = "callaway_santanna_simple"
+AVERAGES = (
+    "callaway_santanna_group",
+    "callaway_santanna_dynamic",
+    "callaway_santanna_calendar",
+)
+TWFE = "twfe"
 
 Predicate = Callable[[AssignmentFacts], bool]
 
@@ -54,6 +62,17 @@ def _is(assignment: Assignment) -> Predicate:
     return lambda facts: facts.assignment is assignment
 
 
+def _has_fewer_clusters(least: int) -> Predicate:
+    def holds(facts: AssignmentFacts) -> bool:
+        counts = (facts.n_clusters_control, facts.n_clusters_treatment)
+        return any(count is not None and count < least for count in counts)
+
+    return holds
+
+
+HAS_FEW_CLUSTERS = _has_fewer_clusters(BOOTSTRAP_BELOW)
+
+
 def _is_ratio(facts: AssignmentFacts) -> bool:
     return facts.metric_type is MetricType.RATIO
 
@@ -62,12 +81,14 @@ def _is_clustered(facts: AssignmentFacts) -> bool:
     return None not in (facts.n_clusters_control, facts.n_clusters_treatment)
 
 
-def _has_fewer_clusters(least: int) -> Predicate:
-    def holds(facts: AssignmentFacts) -> bool:
-        counts = (facts.n_clusters_control, facts.n_clusters_treatment)
-        return any(count is not None and count < least for count in counts)
+def _has_few_treated(facts: AssignmentFacts) -> bool:
+    """The controls of several dates change over time: the estimator counts them."""
+    count = facts.n_clusters_treatment
+    return count is not None and count < FEWEST_CLUSTERS
 
-    return holds
+
+def _is_policy_with_few(facts: AssignmentFacts) -> bool:
+    return facts.assignment is Assignment.POLICY and HAS_FEW_CLUSTERS(facts)
 
 
 def _has_declared_cuped(facts: AssignmentFacts) -> bool:
@@ -78,7 +99,10 @@ def _has_declared_cuped(facts: AssignmentFacts) -> bool:
 AB = (WELCH, RATIO)
 BY_UNIT = (*AB, PROPORTION, CUPED)
 PANEL = (DID, EVENT_STUDY)
-ALL = (*BY_UNIT, *PANEL)
+ONE_DATE = (*PANEL, RANDOMISATION)
+SEVERAL_DATES = (STAGGERED, *AVERAGES, TWFE)
+OVER_TIME = (*ONE_DATE, *SEVERAL_DATES)
+ALL = (*BY_UNIT, *OVER_TIME)
 
 PRIMARY = EstimateRole.PRIMARY
 SECONDARY = EstimateRole.SECONDARY
@@ -109,7 +133,7 @@ RULES: tuple[Rule, ...] = (
         "without it.",
     ),
     Rule(
-        ALL,
+        (*BY_UNIT, *PANEL),
         _has_fewer_clusters(FEWEST_CLUSTERS),
         None,
         "TOO_FEW_CLUSTERS",
@@ -117,12 +141,12 @@ RULES: tuple[Rule, ...] = (
         "trusted.",
     ),
     Rule(
-        ALL,
-        _has_fewer_clusters(BOOTSTRAP_BELOW),
+        SEVERAL_DATES,
+        _has_few_treated,
         None,
-        "NEEDS_WILD_BOOTSTRAP",
-        f"An arm has fewer than {BOOTSTRAP_BELOW} clusters: only a wild cluster "
-        "bootstrap or randomisation inference would be valid.",
+        "TOO_FEW_CLUSTERS",
+        f"Fewer than {FEWEST_CLUSTERS} clusters are treated: no standard error can be "
+        "trusted.",
     ),
     Rule(
         BY_UNIT,
@@ -198,21 +222,21 @@ RULES: tuple[Rule, ...] = (
         "Randomised: the arms differ by chance and treatment alone.",
     ),
     Rule(
-        PANEL,
+        OVER_TIME,
         lambda facts: not facts.is_dated,
         None,
         "UNDATED",
         "The data have no dates: there is no before and after.",
     ),
     Rule(
-        PANEL,
+        OVER_TIME,
         _is_ratio,
         None,
         "RATIO_IN_PANEL",
         "The metric is a ratio: it has no value per unit and day.",
     ),
     Rule(
-        PANEL,
+        ONE_DATE,
         lambda facts: (
             facts.assignment is Assignment.POLICY and not facts.has_policy_date
         ),
@@ -221,14 +245,14 @@ RULES: tuple[Rule, ...] = (
         "The registry has no date on which the policy took effect.",
     ),
     Rule(
-        PANEL,
+        OVER_TIME,
         lambda facts: not facts.has_pre_period,
         None,
         "NO_PRE_PERIOD",
         "Units were not observed before the event.",
     ),
     Rule(
-        PANEL,
+        ONE_DATE,
         lambda facts: facts.treatment_timings > 1,
         None,
         "NEEDS_STAGGERED",
@@ -236,11 +260,27 @@ RULES: tuple[Rule, ...] = (
         "treated units with treated ones.",
     ),
     Rule(
-        PANEL,
+        (RANDOMISATION,),
+        HAS_FEW_CLUSTERS,
+        DIAGNOSTIC,
+        "FEW_CLUSTERS",
+        "Few clusters: the difference among those of other choices of treated "
+        "clusters. It assumes one effect for all, so it does not decide.",
+    ),
+    Rule(
+        OVER_TIME,
         _is(Assignment.RANDOMISED),
         DIAGNOSTIC,
         "RANDOMISED",
         "Randomised with a pre-period: shown as a check, it does not decide.",
+    ),
+    Rule(
+        (DID,),
+        _is_policy_with_few,
+        PRIMARY,
+        "FEW_CLUSTERS",
+        f"Policy or roll-out on one date, an arm with fewer than {BOOTSTRAP_BELOW} "
+        "clusters: tested by a wild cluster bootstrap; valid if trends run parallel.",
     ),
     Rule(
         (DID,),
@@ -257,13 +297,35 @@ RULES: tuple[Rule, ...] = (
         "POLICY_DATE",
         "Shows the effect day by day, and the trends before it.",
     ),
+    Rule(
+        (STAGGERED,),
+        _is(Assignment.POLICY),
+        PRIMARY,
+        "STAGGERED",
+        "Treatment began on several dates: each cohort is compared with units not yet "
+        "treated; valid if trends run parallel.",
+    ),
+    Rule(
+        AVERAGES,
+        _is(Assignment.POLICY),
+        SECONDARY,
+        "STAGGERED",
+        "The same effects by cohort and period, averaged in another way.",
+    ),
+    Rule(
+        (TWFE,),
+        _is(Assignment.POLICY),
+        DIAGNOSTIC,
+        "STAGGERED",
+        "With several dates this regression compares treated units with treated ones: "
+        "shown with its weights, it never decides.",
+    ),
 )
 
 DATA_ARE_MISSING = frozenset(
     {
         "ONE_ARM",
         "TOO_FEW_CLUSTERS",
-        "NEEDS_WILD_BOOTSTRAP",
         "NEEDS_CLUSTER_TOTALS",
         "NO_COVARIATE_DATA",
         "NO_PRE_PERIOD",
@@ -280,12 +342,18 @@ def choose_methods(facts: AssignmentFacts) -> tuple[MethodChoice, ...]:
         facts: how treatment was assigned and what was observed.
 
     Returns:
-        One line per method, in a fixed order: the comparison of means (`welch_t`, for
-        a ratio metric `ratio_delta`), `two_proportion_z`, `cuped`, `did_2x2`,
-        `event_study`.
+        One line per method that the design calls for, in a fixed order: the comparison
+        of means (`welch_t`, for a ratio metric `ratio_delta`), `two_proportion_z`,
+        `cuped`, `did_2x2`, `event_study`; with fewer than 20 clusters in an arm
+        `did_randomisation`; with several treatment dates the four
+        `callaway_santanna_*` and `twfe`.
     """
     means = RATIO if _is_ratio(facts) else WELCH
-    methods = (means, PROPORTION, CUPED, DID, EVENT_STUDY)
+    methods = [means, PROPORTION, CUPED, *PANEL]
+    if HAS_FEW_CLUSTERS(facts):
+        methods.append(RANDOMISATION)
+    if facts.treatment_timings > 1:
+        methods += SEVERAL_DATES
     return tuple(_choose(method, facts) for method in methods)
 
 
@@ -322,7 +390,7 @@ def refuse_method(
         if is_missing
         else EstimateStatus.NOT_IDENTIFIED,
         role=EstimateRole.DIAGNOSTIC,
-        estimand="ATT" if choice.method in PANEL else "ATE",
+        estimand="ATT" if choice.method in OVER_TIME else "ATE",
         reason=choice.reason,
         details={"explanation": choice.explanation},
     )

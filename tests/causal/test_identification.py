@@ -102,17 +102,108 @@ def test_policy_date_is_difference_in_differences():
         ({"metric_type": MetricType.RATIO}, "RATIO_IN_PANEL"),
         ({"n_clusters_control": 4, "n_clusters_treatment": 50}, "TOO_FEW_CLUSTERS"),
         ({"n_clusters_control": 50, "n_clusters_treatment": 4}, "TOO_FEW_CLUSTERS"),
-        (
-            {"n_clusters_control": 19, "n_clusters_treatment": 50},
-            "NEEDS_WILD_BOOTSTRAP",
-        ),
     ],
 )
 def test_difference_in_differences_is_refused(change, reason):
     facts = replace(POLICY, **change)
-    assert not _roles(facts)
+    assert not {"did_2x2", "event_study"} & _roles(facts).keys()
     assert _reasons(facts)["did_2x2"] == reason
     assert _reasons(facts)["event_study"] == reason
+
+
+FEW = {"n_clusters_control": 19, "n_clusters_treatment": 50}
+STAGGERED = replace(POLICY, has_policy_date=False, treatment_timings=3)
+AVERAGED = [
+    "callaway_santanna_group",
+    "callaway_santanna_dynamic",
+    "callaway_santanna_calendar",
+]
+
+
+def test_few_clusters_are_bootstrapped_and_permuted():
+    facts = replace(POLICY, **FEW)
+    assert _roles(facts) == {
+        "did_2x2": PRIMARY,
+        "event_study": DIAGNOSTIC,
+        "did_randomisation": DIAGNOSTIC,
+    }
+    lines = _lines(facts)
+    assert lines["did_2x2"].reason == "FEW_CLUSTERS"
+    assert "wild cluster bootstrap" in lines["did_2x2"].explanation
+    assert lines["did_randomisation"].reason == "FEW_CLUSTERS"
+
+
+def test_hardly_any_treated_cluster_leaves_randomisation_inference():
+    facts = replace(POLICY, n_clusters_control=40, n_clusters_treatment=2)
+    assert _roles(facts) == {"did_randomisation": DIAGNOSTIC}
+    assert _reasons(facts)["did_2x2"] == "TOO_FEW_CLUSTERS"
+
+
+def test_enough_clusters_or_none_need_no_randomisation_inference():
+    many = replace(POLICY, n_clusters_control=40, n_clusters_treatment=40)
+    assert "did_randomisation" not in _lines(many)
+    assert "did_randomisation" not in _lines(POLICY)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"has_policy_date": False}, "NO_POLICY_DATE"),
+        ({"has_pre_period": False}, "NO_PRE_PERIOD"),
+        ({"is_dated": False}, "UNDATED"),
+        ({"treatment_timings": 2}, "NEEDS_STAGGERED"),
+        ({"metric_type": MetricType.RATIO}, "RATIO_IN_PANEL"),
+        ({"n_arms": 1}, "ONE_ARM"),
+        ({"assignment": Assignment.SELF_SELECTED}, "NOT_IDENTIFIED"),
+    ],
+)
+def test_randomisation_inference_is_refused(change, reason):
+    facts = replace(POLICY, **FEW | change)
+    assert _reasons(facts)["did_randomisation"] == reason
+
+
+def test_several_dates_are_compared_by_cohort():
+    assert _roles(STAGGERED) == {
+        "callaway_santanna_simple": PRIMARY,
+        **dict.fromkeys(AVERAGED, SECONDARY),
+        "twfe": DIAGNOSTIC,
+    }
+    assert _lines(STAGGERED)["callaway_santanna_simple"].reason == "STAGGERED"
+    assert _lines(STAGGERED)["twfe"].reason == "STAGGERED"
+
+
+def test_several_dates_of_a_randomised_rollout_are_diagnostic():
+    facts = replace(STAGGERED, assignment=Assignment.RANDOMISED)
+    roles = _roles(facts)
+    assert roles["welch_t"] is PRIMARY
+    assert {roles[name] for name in [*AVERAGED, "twfe"]} == {DIAGNOSTIC}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"has_pre_period": False}, "NO_PRE_PERIOD"),
+        ({"is_dated": False}, "UNDATED"),
+        ({"metric_type": MetricType.RATIO}, "RATIO_IN_PANEL"),
+        ({"n_clusters_treatment": 4}, "TOO_FEW_CLUSTERS"),
+        ({"n_arms": 1}, "ONE_ARM"),
+        ({"assignment": Assignment.SELF_SELECTED}, "NOT_IDENTIFIED"),
+    ],
+)
+def test_several_dates_are_refused(change, reason):
+    facts = replace(STAGGERED, **change)
+    for method in ("callaway_santanna_simple", *AVERAGED, "twfe"):
+        assert _reasons(facts)[method] == reason
+
+
+def test_controls_of_several_dates_are_counted_by_the_estimator():
+    # Nobody is never treated: those treated later are the controls.
+    facts = replace(STAGGERED, n_clusters_control=0, n_clusters_treatment=50)
+    assert _roles(facts)["callaway_santanna_simple"] is PRIMARY
+
+
+def test_one_date_needs_no_lines_on_several():
+    assert "callaway_santanna_simple" not in _lines(POLICY)
 
 
 def test_undated_randomised_data_keep_the_comparison():
@@ -157,7 +248,10 @@ FACTS = st.builds(
 def test_every_method_gets_one_line_and_at_most_one_is_primary(facts):
     choices = choose_methods(facts)
     names = [choice.method for choice in choices]
-    assert len(set(names)) == len(names) == 5
+    assert len(set(names)) == len(names)
+    counts = (facts.n_clusters_control, facts.n_clusters_treatment)
+    has_few = any(count is not None and count < 20 for count in counts)
+    assert len(names) == 5 + has_few + 5 * (facts.treatment_timings > 1)
     assert all(choice.reason and choice.explanation for choice in choices)
     assert all((choice.role is not None) == choice.is_chosen for choice in choices)
     primary = [choice for choice in choices if choice.role is PRIMARY]
