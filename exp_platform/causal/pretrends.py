@@ -90,15 +90,41 @@ def assess_pretrends(
     if min(control.n_clusters, treatment.n_clusters) < FEWEST_CLUSTERS:
         return replace(blank, reason="TOO_FEW_CLUSTERS", n_pre_days=len(pre))
     contrasts = contrast_days(control, treatment, pre[:-1], reference_day=pre[-1])
+    return assess_contrasts(
+        contrasts,
+        replace(blank, n_pre_days=len(pre)),
+        days=control.days,
+        planned_effect=planned_effect,
+        estimate=estimate,
+        alpha=alpha,
+    )
+
+
+def assess_contrasts(
+    contrasts: DayContrasts,
+    blank: PretrendTest,
+    *,
+    days: tuple[int, ...],
+    planned_effect: float | None,
+    estimate: Estimate | None,
+    alpha: float = 0.05,
+) -> PretrendTest:
+    """The same for gaps that were estimated in any way, e.g. for staggered adoption.
+
+    Args:
+        contrasts: gaps on the days before the event against the last of them.
+        blank: row with names, role and the number of days before the event.
+        days: all day numbers, for the centres of the two periods.
+        planned_effect: effect the experiment was sized for, in units of the metric.
+        estimate: of the effect on the same metric, where there is one.
+        alpha: error rate of both tests together.
+    """
     trend = _test_varying_days(contrasts)
     if isinstance(trend, str):
-        return replace(
-            blank, status=status_of(trend), reason=trend, n_pre_days=len(pre)
-        )
-    is_diagnostic = role is EstimateRole.DIAGNOSTIC
+        return replace(blank, status=status_of(trend), reason=trend)
+    is_diagnostic = blank.role is EstimateRole.DIAGNOSTIC
     level = min(alpha, IMBALANCE_ALPHA) if is_diagnostic else alpha
-    stakes = _weigh(control.days, planned_effect, estimate)
-    return _conclude(replace(blank, n_pre_days=len(pre)), trend, stakes, level)
+    return _conclude(blank, trend, _weigh(days, planned_effect, estimate), level)
 
 
 def _test_varying_days(contrasts: DayContrasts) -> TrendTest | str:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from exp_platform.checks.catalogue import required_checks
 from exp_platform.checks.verdict import TrustVerdict, assess_verdict
-from exp_platform.decision.family import is_deciding
+from exp_platform.decision.family import is_deciding, rests_on_trends
 from exp_platform.decision.reasons import Reason
 from exp_platform.records import (
     CheckResult,
@@ -86,7 +86,7 @@ class Evidence:
         gaps: required items that could not.
         harm_level: p at or below which one metric counts as harmed.
         whole_days: days of exposure observed; None = undated, not judged.
-        is_did: a primary estimate is a difference-in-differences.
+        is_did: a primary estimate rests on parallel trends.
     """
 
     spec: ExperimentSpec
@@ -141,8 +141,7 @@ def gather_evidence(inputs: Inputs, treatment: str) -> Evidence:
         *spec.plan.names(MetricRole.GUARDRAIL),
     )
     is_did = any(
-        e.method.startswith("did") and e.role is EstimateRole.PRIMARY
-        for e in inputs.estimates
+        rests_on_trends(e) and e.role is EstimateRole.PRIMARY for e in inputs.estimates
     )
     required = required_checks(spec, is_did_primary=is_did)
     verdict = assess_verdict(spec.experiment_id, inputs.checks, required=required)

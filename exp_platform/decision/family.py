@@ -5,6 +5,9 @@ from collections.abc import Collection, Sequence
 from exp_platform.records import Estimate, EstimateRole, ExperimentSpec, MetricRole
 from exp_platform.stats.multiplicity import adjust_estimates
 
+TREND_METHODS = ("did", "event_study", "callaway_santanna", "twfe")
+"""First words of the methods that assume parallel trends."""
+
 
 def adjust_goals(
     estimates: Sequence[Estimate], spec: ExperimentSpec
@@ -45,3 +48,12 @@ def is_deciding(estimate: Estimate, metrics: Collection[str]) -> bool:
         and estimate.segment == "all"
         and estimate.metric_name in metrics
     )
+
+
+def rests_on_trends(estimate: Estimate) -> bool:
+    """Does the method assume parallel trends, so that only they can carry a SHIP?
+
+    Args:
+        estimate: one row.
+    """
+    return estimate.method.startswith(TREND_METHODS)

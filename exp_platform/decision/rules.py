@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exp_platform.decision.evidence import SHIP_DAYS, Evidence
+from exp_platform.decision.family import rests_on_trends
 from exp_platform.decision.reasons import Reason
 from exp_platform.records import CheckStatus, Outcome, PretrendOutcome, Verdict
 from exp_platform.stats.guardrail import GuardrailStatus
@@ -159,7 +160,7 @@ def _did_obstacles(evidence: Evidence) -> tuple[Reason, ...]:
     outcomes = {
         tested.get(goal.estimate.metric_name)
         for goal in evidence.goals
-        if goal.estimate.method.startswith("did")
+        if rests_on_trends(goal.estimate)
     }
     stands = {
         Reason.PRETREND_FAILED: PretrendOutcome.FAILED in outcomes,
