@@ -24,12 +24,19 @@ class PanelMetric:
 
     Attributes:
         data: one row per unit and period; periods and cohorts are numbers from 0 in
-            order of time, whatever their distance.
+            order of time, whatever their distance; clusters and units are numbers.
+        cluster_names: label of each cluster by its number.
     """
 
     spec: ExperimentSpec
     layout: PanelLayout
     data: PanelData
+    cluster_names: tuple[str, ...]
+
+    @property
+    def clusters(self) -> NDArray[np.generic]:
+        """Number of the cluster of every row."""
+        return self.data.unit if self.data.cluster is None else self.data.cluster
 
     @cached_property
     def panel(self) -> Panel:
@@ -44,14 +51,13 @@ class PanelMetric:
         n, n_periods = int(seen.sum()), len(self.layout.labels)
         outcomes = np.full((n, n_periods), np.nan)
         outcomes[np.arange(n), data.period[seen].astype(int)] = data.outcome[seen]
-        cluster = data.unit if data.cluster is None else data.cluster
         return Panel(
             data.experiment_id,
             data.metric_name,
             np.arange(n_periods, dtype=float),
             outcomes,
             data.cohort[seen],
-            np.unique(cluster[seen], return_inverse=True)[1],
+            np.unique(self.clusters[seen], return_inverse=True)[1],
             np.ones(n) if data.weight is None else data.weight[seen],
             np.empty((n, 0)),
             n_incomplete=int(np.sum(~np.isfinite(data.outcome))),
@@ -62,6 +68,18 @@ class PanelMetric:
     def units(self) -> Panel:
         """What is analysed: the balanced panel, or the cross-sections' rows."""
         return self.sections if self.layout.is_cross_section else self.panel
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Label of each cluster by its number in the balanced panel."""
+        data = self.data
+        unit = data.unit.astype(np.int64)
+        seen = np.bincount(unit[np.isfinite(data.outcome)], minlength=unit.max() + 1)
+        is_complete = seen == len(np.unique(data.period))
+        kept = is_complete[unit] & (data.cohort > data.period.min())
+        return tuple(
+            self.cluster_names[int(number)] for number in np.unique(self.clusters[kept])
+        )
 
     @property
     def is_treated(self) -> NDArray[np.bool_]:
@@ -91,7 +109,7 @@ def load_panel(
         layout: of the panel.
         metrics: metric -> name in `outcomes`.
     """
-    units = _read_units(run, layout, has_clusters=spec.cluster is not None)
+    units, names = _read_units(run, layout)
     periods = ", ".join(
         f"({number}, timestamptz '{start}')"
         for number, start in enumerate(layout.starts)
@@ -101,15 +119,17 @@ def load_panel(
         f"{periods}) as p (period_no, start_ts)"
     )
     return {
-        name: PanelMetric(spec, layout, _read_rows(run, spec, name, source, units))
+        name: PanelMetric(
+            spec, layout, _read_rows(run, spec, name, source, units), names
+        )
         for name, source in metrics.items()
     }
 
 
 def _read_units(
-    run: Run, layout: PanelLayout, *, has_clusters: bool
-) -> dict[str, NDArray[Any]]:
-    """Facts of the units by column, in the order of their number."""
+    run: Run, layout: PanelLayout
+) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Facts of the units by column, in the order of their number; names of clusters."""
     keys = {"cohort": "cohort_no", "weight": "weight"}
     keys |= {f"x{i}": f"covariate:{name}" for i, name in enumerate(layout.covariates)}
     facts = ",\n    ".join(
@@ -119,21 +139,20 @@ def _read_units(
     run.engine.execute(
         "create or replace temp table panel_units as\n"
         "select row_number() over (order by user_id) - 1 as unit_no, user_id,\n"
-        f"    attributes['cluster'] as cluster,\n    {facts}\n"
+        f"    coalesce(attributes['cluster'], user_id) as cluster,\n    {facts}\n"
         "from (select user_id, any_value(attributes) as attributes\n"
         "    from exp.exposures group by user_id)"
     )
     table = run.engine.arrow("select * from panel_units order by unit_no")
     found: dict[str, NDArray[Any]] = {
-        name: table.column(name).to_numpy() for name in ("cluster", *keys)
+        name: table.column(name).to_numpy().astype(float) for name in keys
     }
-    cohort = found["cohort"].astype(float)
-    found["cohort"] = np.where(np.isnan(cohort), NEVER, cohort)
-    if not has_clusters:
-        del found["cluster"]
+    found["cohort"] = np.where(np.isnan(found["cohort"]), NEVER, found["cohort"])
     if not layout.has_weights:
         del found["weight"]
-    return found
+    labels = np.array(table.column("cluster").to_pylist())
+    names, found["cluster"] = np.unique(labels, return_inverse=True)
+    return found, tuple(names.tolist())
 
 
 def _read_rows(
@@ -150,25 +169,25 @@ def _read_rows(
         f"where o.metric_name = {text(source)} order by u.unit_no, p.period_no"
     )
     unit = table.column("unit_no").to_numpy().astype(np.int64)
-    covariates = [units[key].astype(float) for key in units if key.startswith("x")]
+    covariates = [units[key] for key in units if key.startswith("x")]
+    outcome = table.column("value").to_numpy().astype(float)
+    for column in covariates:
+        # A unit without a covariate is left out, as one without an outcome is.
+        outcome = np.where(np.isnan(column[unit]), np.nan, outcome)
     weight = units.get("weight")
-    cluster = units.get("cluster")
     return PanelData(
         experiment_id=spec.experiment_id,
         metric_name=name,
         unit=unit,
         period=table.column("period_no").to_numpy().astype(float),
-        outcome=table.column("value").to_numpy().astype(float),
+        outcome=outcome,
         cohort=units["cohort"][unit],
-        cluster=None if cluster is None else cluster[unit].astype(str),
-        weight=None if weight is None else weight.astype(float)[unit],
-        covariates=np.column_stack(covariates)[unit] if covariates else None,
+        cluster=units["cluster"][unit],
+        weight=None if weight is None else weight[unit],
+        covariates=np.nan_to_num(np.column_stack(covariates))[unit]
+        if covariates
+        else None,
     )
-
-
-def count_units(metric: PanelMetric) -> tuple[int, int]:
-    """Units delivered and units analysed."""
-    return int(np.unique(metric.data.unit).size), len(metric.units.cohort)
 
 
 def relative_weights(weight: Array) -> Array:

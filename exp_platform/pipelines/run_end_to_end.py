@@ -14,6 +14,7 @@ from exp_platform.pipelines import (
     analyze_experiment,
     analyze_experiment_cuped,
     analyze_experiment_did,
+    analyze_panel,
     compute_metric_aggregates,
     did_pretrends,
     dq_report,
@@ -23,6 +24,7 @@ from exp_platform.pipelines import (
 )
 from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.judge import Judgement, judge
+from exp_platform.pipelines.panel_data import find_layout
 from exp_platform.pipelines.progress import Progress
 from exp_platform.pipelines.run import Run, open_run
 from exp_platform.records import Estimate
@@ -77,7 +79,8 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
     if "dq" not in skip:
         progress.say("check the data")
         checks = dq_report.check_data(run, data)
-    if "metrics" not in skip:
+    layout = find_layout(run)
+    if layout is None and "metrics" not in skip:
         progress.say("compute the metrics")
         measured = compute_metric_aggregates.build_metrics(run, data)
     for stage in STAGES:
@@ -86,7 +89,12 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
     estimates: list[Estimate] = []
     pretrends = did_pretrends.Pretrends()
     choices = routing.route(data, measured)
-    if measured is not None:
+    if layout is not None:
+        progress.say("estimate")
+        panel = analyze_panel.analyze_panel(run, data, layout)
+        measured, choices = panel.measured, panel.choices
+        estimates, pretrends = list(panel.estimates), panel.pretrends
+    elif measured is not None:
         progress.say("estimate")
         for stage, estimate in (
             ("ab", analyze_experiment.estimate_ab),

@@ -1,0 +1,292 @@
+"""Stage panel: a ready-made panel to estimates, event-time effects and pre-trend tests.
+
+It stands in the place of the metrics, ab, cuped, did and pretrends stages, which work
+on rows by user and instant.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from exp_platform.causal.identification import DATA_ARE_MISSING
+from exp_platform.causal.panel_rules import (
+    PanelFacts,
+    choose_panel_methods,
+)
+from exp_platform.pipelines.compute_metric_aggregates import Measured
+from exp_platform.pipelines.did_pretrends import Pretrends, store_pretrends
+from exp_platform.pipelines.estimates import store_methods
+from exp_platform.pipelines.panel_data import PanelMetric, find_layout, load_panel
+from exp_platform.pipelines.panel_methods import (
+    BROUGHT_ALONG,
+    RUNNERS,
+    total_arms,
+)
+from exp_platform.pipelines.panel_request import PanelLayout
+from exp_platform.pipelines.panel_trends import assess_panel_trends
+from exp_platform.pipelines.provenance import digest
+from exp_platform.pipelines.routing import Choices
+from exp_platform.pipelines.run import Run
+from exp_platform.pipelines.run_ingest import Ingested, load_ingested
+from exp_platform.records import (
+    AssignmentFacts,
+    Estimate,
+    EstimateRole,
+    EstimateStatus,
+    LedgerStage,
+    MethodChoice,
+    MetricTotals,
+    MetricType,
+    PretrendDelta,
+    PretrendTest,
+)
+from exp_platform.stats.settings import EstimateSettings
+
+REPLACED_STAGES = ("metrics", "ab", "cuped", "did", "pretrends")
+
+
+@dataclass(frozen=True, slots=True)
+class PanelResults:
+    """What the panel says, in the form that the other stages hand on.
+
+    Attributes:
+        measured: counts of units and the totals of a panel with one treatment date.
+        choices: methods chosen and refused, by metric.
+    """
+
+    measured: Measured
+    choices: Choices
+    estimates: tuple[Estimate, ...]
+    pretrends: Pretrends
+
+
+def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelResults:
+    """Estimate every metric by every method the panel allows.
+
+    Args:
+        run: its engine holds the canonical tables.
+        ingested: the experiment and its definitions.
+        layout: of the panel.
+    """
+    sources = {name: d.numerator for name, d in ingested.definitions.items()}
+    metrics = load_panel(run, ingested.spec, layout, sources)
+    choices = {name: choose_panel_methods(_facts(m)) for name, m in metrics.items()}
+    estimates: list[Estimate] = []
+    deltas: list[PretrendDelta] = []
+    tests: list[PretrendTest] = []
+    for name, metric in metrics.items():
+        found = _estimate(ingested, metric, choices[name])
+        estimates += found
+        rows, test = assess_panel_trends(metric, found)
+        deltas += rows
+        tests += [test] if test is not None else []
+    run.digest = _digest(run, ingested)
+    pretrends = Pretrends(tuple(deltas), tuple(tests))
+    store_pretrends(run, pretrends)
+    # An earlier import under this id may have left rows by user and instant.
+    run.skip("metrics")
+    for stage in REPLACED_STAGES:
+        run.stages[stage] = "panel"
+    return PanelResults(
+        measured=_measure(run, ingested, metrics),
+        choices=choices,
+        estimates=tuple(estimates),
+        pretrends=pretrends,
+    )
+
+
+def _facts(metric: PanelMetric) -> PanelFacts:
+    units, treated = metric.units, metric.is_treated
+    cohorts = units.cohorts
+    is_staggered = cohorts.size > 1
+    # With several dates, cohorts treated later are controls too.
+    is_control = units.cohort > cohorts[0] if is_staggered else ~treated
+    has_both = bool(treated.any()) and bool(is_control.any())
+    return PanelFacts(
+        AssignmentFacts(
+            assignment=metric.spec.assignment,
+            metric_type=MetricType.MEAN,
+            n_arms=2 if has_both else 1,
+            has_policy_date=True,
+            has_pre_period=bool(cohorts.size),
+            n_clusters_control=int(np.unique(units.cluster[is_control]).size),
+            n_clusters_treatment=int(np.unique(units.cluster[treated]).size),
+            treatment_timings=int(cohorts.size),
+        ),
+        metric.layout.is_cross_section,
+    )
+
+
+def _estimate(
+    ingested: Ingested, metric: PanelMetric, choices: tuple[MethodChoice, ...]
+) -> list[Estimate]:
+    found: list[Estimate] = []
+    for choice in choices:
+        if not choice.is_chosen:
+            found.append(_refuse(ingested, metric, choice))
+        elif choice.method not in BROUGHT_ALONG and choice.method in RUNNERS:
+            settings = _settings(ingested, metric, choice)
+            found += [
+                _place(estimate, metric)
+                for estimate in RUNNERS[choice.method](metric, settings)
+            ]
+    return found
+
+
+def _settings(
+    ingested: Ingested, metric: PanelMetric, choice: MethodChoice
+) -> EstimateSettings:
+    return EstimateSettings(
+        definition=ingested.definitions[metric.data.metric_name],
+        role=choice.role or EstimateRole.DIAGNOSTIC,
+        alpha=ingested.spec.plan.alpha,
+        min_units_per_arm=ingested.spec.plan.min_units_per_arm,
+    )
+
+
+def _place(estimate: Estimate, metric: PanelMetric) -> Estimate:
+    """The arms' registered names, and what was left out."""
+    units = metric.units
+    left_out = {"n_incomplete": units.n_incomplete, "n_always_treated": units.n_always}
+    return replace(
+        estimate,
+        control=metric.spec.control,
+        treatment=metric.spec.treatments[0],
+        details={**left_out, "grain": metric.layout.grain, **estimate.details},
+    )
+
+
+def _refuse(ingested: Ingested, metric: PanelMetric, choice: MethodChoice) -> Estimate:
+    is_missing = choice.reason in DATA_ARE_MISSING
+    missing, unknown = EstimateStatus.INSUFFICIENT_DATA, EstimateStatus.NOT_IDENTIFIED
+    return _place(
+        Estimate(
+            experiment_id=ingested.spec.experiment_id,
+            metric_name=metric.data.metric_name,
+            method=choice.method,
+            control="",
+            treatment="",
+            status=missing if is_missing else unknown,
+            estimand="ATT",
+            alpha=ingested.spec.plan.alpha,
+            role=EstimateRole.DIAGNOSTIC,
+            period="post",
+            metric_version=_settings(ingested, metric, choice).metric_version,
+            reason=choice.reason,
+            details={"explanation": choice.explanation},
+        ),
+        metric,
+    )
+
+
+def _count_arms(metric: PanelMetric) -> dict[str, int]:
+    """Units analysed, by arm."""
+    treated = int(metric.is_treated.sum())
+    untreated = len(metric.units.cohort) - treated
+    return {metric.spec.control: untreated, metric.spec.treatments[0]: treated}
+
+
+def _measure(
+    run: Run, ingested: Ingested, metrics: Mapping[str, PanelMetric]
+) -> Measured:
+    spec = ingested.spec
+    counted = run.engine.rows("select variant, count(*) from exp.exposures group by 1")
+    delivered = {str(variant): int(count) for variant, count in counted}
+    counts = [_count_arms(metric) for metric in metrics.values()]
+    analysed = {
+        variant.name: min(count[variant.name] for count in counts)
+        for variant in spec.variants
+    }
+    grams = {
+        (arm.metric_name, arm.variant): arm
+        for metric in metrics.values()
+        for arm in total_arms(metric) or ()
+    }
+    totals = {
+        (name, "all", variant): MetricTotals(
+            spec.experiment_id,
+            name,
+            variant,
+            n=n,
+            mean=None,
+            variance=None,
+            n_missing=delivered.get(variant, 0) - n,
+        )
+        for name, metric in metrics.items()
+        for variant, n in _count_arms(metric).items()
+    }
+    return Measured(
+        totals=totals,
+        grams=grams,
+        window=None,
+        ledger=tuple(
+            LedgerStage(stage, order, variant.name, counts.get(variant.name, 0))
+            for stage, order, counts in (
+                ("delivered", 1, delivered),
+                ("in_analysis", 4, analysed),
+            )
+            for variant in spec.variants
+        ),
+        split=(),
+        twin=(),
+        units=tuple(
+            {
+                "variant": variant,
+                "n_units": delivered.get(variant, 0),
+                "n_crossover": 0,
+                "n_bots": 0,
+                "n_in_analysis": count,
+            }
+            for variant, count in analysed.items()
+        ),
+    )
+
+
+def _digest(run: Run, ingested: Ingested) -> str:
+    """Exact counts and sums of the delivered values."""
+    rows = run.engine.rows(
+        "select o.metric_name, e.variant, count(*),\n"
+        "    cast(sum(try_cast(o.value as decimal(38, 6))) as varchar)\n"
+        "from exp.outcomes as o inner join exp.exposures as e on o.user_id = e.user_id\n"
+        "group by all order by all"
+    )
+    return digest(
+        MetricTotals(
+            ingested.spec.experiment_id,
+            str(metric),
+            str(variant),
+            int(count),
+            None,
+            None,
+            exact_sum=total,
+        )
+        for metric, variant, count, total in rows
+    )
+
+
+def run_alone(run: Run) -> None:
+    """Load from the lake, estimate, store."""
+    from exp_platform.errors import UsageError
+
+    ingested = load_ingested(run)
+    layout = find_layout(run)
+    if layout is None:
+        raise UsageError(
+            f"{run.experiment_id} is not a ready-made panel",
+            next_step="run the stages for rows by user and instant, or `exp run`",
+        )
+    results = analyze_panel(run, ingested, layout)
+    methods = {estimate.method for estimate in results.estimates}
+    store_methods(run, results.estimates, methods)
+
+
+def main() -> int:
+    """`python -m exp_platform.pipelines.analyze_panel --config ...`."""
+    from exp_platform.pipelines.commands import run_stage
+
+    return run_stage("analyze_panel", run_alone)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,243 @@
+"""Every method on one metric of a ready-made panel: arrays in, estimates out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from exp_platform.causal.cluster_sums import ClusterSums, sum_clusters
+from exp_platform.causal.did import estimate_did, panel_of
+from exp_platform.causal.event_average import estimate_event_study
+from exp_platform.causal.few_clusters import estimate_did_by_cluster
+from exp_platform.causal.panel_data import Panel
+from exp_platform.causal.panel_rules import AVERAGES, SIMPLE, SYNTHETIC, TWFE
+from exp_platform.causal.period_totals import total_periods
+from exp_platform.causal.staggered import StaggeredEffects, estimate_staggered
+from exp_platform.causal.synthetic_control import (
+    DonorPanel,
+    estimate_synthetic_control,
+)
+from exp_platform.causal.twfe import estimate_twfe
+from exp_platform.pipelines.panel_data import PanelMetric, relative_weights
+from exp_platform.records import Estimate, GramTotals
+from exp_platform.stats.inference import Array
+from exp_platform.stats.settings import EstimateSettings
+
+
+def total_arms(metric: PanelMetric) -> tuple[GramTotals, GramTotals] | None:
+    """Totals by period of both arms; None when treatment began on several dates.
+
+    Periods are numbered from the event: 0 is the first treated one.
+    """
+    units = metric.units
+    if units.cohorts.size != 1 or np.isfinite(units.cohort).all():
+        return None
+    event = int(units.cohorts[0])
+    periods = tuple(int(number) - event for number in units.periods)
+    arms = []
+    for variant, side in _sides(metric):
+        arms.append(
+            total_periods(
+                units.outcomes[side],
+                weight=units.weight[side],
+                cluster=units.cluster[side],
+                periods=periods,
+                totals_of=_named(metric, variant),
+            )
+        )
+    return _count_means(arms[0], arms[1], metric)
+
+
+def _count_means(
+    control: GramTotals, treatment: GramTotals, metric: PanelMetric
+) -> tuple[GramTotals, GramTotals]:
+    """Cross-sections estimate a mean per arm and period: that many parameters.
+
+    The estimators' factor counts two; the scores take the rest, so that a 2x2 estimate
+    has the error of the regression on the four cells.
+    """
+    if not metric.layout.is_cross_section:
+        return control, treatment
+    n, k = control.n + treatment.n, 2 * len(control.days)
+    factor = (n - 2) / max(n - k, 1)
+    first, second = (
+        replace(
+            arm,
+            score_gram=tuple(
+                tuple(factor * value for value in row) for row in arm.score_gram
+            ),
+        )
+        for arm in (control, treatment)
+    )
+    return first, second
+
+
+def _sides(metric: PanelMetric) -> list[tuple[str, Any]]:
+    treated = metric.is_treated
+    return [(metric.spec.control, ~treated), (metric.spec.treatments[0], treated)]
+
+
+def _named(metric: PanelMetric, variant: str) -> tuple[str, str, str]:
+    return metric.spec.experiment_id, metric.data.metric_name, variant
+
+
+def estimate_two_periods(
+    metric: PanelMetric, settings: EstimateSettings
+) -> tuple[Estimate, ...]:
+    """`did_2x2`: by cluster, with the bootstrap where clusters are few."""
+    arms = total_arms(metric)
+    if arms is None:
+        return ()
+    if metric.layout.is_cross_section:
+        control, treatment = (panel_of(arm) for arm in arms)
+        estimate = estimate_did(control, treatment, settings)
+        n, k = control.n + treatment.n, 2 * len(arms[0].days)
+        words = f"CR1 G/(G-1)*(N-1)/(N-{k}), t(G-1), N = {n} rows"
+        return (_add(estimate, {"design": "cross-sections", "small_sample": words}),)
+    control_sums, treated_sums = (
+        _sum_clusters(metric, variant, side) for variant, side in _sides(metric)
+    )
+    return (estimate_did_by_cluster(control_sums, treated_sums, settings),)
+
+
+def _sum_clusters(metric: PanelMetric, variant: str, side: Any) -> ClusterSums:
+    units = metric.units
+    is_pre = units.periods < units.cohorts[0]
+    weight = relative_weights(units.weight[side])
+    outcomes = units.outcomes[side]
+    sums = sum_clusters(
+        _named(metric, variant),
+        (
+            weight * outcomes[:, is_pre].mean(axis=1),
+            weight * outcomes[:, ~is_pre].mean(axis=1),
+        ),
+        units.cluster[side],
+        days=(int(is_pre.sum()), int((~is_pre).sum())),
+    )
+    place = np.unique(units.cluster[side], return_inverse=True)[1]
+    return replace(sums, units=np.bincount(place, weights=weight).astype(float))
+
+
+def estimate_average_path(
+    metric: PanelMetric, settings: EstimateSettings
+) -> tuple[Estimate, ...]:
+    """`event_study`: all periods after the event against the last one before."""
+    arms = total_arms(metric)
+    if arms is None:
+        return ()
+    estimate = estimate_event_study(arms[0], arms[1], settings)
+    return (_label(estimate, metric, "effects", "day", shift=_event(metric)),)
+
+
+def find_staggered(metric: PanelMetric, settings: EstimateSettings) -> StaggeredEffects:
+    """The four Callaway-Sant'Anna averages, from one set of group-time effects."""
+    return estimate_staggered(metric.data, settings)
+
+
+def estimate_cohorts(
+    metric: PanelMetric, settings: EstimateSettings
+) -> tuple[Estimate, ...]:
+    """`callaway_santanna_*`, each with its rows in the details."""
+    found = find_staggered(metric, settings)
+    return tuple(
+        _label(
+            _add(
+                estimate,
+                {
+                    "effects": [
+                        asdict(row)
+                        for row in found.rows
+                        if row.method == estimate.method
+                    ]
+                },
+            ),
+            metric,
+            "effects",
+            "at",
+            shift=None if estimate.method.endswith("dynamic") else 0,
+        )
+        for estimate in found.estimates
+    )
+
+
+def estimate_fixed_effects(
+    metric: PanelMetric, settings: EstimateSettings
+) -> tuple[Estimate, ...]:
+    """`twfe`, with the weights that it gives to comparisons."""
+    return (estimate_twfe(metric.data, settings),)
+
+
+def estimate_mixture(
+    metric: PanelMetric, settings: EstimateSettings
+) -> tuple[Estimate, ...]:
+    """`synthetic_control`: treated clusters together against the untreated ones."""
+    units, treated = metric.units, metric.is_treated
+    outcomes, donors = _cluster_means(units, ~treated)
+    event = _event(metric)
+    panel = DonorPanel(
+        experiment_id=metric.spec.experiment_id,
+        metric_name=metric.data.metric_name,
+        control=metric.spec.control,
+        treatment=metric.spec.treatments[0],
+        periods=tuple(int(number) - event for number in units.periods),
+        treated=np.average(
+            units.outcomes[treated], axis=0, weights=units.weight[treated]
+        ),
+        donors=outcomes,
+        donor_names=_name_clusters(metric, donors),
+        n_treated=int(np.unique(units.cluster[treated]).size),
+    )
+    estimate = estimate_synthetic_control(panel, settings)
+    return (_label(estimate, metric, "gaps", "period", shift=event),)
+
+
+def _cluster_means(units: Panel, side: Any) -> tuple[Array, Array]:
+    """Weighted mean of every cluster by period, and the clusters' numbers."""
+    numbers, place = np.unique(units.cluster[side], return_inverse=True)
+    weight = units.weight[side]
+    sums = np.zeros((numbers.size, units.periods.size))
+    np.add.at(sums, place, weight[:, None] * units.outcomes[side])
+    return sums / np.bincount(place, weights=weight)[:, None], numbers
+
+
+def _name_clusters(metric: PanelMetric, numbers: Array) -> tuple[str, ...]:
+    return tuple(metric.names[int(number)] for number in numbers)
+
+
+def _event(metric: PanelMetric) -> int:
+    return int(metric.units.cohorts[0])
+
+
+def _add(estimate: Estimate, details: Mapping[str, Any]) -> Estimate:
+    return replace(estimate, details={**estimate.details, **details})
+
+
+def _label(
+    estimate: Estimate,
+    metric: PanelMetric,
+    key: str,
+    number: str,
+    *,
+    shift: int | None,
+) -> Estimate:
+    """Name the period of every row of a detail; None = rows of event time."""
+    rows = estimate.details.get(key)
+    if shift is None or not rows:
+        return estimate
+    named = [{"label": metric.name_period(row[number] + shift), **row} for row in rows]
+    return _add(estimate, {key: named})
+
+
+Runner = Callable[[PanelMetric, EstimateSettings], tuple[Estimate, ...]]
+
+RUNNERS: Mapping[str, Runner] = {
+    "did_2x2": estimate_two_periods,
+    "event_study": estimate_average_path,
+    SIMPLE: estimate_cohorts,
+    TWFE: estimate_fixed_effects,
+    SYNTHETIC: estimate_mixture,
+}
+"""By method; the first Callaway-Sant'Anna average brings the others with it."""
+
+BROUGHT_ALONG = frozenset(AVERAGES)
