@@ -1,31 +1,30 @@
-"""Which method does a ready-made panel allow? The router's rows for whole panels.
+"""Which method does a ready-made panel allow? What the router cannot know of it.
 
-`did_2x2` and `event_study` are answered by `identification`; what needs every unit's
-row, or several treatment dates, is answered here. The table reads as the router's does.
+`identification` answers for what follows from the assignment. Here stand the methods
+that need every unit's row; the table reads as the router's does.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from exp_platform.causal.clusters import FEWEST_CLUSTERS
 from exp_platform.causal.identification import (
-    DID,
-    EVENT_STUDY,
+    AVERAGES,
+    OVER_TIME,
     PANEL,
+    RANDOMISATION,
+    STAGGERED,
+    TWFE,
     choose_methods,
 )
 from exp_platform.records import AssignmentFacts, EstimateRole, MethodChoice
-from exp_platform.stats.draft import Refusal
 
-SIMPLE = "callaway_santanna_simple"
-AVERAGES = (
-    "callaway_santanna_group",
-    "callaway_santanna_dynamic",
-    "callaway_santanna_calendar",
-)
-TWFE = "twfe"
 SYNTHETIC = "synthetic_control"
-WHOLE = (SIMPLE, *AVERAGES, TWFE, SYNTHETIC)
+COHORTS = (STAGGERED, *AVERAGES)
+BY_ROW = (RANDOMISATION, *COHORTS, TWFE, SYNTHETIC)
+"""Methods that follow each unit over time."""
+
+ORDER = (*PANEL, *BY_ROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +48,18 @@ class PanelFacts:
 
 @dataclass(frozen=True, slots=True)
 class PanelRule:
-    """One row: as `identification.Rule`, on the facts of a panel."""
+    """One row: as `identification.Rule`, on the facts of a panel.
+
+    Attributes:
+        overrules: the row stands above the router's answer.
+    """
 
     methods: tuple[str, ...]
     holds: Callable[[PanelFacts], bool]
     role: EstimateRole | None
     reason: str
     explanation: str
+    overrules: bool = False
 
 
 def _has_many_treated(facts: PanelFacts) -> bool:
@@ -64,26 +68,19 @@ def _has_many_treated(facts: PanelFacts) -> bool:
 
 RULES: tuple[PanelRule, ...] = (
     PanelRule(
-        WHOLE,
+        BY_ROW,
         lambda facts: facts.is_cross_section,
         None,
         "REPEATED_CROSS_SECTIONS",
         "No unit is seen twice: a unit's own change is unknown.",
+        overrules=True,
     ),
     PanelRule(
-        WHOLE,
+        BY_ROW,
         lambda facts: facts.assignment.n_arms <= 1,
         None,
         "ONE_ARM",
         "All units are treated on one date: nothing to compare them with.",
-    ),
-    PanelRule(
-        (DID,),
-        lambda facts: facts.is_staggered,
-        None,
-        "NEEDS_STAGGERED",
-        "Treatment began on several dates: a single before and after would compare "
-        "treated units with treated ones.",
     ),
     PanelRule(
         (SYNTHETIC,),
@@ -103,30 +100,15 @@ RULES: tuple[PanelRule, ...] = (
     ),
     PanelRule(
         (SYNTHETIC,),
-        lambda facts: not facts.is_staggered,
+        lambda _: True,
         EstimateRole.SECONDARY,
         "FEW_TREATED",
         "Hardly any treated cluster: only a comparison with placebos is possible. It "
         "does not decide.",
     ),
     PanelRule(
-        (SIMPLE,),
-        lambda facts: facts.is_staggered,
-        EstimateRole.PRIMARY,
-        "STAGGERED",
-        "Treatment began on several dates: each cohort is compared with units not yet "
-        "treated. Valid if trends run parallel.",
-    ),
-    PanelRule(
-        AVERAGES,
-        lambda facts: facts.is_staggered,
-        EstimateRole.SECONDARY,
-        "STAGGERED",
-        "The same effects by cohort and period, averaged in another way.",
-    ),
-    PanelRule(
-        (SIMPLE, *AVERAGES),
-        lambda facts: not facts.is_staggered,
+        COHORTS,
+        lambda _: True,
         EstimateRole.SECONDARY,
         "ONE_DATE",
         "Treatment began on one date: stands beside the 2x2 estimate, against the last "
@@ -134,15 +116,7 @@ RULES: tuple[PanelRule, ...] = (
     ),
     PanelRule(
         (TWFE,),
-        lambda facts: facts.is_staggered,
-        EstimateRole.DIAGNOSTIC,
-        "STAGGERED",
-        "With several dates this regression compares treated units with treated ones: "
-        "shown with its weights, never on its own.",
-    ),
-    PanelRule(
-        (TWFE,),
-        lambda facts: not facts.is_staggered,
+        lambda _: True,
         EstimateRole.DIAGNOSTIC,
         "ONE_DATE",
         "Treatment began on one date: the regression is the 2x2 estimate.",
@@ -157,39 +131,24 @@ def choose_panel_methods(facts: PanelFacts) -> tuple[MethodChoice, ...]:
         facts: of one metric of the panel.
 
     Returns:
-        The router's lines on panel methods (`did_2x2`, `event_study` and what else it
-        knows), then those of this table, each method once.
+        One line per method that the design calls for, each method once.
     """
-    routed = [
-        _allow_bootstrap(choice, facts)
+    routed = {
+        choice.method: choice
         for choice in choose_methods(facts.assignment)
-        if choice.method in {*PANEL, *WHOLE}
-    ]
-    known = {choice.method for choice in routed}
-    routed += [_choose(method, facts) for method in WHOLE if method not in known]
-    order = (DID, EVENT_STUDY, *WHOLE)
-    return tuple(sorted(routed, key=lambda choice: order.index(choice.method)))
+        if choice.method in OVER_TIME
+    }
+    methods = [m for m in ORDER if m in routed or m != RANDOMISATION]
+    return tuple(_choose(method, facts, routed.get(method)) for method in methods)
 
 
-def _allow_bootstrap(choice: MethodChoice, facts: PanelFacts) -> MethodChoice:
-    """With every unit's row at hand, few clusters do not rule out a 2x2 estimate."""
-    needed = Refusal.NEEDS_WILD_BOOTSTRAP.value
-    if (choice.method, choice.reason) != (DID, needed) or facts.is_cross_section:
-        return choice
-    if facts.is_staggered:
-        return _choose(DID, facts)
-    return replace(
-        choice,
-        is_chosen=True,
-        role=EstimateRole.PRIMARY,
-        reason="WILD_BOOTSTRAP",
-        explanation="Policy on one date, an arm with 5 to 19 clusters: p-value and "
-        "interval are those of a wild cluster bootstrap.",
-    )
-
-
-def _choose(method: str, facts: PanelFacts) -> MethodChoice:
-    rule = next(r for r in RULES if method in r.methods and r.holds(facts))
+def _choose(
+    method: str, facts: PanelFacts, routed: MethodChoice | None
+) -> MethodChoice:
+    rules = [rule for rule in RULES if method in rule.methods and rule.holds(facts)]
+    if routed is not None and not (rules and rules[0].overrules):
+        return routed
+    rule = rules[0]
     return MethodChoice(
         method=method,
         is_chosen=rule.role is not None,

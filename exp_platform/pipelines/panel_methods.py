@@ -9,9 +9,20 @@ import numpy as np
 from exp_platform.causal.cluster_sums import ClusterSums, sum_clusters
 from exp_platform.causal.did import estimate_did, panel_of
 from exp_platform.causal.event_average import estimate_event_study
-from exp_platform.causal.few_clusters import estimate_did_by_cluster
+from exp_platform.causal.few_clusters import (
+    estimate_by_randomisation,
+    estimate_did_by_cluster,
+)
+from exp_platform.causal.identification import (
+    AVERAGES,
+    DID,
+    EVENT_STUDY,
+    RANDOMISATION,
+    STAGGERED,
+    TWFE,
+)
 from exp_platform.causal.panel_data import Panel
-from exp_platform.causal.panel_rules import AVERAGES, SIMPLE, SYNTHETIC, TWFE
+from exp_platform.causal.panel_rules import SYNTHETIC
 from exp_platform.causal.period_totals import total_periods
 from exp_platform.causal.staggered import StaggeredEffects, estimate_staggered
 from exp_platform.causal.synthetic_control import (
@@ -99,6 +110,18 @@ def estimate_two_periods(
         _sum_clusters(metric, variant, side) for variant, side in _sides(metric)
     )
     return (estimate_did_by_cluster(control_sums, treated_sums, settings),)
+
+
+def estimate_permuted(
+    metric: PanelMetric, settings: EstimateSettings
+) -> tuple[Estimate, ...]:
+    """`did_randomisation`: against other choices of treated clusters."""
+    if total_arms(metric) is None:
+        return ()
+    control, treatment = (
+        _sum_clusters(metric, variant, side) for variant, side in _sides(metric)
+    )
+    return (estimate_by_randomisation(control, treatment, settings),)
 
 
 def _sum_clusters(metric: PanelMetric, variant: str, side: Any) -> ClusterSums:
@@ -232,9 +255,10 @@ def _label(
 Runner = Callable[[PanelMetric, EstimateSettings], tuple[Estimate, ...]]
 
 RUNNERS: Mapping[str, Runner] = {
-    "did_2x2": estimate_two_periods,
-    "event_study": estimate_average_path,
-    SIMPLE: estimate_cohorts,
+    DID: estimate_two_periods,
+    RANDOMISATION: estimate_permuted,
+    EVENT_STUDY: estimate_average_path,
+    STAGGERED: estimate_cohorts,
     TWFE: estimate_fixed_effects,
     SYNTHETIC: estimate_mixture,
 }

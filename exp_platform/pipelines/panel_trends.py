@@ -11,7 +11,7 @@ from exp_platform.causal.cohort_totals import spans_cohorts, total_cohorts
 from exp_platform.causal.contrasts import DayContrasts
 from exp_platform.causal.event_study import estimate_deltas
 from exp_platform.causal.group_times import GroupTimes, compare_cohorts, compare_units
-from exp_platform.causal.panel_rules import SIMPLE
+from exp_platform.causal.identification import STAGGERED
 from exp_platform.causal.pretrends import assess_contrasts, assess_pretrends
 from exp_platform.pipelines.panel_data import PanelMetric
 from exp_platform.pipelines.panel_methods import total_arms
@@ -55,7 +55,7 @@ def assess_panel_trends(
         return deltas, test
     if metric.layout.is_cross_section or metric.units.cohorts.size < 2:
         return (), None
-    simple = next((e for e in estimates if e.method == SIMPLE), None)
+    simple = next((e for e in estimates if e.method == STAGGERED), None)
     return _assess_cohorts(metric, simple, role)
 
 
