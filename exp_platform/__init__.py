@@ -12,6 +12,7 @@ __all__ = [
     "check_results",
     "compare",
     "decisions",
+    "did",
     "results",
     "run",
 ]

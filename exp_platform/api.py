@@ -6,6 +6,7 @@
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,3 +172,64 @@ def compare(
         definition, EstimateRole.PRIMARY, alpha, min_units_per_arm=2
     )
     return tuple(estimate_welch(base, arm, settings) for arm in arms.values())
+
+
+def did(
+    frame: Any,
+    outcome: str,
+    *,
+    time: str,
+    unit: str | None = None,
+    cohort: str | None = None,
+    treated: str | None = None,
+    policy_date: str | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    covariates: Sequence[str] = (),
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """What did a policy do, by every method that a panel allows?
+
+    The same steps as `exp import --design did` and `exp run`, without a decision.
+
+    Args:
+        frame: one row per unit and period (pandas, Polars, Arrow or a DuckDB relation);
+            an absent row is missing, not 0.
+        outcome: column with the value.
+        time: column with the period: dates, years, months, quarters or numbers.
+        unit: column with the unit; None = repeated cross-sections.
+        cohort: column with the first treated period; null or 0 = never.
+        treated: column with 0 and 1, or `COL=VALUE`.
+        policy_date: period or date from which the treated are treated.
+        cluster: column with the level at which treatment was assigned.
+        weight: column with the unit's weight.
+        covariates: columns with facts from before treatment.
+        alpha: two-sided error rate of the intervals.
+
+    Returns:
+        One row per method, refused ones with their reason; the primary one first.
+
+    Raises:
+        UsageError: a column, period or treatment that cannot be read.
+        ContractError: rows that are no panel.
+    """
+    from exp_platform.pipelines.panel_frame import analyze_frame
+    from exp_platform.pipelines.panel_request import PanelRequest
+
+    if not 0 < alpha < 1:
+        raise UsageError("alpha must lie between 0 and 1", found=str(alpha))
+    column, _, value = (treated or "").partition("=")
+    request = PanelRequest(
+        time=time,
+        outcomes={outcome: outcome},
+        unit=unit,
+        cohort=cohort,
+        treated=column or None,
+        treated_value=value or None,
+        policy_date=None if policy_date is None else str(policy_date),
+        cluster=cluster,
+        weight=weight,
+        covariates=tuple(covariates),
+    )
+    found = analyze_frame(frame, request, alpha=alpha)
+    return tuple(sorted(found, key=lambda e: list(EstimateRole).index(e.role)))

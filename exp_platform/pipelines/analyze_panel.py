@@ -4,7 +4,7 @@ It stands in the place of the metrics, ab, cuped, did and pretrends stages, whic
 on rows by user and instant.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +36,7 @@ from exp_platform.records import (
     EstimateStatus,
     LedgerStage,
     MethodChoice,
+    MetricDefinition,
     MetricTotals,
     MetricType,
     PretrendDelta,
@@ -70,13 +71,13 @@ def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelRes
         layout: of the panel.
     """
     sources = {name: d.numerator for name, d in ingested.definitions.items()}
-    metrics = load_panel(run, ingested.spec, layout, sources)
-    choices = {name: choose_panel_methods(_facts(m)) for name, m in metrics.items()}
+    metrics = load_panel(run.engine, ingested.spec, layout, sources)
+    choices = {name: choose_panel_methods(find_facts(m)) for name, m in metrics.items()}
     estimates: list[Estimate] = []
     deltas: list[PretrendDelta] = []
     tests: list[PretrendTest] = []
     for name, metric in metrics.items():
-        found = _estimate(ingested, metric, choices[name])
+        found = estimate_panel_metric(metric, ingested.definitions[name], choices[name])
         estimates += found
         rows, test = assess_panel_trends(metric, found)
         deltas += rows
@@ -96,7 +97,8 @@ def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelRes
     )
 
 
-def _facts(metric: PanelMetric) -> PanelFacts:
+def find_facts(metric: PanelMetric) -> PanelFacts:
+    """What the panel of one metric allows."""
     units, treated = metric.units, metric.is_treated
     cohorts = units.cohorts
     is_staggered = cohorts.size > 1
@@ -118,31 +120,32 @@ def _facts(metric: PanelMetric) -> PanelFacts:
     )
 
 
-def _estimate(
-    ingested: Ingested, metric: PanelMetric, choices: tuple[MethodChoice, ...]
+def estimate_panel_metric(
+    metric: PanelMetric,
+    definition: MetricDefinition,
+    choices: Sequence[MethodChoice],
 ) -> list[Estimate]:
+    """Every chosen method, and a row with the reason for each refused one.
+
+    Args:
+        metric: of the panel.
+        definition: of the metric.
+        choices: the router's answer.
+    """
     found: list[Estimate] = []
     for choice in choices:
+        settings = EstimateSettings(
+            definition,
+            role=choice.role or EstimateRole.DIAGNOSTIC,
+            alpha=metric.spec.plan.alpha,
+            min_units_per_arm=metric.spec.plan.min_units_per_arm,
+        )
         if not choice.is_chosen:
-            found.append(_refuse(ingested, metric, choice))
-        elif choice.method not in BROUGHT_ALONG and choice.method in RUNNERS:
-            settings = _settings(ingested, metric, choice)
-            found += [
-                _place(estimate, metric)
-                for estimate in RUNNERS[choice.method](metric, settings)
-            ]
+            found.append(_refuse(metric, settings, choice))
+        elif choice.method not in BROUGHT_ALONG:
+            rows = RUNNERS[choice.method](metric, settings)
+            found += [_place(estimate, metric) for estimate in rows]
     return found
-
-
-def _settings(
-    ingested: Ingested, metric: PanelMetric, choice: MethodChoice
-) -> EstimateSettings:
-    return EstimateSettings(
-        definition=ingested.definitions[metric.data.metric_name],
-        role=choice.role or EstimateRole.DIAGNOSTIC,
-        alpha=ingested.spec.plan.alpha,
-        min_units_per_arm=ingested.spec.plan.min_units_per_arm,
-    )
 
 
 def _place(estimate: Estimate, metric: PanelMetric) -> Estimate:
@@ -157,22 +160,24 @@ def _place(estimate: Estimate, metric: PanelMetric) -> Estimate:
     )
 
 
-def _refuse(ingested: Ingested, metric: PanelMetric, choice: MethodChoice) -> Estimate:
+def _refuse(
+    metric: PanelMetric, settings: EstimateSettings, choice: MethodChoice
+) -> Estimate:
     is_missing = choice.reason in DATA_ARE_MISSING
     missing, unknown = EstimateStatus.INSUFFICIENT_DATA, EstimateStatus.NOT_IDENTIFIED
     return _place(
         Estimate(
-            experiment_id=ingested.spec.experiment_id,
+            experiment_id=metric.spec.experiment_id,
             metric_name=metric.data.metric_name,
             method=choice.method,
             control="",
             treatment="",
             status=missing if is_missing else unknown,
             estimand="ATT",
-            alpha=ingested.spec.plan.alpha,
-            role=EstimateRole.DIAGNOSTIC,
+            alpha=settings.alpha,
+            role=settings.role,
             period="post",
-            metric_version=_settings(ingested, metric, choice).metric_version,
+            metric_version=settings.metric_version,
             reason=choice.reason,
             details={"explanation": choice.explanation},
         ),

@@ -31,7 +31,6 @@ from exp_platform.pipelines.panel_rows import (
     number_periods,
     place_cohorts,
 )
-from exp_platform.pipelines.periods import Periods
 from exp_platform.pipelines.registry import read_spec, write_plan, write_variants
 from exp_platform.pipelines.run import open_lake
 from exp_platform.records import AnalysisPlan, MetricPlan, MetricRole, Variant
@@ -68,26 +67,8 @@ def import_panel(
     with lake.engine() as engine:
         columns = open_file(engine, file)
         check_panel_request(request, columns, file)
-        periods = number_periods(engine, request, file)
-        is_cross_section = build_rows(engine, request, file)
-        notes = place_cohorts(engine, request, periods, file)
-        if not is_cross_section:
-            check_units(engine, request, file)
-        build_units(engine, request)
-        layout = PanelLayout(
-            periods.grain,
-            periods.labels,
-            tuple(start.isoformat() for start in periods.starts),
-            is_cross_section,
-            tuple(request.covariates),
-            request.weight is not None,
-        )
-        registry = _registry(engine, experiment_id, request, layout, file)
-        tables = {
-            "exposures": engine.arrow(_exposures_sql(experiment_id, request, periods)),
-            "outcomes": engine.arrow(_outcomes_sql(experiment_id, request)),
-            "experiment_registry": registry,
-        }
+        layout, notes = lay_out_panel(engine, request, file)
+        tables = panel_tables(engine, experiment_id, request, layout, file)
         notes = [*_describe(engine, request, layout), *notes]
         rows = _count(engine, "exp_run.delivered")
     with lake.experiment_lock(experiment_id):
@@ -95,7 +76,64 @@ def import_panel(
     return Imported(folder, rows, tuple(notes))
 
 
-def _exposures_sql(experiment_id: str, request: PanelRequest, periods: Periods) -> str:
+def lay_out_panel(
+    engine: Engine, request: PanelRequest, file: Path
+) -> tuple[PanelLayout, list[str]]:
+    """Number periods, cohorts and units of `exp_run.delivered`; what was understood.
+
+    Args:
+        engine: holds the delivered rows, numbered.
+        request: the mapping of columns.
+        file: for errors.
+
+    Raises:
+        UsageError: periods or treatment that cannot be read.
+        ContractError: rows that are no panel.
+    """
+    periods = number_periods(engine, request, file)
+    is_cross_section = build_rows(engine, request, file)
+    notes = place_cohorts(engine, request, periods, file)
+    if not is_cross_section:
+        check_units(engine, request, file)
+    build_units(engine, request)
+    layout = PanelLayout(
+        periods.grain,
+        periods.labels,
+        tuple(start.isoformat() for start in periods.starts),
+        is_cross_section,
+        tuple(request.covariates),
+        request.weight is not None,
+    )
+    return layout, notes
+
+
+def panel_tables(
+    engine: Engine,
+    experiment_id: str,
+    request: PanelRequest,
+    layout: PanelLayout,
+    file: Path,
+) -> "dict[str, pa.Table]":
+    """The raw tables of a panel that was laid out, by name.
+
+    Args:
+        engine: after `lay_out_panel`.
+        experiment_id: the experiment.
+        request: the mapping of columns.
+        layout: of the panel.
+        file: where the data came from.
+    """
+    exposures = _exposures_sql(experiment_id, request, layout)
+    return {
+        "exposures": engine.arrow(exposures),
+        "outcomes": engine.arrow(_outcomes_sql(experiment_id, request)),
+        "experiment_registry": _registry(engine, experiment_id, request, layout, file),
+    }
+
+
+def _exposures_sql(
+    experiment_id: str, request: PanelRequest, layout: PanelLayout
+) -> str:
     pairs = [
         "'cohort': coalesce(cast(p.label as varchar), 'never')",
         "'cohort_no': coalesce(cast(u.cohort_no as varchar), '')",
@@ -111,7 +149,7 @@ def _exposures_sql(experiment_id: str, request: PanelRequest, periods: Periods) 
         f"select {text(experiment_id)} as experiment_id, u.unit as user_id,\n"
         f"    case when u.cohort_no is null then {text(UNTREATED)}\n"
         f"        else {text(TREATED)} end as variant,\n"
-        f"    timestamptz '{periods.starts[0].isoformat()}' as exposure_ts,\n"
+        f"    timestamptz '{layout.starts[0]}' as exposure_ts,\n"
         "    'unit' as unit,\n"
         f"    map {{{', '.join(pairs)}}} as attributes,\n"
         "    cast(null as timestamptz) as first_seen_ts\n"

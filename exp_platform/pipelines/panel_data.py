@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
+from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.panel_request import PanelLayout, read_layout
 from exp_platform.pipelines.run import Run
@@ -99,35 +100,38 @@ def find_layout(run: Run) -> PanelLayout | None:
 
 
 def load_panel(
-    run: Run, spec: ExperimentSpec, layout: PanelLayout, metrics: Mapping[str, str]
+    engine: Engine,
+    spec: ExperimentSpec,
+    layout: PanelLayout,
+    metrics: Mapping[str, str],
 ) -> dict[str, PanelMetric]:
     """Every metric's rows.
 
     Args:
-        run: its engine holds `exp.exposures` and `exp.outcomes`.
+        engine: holds `exp.exposures` and `exp.outcomes`.
         spec: the experiment.
         layout: of the panel.
         metrics: metric -> name in `outcomes`.
     """
-    units, names = _read_units(run, layout)
+    units, names = _read_units(engine, layout)
     periods = ", ".join(
         f"({number}, timestamptz '{start}')"
         for number, start in enumerate(layout.starts)
     )
-    run.engine.execute(
+    engine.execute(
         "create or replace temp table panel_periods as select * from (values\n"
         f"{periods}) as p (period_no, start_ts)"
     )
     return {
         name: PanelMetric(
-            spec, layout, _read_rows(run, spec, name, source, units), names
+            spec, layout, _read_rows(engine, spec, name, source, units), names
         )
         for name, source in metrics.items()
     }
 
 
 def _read_units(
-    run: Run, layout: PanelLayout
+    engine: Engine, layout: PanelLayout
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     """Facts of the units by column, in the order of their number; names of clusters."""
     keys = {"cohort": "cohort_no", "weight": "weight"}
@@ -136,14 +140,14 @@ def _read_units(
         f"try_cast(attributes[{text(key)}] as double) as {column}"
         for column, key in keys.items()
     )
-    run.engine.execute(
+    engine.execute(
         "create or replace temp table panel_units as\n"
         "select row_number() over (order by user_id) - 1 as unit_no, user_id,\n"
         f"    coalesce(attributes['cluster'], user_id) as cluster,\n    {facts}\n"
         "from (select user_id, any_value(attributes) as attributes\n"
         "    from exp.exposures group by user_id)"
     )
-    table = run.engine.arrow("select * from panel_units order by unit_no")
+    table = engine.arrow("select * from panel_units order by unit_no")
     found: dict[str, NDArray[Any]] = {
         name: table.column(name).to_numpy().astype(float) for name in keys
     }
@@ -156,13 +160,13 @@ def _read_units(
 
 
 def _read_rows(
-    run: Run,
+    engine: Engine,
     spec: ExperimentSpec,
     name: str,
     source: str,
     units: Mapping[str, NDArray[Any]],
 ) -> PanelData:
-    table = run.engine.arrow(
+    table = engine.arrow(
         "select u.unit_no, p.period_no, o.value from exp.outcomes as o\n"
         "inner join panel_units as u on o.user_id = u.user_id\n"
         "inner join panel_periods as p on o.outcome_ts = p.start_ts\n"

@@ -1,0 +1,87 @@
+"""`exp_platform.did` on any data frame."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import exp_platform
+from exp_platform.errors import ContractError, UsageError
+from exp_platform.records import EstimateRole
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "panel" / "golden.json"
+ROUNDING = 1e-8
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return json.loads(GOLDEN.read_text())
+
+
+def _did(frame, **changed):
+    columns = {
+        "unit": "shop",
+        "time": "year",
+        "treated": "treated",
+        "policy_date": "2004",
+        "cluster": "town",
+    }
+    return exp_platform.did(frame, "sales", **{**columns, **changed})
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_did_agrees_with_statsmodels_on_any_frame(make, answer):
+    found = _did(make(answer["rows"]))
+    primary = found[0]
+    assert (primary.method, primary.role) == ("did_2x2", EstimateRole.PRIMARY)
+    for name, value in answer["did_2x2"].items():
+        assert getattr(primary, name) == pytest.approx(value, rel=ROUNDING)
+
+
+def test_did_takes_weights_values_and_numbers(answer):
+    frame = pd.DataFrame(answer["rows"])
+    frame["arm"] = frame.treated.map({0: "before", 1: "after"})
+    found = _did(frame, treated="arm=after", weight="weight", policy_date=2004)
+    expected = answer["did_2x2_weighted"]["difference"]
+    assert found[0].difference == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_did_takes_cohorts_and_covariates(answer):
+    frame = pd.DataFrame(answer["rows"])
+    frame["since"] = frame.treated.map({0: 0, 1: 2004})
+    frame.loc[frame.town.isin(["t01", "t03", "t05", "t07", "t09"]), "since"] = 2006
+    found = _did(frame, treated=None, policy_date=None, cohort="since")
+    assert found[0].method == "callaway_santanna_simple"
+    adjusted = _did(
+        frame, treated=None, policy_date=None, cohort="since", covariates=["weight"]
+    )
+    assert adjusted[0].details["adjustment"] == "doubly_robust"
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_did_leaves_missing_values_out(make, answer):
+    rows = {name: list(column) for name, column in answer["rows"].items()}
+    rows["sales"][0] = float("nan")
+    found = _did(make(rows))
+    assert found[0].details["n_incomplete"] == 1
+
+
+def test_did_narrows_the_interval_with_alpha(answer):
+    frame = pd.DataFrame(answer["rows"])
+    wide, narrow = (_did(frame, alpha=alpha)[0] for alpha in (0.05, 0.5))
+    assert narrow.ci_upper < wide.ci_upper
+    with pytest.raises(UsageError, match="alpha"):
+        _did(frame, alpha=1.5)
+
+
+def test_did_refuses_what_is_no_panel(answer):
+    frame = pd.DataFrame(answer["rows"])
+    with pytest.raises(UsageError, match="no column 'shops'"):
+        _did(frame, unit="shops")
+    with pytest.raises(ContractError, match="several rows in one period"):
+        _did(pd.concat([frame, frame]))
+    with pytest.raises(ContractError, match="no number"):
+        _did(frame.assign(sales="many"))
