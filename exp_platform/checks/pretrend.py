@@ -26,7 +26,7 @@ _CLAUSES = {
 }
 
 
-def check_pretrend(test: PretrendTest) -> CheckResult:
+def check_pretrend(test: PretrendTest, *, period: str = "day") -> CheckResult:
     """Do the pre-trends allow a difference-in-differences to be believed?
 
     Where the test's role is primary its outcome decides, and it can fail. Otherwise
@@ -34,6 +34,7 @@ def check_pretrend(test: PretrendTest) -> CheckResult:
 
     Args:
         test: one metric and arm.
+        period: what one step of time is called.
     """
     is_primary = test.role is EstimateRole.PRIMARY
     subject = f"{test.metric_name}:{test.treatment}"
@@ -59,7 +60,7 @@ def check_pretrend(test: PretrendTest) -> CheckResult:
         check_name="PRETREND",
         status=status,
         reason=_reason(test, status),
-        message=_describe(test),
+        message=_describe(test, period),
         subject=subject,
         value=test.p_adjusted,
         threshold=PRIMARY_P if is_primary else DIAGNOSTIC_P,
@@ -82,9 +83,9 @@ def _reason(test: PretrendTest, status: CheckStatus) -> str:
     return "PRE_PERIOD_DRIFT" if status is CheckStatus.WARNED else "NO_DRIFT"
 
 
-def _describe(test: PretrendTest) -> str:
+def _describe(test: PretrendTest, period: str) -> str:
     p_value = format_p(test.p_adjusted if test.p_adjusted is not None else 1.0)
-    head = f"{test.metric_name}, {test.n_pre_days} days before: parallel {p_value}"
+    head = f"{test.metric_name}, {test.n_pre_days} {period}s before: parallel {p_value}"
     if test.outcome is None or test.role is not EstimateRole.PRIMARY:
         return f"{head}."
     sizes = [

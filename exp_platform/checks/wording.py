@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 
+from exp_platform.records import Estimate
+
+_GRAINS = frozenset({"day", "month", "quarter", "year"})
+
 
 def format_share(share: float) -> str:
     """A share from 0 to 1 as a percentage with three digits.
@@ -52,3 +56,14 @@ def join_words(words: Iterable[str]) -> str:
     if len(listed) < 2:
         return "".join(listed)
     return ", ".join(listed[:-1]) + " and " + listed[-1]
+
+
+def name_period(estimates: Iterable[Estimate]) -> str:
+    """What one step of time is called: `day`, or the grain of a ready-made panel.
+
+    Args:
+        estimates: of one run; those of a panel carry its grain.
+    """
+    grains = (estimate.details.get("grain") for estimate in estimates)
+    grain = next((str(grain) for grain in grains if grain), "day")
+    return grain if grain in _GRAINS else "period"

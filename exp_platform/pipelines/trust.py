@@ -30,6 +30,7 @@ from exp_platform.checks.ratio import check_ratio_denominator
 from exp_platform.checks.skewness import check_skewness
 from exp_platform.checks.srm import check_srm, check_srm_by_segment
 from exp_platform.checks.twin import check_sql_twin
+from exp_platform.checks.wording import name_period
 from exp_platform.pipelines.check_rows import sort_checks
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
@@ -85,7 +86,8 @@ def check_trust(
         found += _check_metrics(ingested, measured)
         if spec.assignment is Assignment.RANDOMISED:
             found.append(_check_twin(ingested, measured, estimates))
-    found += [check_pretrend(test) for test in pretrends]
+    period = name_period(estimates)
+    found += [check_pretrend(test, period=period) for test in pretrends]
     found.append(check_errors(spec.experiment_id, estimates))
     told = {check.check_name for check in found}
     absent = [name for name in required if name not in told]

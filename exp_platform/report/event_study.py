@@ -31,10 +31,14 @@ class EventStudyChart:
     zero: float
     event: float
     unit: str
+    period: str
 
 
 def draw_event_study(
-    definition: MetricDefinition | None, deltas: Sequence[PretrendDelta]
+    definition: MetricDefinition | None,
+    deltas: Sequence[PretrendDelta],
+    *,
+    period: str = "day",
 ) -> EventStudyChart | None:
     """Deltas in order of days; None when no day has a number."""
     drawn = [one for one in deltas if numbers.is_number(one.delta)]
@@ -49,8 +53,8 @@ def draw_event_study(
     )
     name = deltas[0].metric_name
     return EventStudyChart(
-        title=f"{name}, {deltas[0].treatment}: difference to control by day",
-        description=_describe(definition, drawn),
+        title=f"{name}, {deltas[0].treatment}: difference to control by {period}",
+        description=_describe(definition, drawn, period),
         marks=tuple(_mark(one, days, values) for one in drawn),
         days=tuple(
             (days.place(day), numbers.format_tick(day))
@@ -61,6 +65,7 @@ def draw_event_study(
         zero=values.place(0),
         event=days.place(-0.5),
         unit=numbers.format_unit(definition),
+        period=period,
     )
 
 
@@ -89,7 +94,7 @@ def _label_values(
 
 
 def _describe(
-    definition: MetricDefinition | None, drawn: Sequence[PretrendDelta]
+    definition: MetricDefinition | None, drawn: Sequence[PretrendDelta], period: str
 ) -> str:
     before = [one.delta for one in drawn if one.day < 0 and one.delta is not None]
     after = [one.delta for one in drawn if one.day >= 0 and one.delta is not None]
@@ -100,5 +105,5 @@ def _describe(
                 numbers.format_difference(definition, value)
                 for value in (min(found), max(found))
             )
-            parts.append(f"{len(found)} days {words} the start, {low} to {high}")
+            parts.append(f"{len(found)} {period}s {words} the start, {low} to {high}")
     return "; ".join(parts) + "."

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from exp_platform.checks.wording import name_period
 from exp_platform.records import (
     EstimateRole,
     MetricDefinition,
@@ -37,6 +38,7 @@ class PretrendView:
     sentences: tuple[str, ...]
     chart: EventStudyChart | None
     days: tuple[DayRow, ...]
+    period: str
 
 
 def describe_pretrends(facts: MemoFacts) -> tuple[PretrendView, ...]:
@@ -58,14 +60,16 @@ def _describe(
         key=lambda one: one.day,
     )
     outcome = test.outcome if test else None
+    period = name_period(facts.estimates)
     return PretrendView(
         metric=metric_name,
         arm=arm,
         title=_title(test),
         outcome=outcome,
-        sentences=_explain(definition, test),
-        chart=draw_event_study(definition, deltas),
-        days=tuple(_describe_day(definition, one) for one in deltas),
+        sentences=_explain(definition, test, period),
+        chart=draw_event_study(definition, deltas, period=period),
+        days=tuple(_describe_day(definition, one, period) for one in deltas),
+        period=period,
     )
 
 
@@ -77,10 +81,12 @@ def _title(test: PretrendTest | None) -> str:
     return PRETREND_TITLES[test.outcome]
 
 
-def _describe_day(definition: MetricDefinition | None, delta: PretrendDelta) -> DayRow:
+def _describe_day(
+    definition: MetricDefinition | None, delta: PretrendDelta, period: str
+) -> DayRow:
     values = delta.delta, delta.ci_lower, delta.ci_upper
     interval = numbers.format_difference_interval(definition, *values)
-    reference = "reference day"
+    reference = f"reference {period}"
     return DayRow(
         day=numbers.format_tick(delta.day),
         period=delta.period,
@@ -91,7 +97,7 @@ def _describe_day(definition: MetricDefinition | None, delta: PretrendDelta) -> 
 
 
 def _explain(
-    definition: MetricDefinition | None, test: PretrendTest | None
+    definition: MetricDefinition | None, test: PretrendTest | None, period: str
 ) -> tuple[str, ...]:
     if test is None:
         return ("No pre-trend test was made for this metric.",)
@@ -104,13 +110,13 @@ def _explain(
         )
         return (
             purpose,
-            _say_tests(test),
+            _say_tests(test, period),
             "A warning would need p < 0.001.",
         )
     sentences = (
         _say_outcome(definition, test),
-        _say_tests(test),
-        _say_power(definition, test),
+        _say_tests(test, period),
+        _say_power(definition, test, period),
     )
     return tuple(one for one in sentences if one)
 
@@ -138,16 +144,18 @@ def _say_outcome(definition: MetricDefinition | None, test: PretrendTest) -> str
             )
 
 
-def _say_tests(test: PretrendTest) -> str:
+def _say_tests(test: PretrendTest, period: str) -> str:
     joint = numbers.format_p_phrase(test.p_joint)
     slope = numbers.format_p_phrase(test.p_slope)
     return (
-        f"Over {test.n_pre_days} days before the start: all days together {joint}, "
-        f"steady drift {slope}."
+        f"Over {test.n_pre_days} {period}s before the start: all {period}s together "
+        f"{joint}, steady drift {slope}."
     )
 
 
-def _say_power(definition: MetricDefinition | None, test: PretrendTest) -> str:
+def _say_power(
+    definition: MetricDefinition | None, test: PretrendTest, period: str
+) -> str:
     if test.detectable_bias is None or test.tolerance is None:
         return ""
     seen = numbers.format_size(definition, test.detectable_bias)
@@ -155,6 +163,6 @@ def _say_power(definition: MetricDefinition | None, test: PretrendTest) -> str:
     enough = "is enough" if test.detectable_bias <= test.tolerance else "is not enough"
     return (
         f"Power: with 80 % chance the test finds a drift that moves the estimate by "
-        f"{seen} per unit and day or more. {tolerance} is what would matter, so the "
+        f"{seen} per unit and {period} or more. {tolerance} is what would matter, so the "
         f"power {enough}."
     )

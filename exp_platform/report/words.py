@@ -75,6 +75,14 @@ _METHOD_TITLES = {
     "did": "Difference in differences",
     "did_2x2": "Difference in differences",
     "event_study": "Event study",
+    "did_randomisation": "Difference in differences (randomisation inference)",
+    "callaway_santanna_simple": "Callaway-Sant'Anna, all cohorts and periods",
+    "callaway_santanna_group": "Callaway-Sant'Anna, by cohort",
+    "callaway_santanna_dynamic": "Callaway-Sant'Anna, by time since treatment",
+    "callaway_santanna_calendar": "Callaway-Sant'Anna, by period",
+    "twfe": "Two-way fixed effects",
+    "cace": "Effect on compliers",
+    "aipw": "Doubly robust (AIPW)",
 }
 _INITIALISMS = {"srm", "cuped", "did", "sql", "ab", "aa", "mde"}
 

@@ -253,6 +253,8 @@ def test_incomplete_and_always_treated_units_are_left_out_and_counted(analyze, p
     assert did["details"]["n_always_treated"] == 2
     ledger = project.exp("memo", "panel").out
     assert "77 of 80 units" in ledger
+    assert "4 years before the start" in ledger
+    assert "reference year" in ledger
     missing = next(c for c in outcome["checks"] if c["check_name"] == "MISSING_VALUES")
     assert missing["details"]["missing"] == {"not_treated": 1, "treated": 2}
 
