@@ -80,8 +80,8 @@ class Project:
         options = ("--config", self.config, "--experiment-id", experiment_id)
         return call(main, "run_end_to_end", *options, *flags)
 
-    def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Rows of every table, as anyone with PyIceberg alone reads them."""
+    def tables(self, *names: str) -> dict[str, list[dict[str, Any]]]:
+        """Rows of tables (all, if none is named), read with PyIceberg alone."""
         from pyiceberg.catalog.sql import SqlCatalog
 
         path = self.warehouse / "catalog.db"
@@ -92,6 +92,7 @@ class Project:
             return {
                 name: catalog.load_table((space, name)).scan().to_arrow().to_pylist()
                 for space, name in catalog.list_tables("exp")
+                if not names or name in names
             }
         finally:
             catalog.close()

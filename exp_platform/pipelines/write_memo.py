@@ -110,9 +110,10 @@ def _write(texts: Mapping[Path, str]) -> None:
             moves[path].write_text(text, "utf-8")
         for path, temporary in moves.items():
             temporary.replace(path)
-    finally:
+    except BaseException:
         for temporary in moves.values():
             temporary.unlink(missing_ok=True)
+        raise
 
 
 def _quarantine(ingested: Ingested) -> Mapping[str, int]:

@@ -1,13 +1,14 @@
 """Kill a run at every one of its storage events and look at what a reader finds.
 
-    python crash_trials.py PROJECT [--every]
+    python crash_trials.py PROJECT PART PARTS [--every]
 
 The project needs the scenarios of `exp_crash` in configs/old.yaml and configs/new.yaml.
 Each trial runs in a child that is forked after the imports: it publishes the other
 state, and kills itself with SIGKILL at event k. A second child reads all tables with
 PyIceberg alone; a third runs the same command again to its end. Without `--every`, a
-row of equal events (fsyncs, new files, removals) is killed at its first, middle and
-last one; renames and catalog commits are always killed one by one.
+row of equal events (fsyncs, new files, removals) is killed at its first and last one,
+a long row in its middle too; renames and catalog commits are always killed one by one.
+The trials are dealt out to PARTS processes, this one does those of PART (from 0).
 
 Prints one JSON document: the events of a clean run and the outcome of every trial.
 """
@@ -28,6 +29,7 @@ from typing import Any
 EXPERIMENT = "exp_crash"
 VOLATILE = {"run_id", "computed_at"}
 LEDGER = "analysis_runs"
+LONG_ROW = 10
 BATCHED = {"fsync", "create", "copy", "unlink"}
 
 
@@ -167,7 +169,9 @@ def choose_fatal(names: list[str], *, every: bool) -> list[int]:
     for name, group in groupby(numbers, key=lambda number: names[number - 1]):
         members = list(group)
         if name in BATCHED:
-            members = sorted({members[0], members[len(members) // 2], members[-1]})
+            middle = members[len(members) // 2 : len(members) // 2 + 1]
+            ends = {members[0], members[-1]}
+            members = sorted(ends.union(middle if len(members) > LONG_ROW else ()))
         chosen += members
     return chosen
 
@@ -219,8 +223,8 @@ def import_everything() -> None:
         _open_templates().get_template(form)
 
 
-def run_trials(project: Path, *, every: bool) -> dict[str, Any]:
-    """All trials, going back and forth between two known states."""
+def run_trials(project: Path, part: int, parts: int, *, every: bool) -> dict[str, Any]:
+    """The trials of a part, going back and forth between two known states."""
     configs = [project / "configs" / f"{name}.yaml" for name in ("old", "new")]
     known, names = [], []
     clean_run(configs[1])
@@ -229,7 +233,7 @@ def run_trials(project: Path, *, every: bool) -> dict[str, Any]:
         before = in_child(partial(look, project))[1]
         known.append(before["tables"])
     at, trials = 1, []
-    for number in choose_fatal(names, every=every):
+    for number in choose_fatal(names, every=every)[part::parts]:
         at = 1 - at
         new = {"tables": known[at]}
         status, _ = in_child(partial(publish, configs[at], number))
@@ -253,5 +257,10 @@ def run_trials(project: Path, *, every: bool) -> dict[str, Any]:
 
 if __name__ == "__main__":
     import_everything()
-    answer = run_trials(Path(sys.argv[1]), every="--every" in sys.argv)
+    answer = run_trials(
+        Path(sys.argv[1]),
+        int(sys.argv[2]),
+        int(sys.argv[3]),
+        every="--every" in sys.argv,
+    )
     sys.stdout.write(json.dumps(answer))

@@ -46,7 +46,7 @@ def test_different_experiments_at_once_lose_nothing(
     for process in [start(project, name) for name in names]:
         finish(process)
     assert by_experiment(project, comparable) == by_experiment(alone, comparable)
-    ledger = project.tables()["analysis_runs"]
+    ledger = project.tables("analysis_runs")["analysis_runs"]
     assert sorted(row["experiment_id"] for row in ledger) == sorted(names)
 
 
@@ -77,8 +77,8 @@ def test_a_second_run_waits_for_the_lock_of_the_first(project):
         other = start(project, "exp_other")
         finish(other)
         assert process.poll() is None
-        ledger = project.tables()["analysis_runs"]
+        ledger = project.tables("analysis_runs")["analysis_runs"]
         assert [r["experiment_id"] for r in ledger].count("exp_tiny") == 1
     finish(process)
-    ledger = project.tables()["analysis_runs"]
+    ledger = project.tables("analysis_runs")["analysis_runs"]
     assert [r["experiment_id"] for r in ledger].count("exp_tiny") == 2

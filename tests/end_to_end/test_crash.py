@@ -1,4 +1,7 @@
-"""kill -9 at the storage events of a run: a reader never sees a mix."""
+"""kill -9 at the storage events of a run: a reader never sees a mix.
+
+Every one of a run's events, not a choice: `EXP_CRASH_EVERY=1 pytest -s` on this file.
+"""
 
 import json
 import os
@@ -13,6 +16,7 @@ import pytest
 pytestmark = pytest.mark.end_to_end
 
 SCRIPT = Path(__file__).with_name("crash_trials.py")
+PARTS = 2
 SCENARIO = """\
 environment: test
 engine: {{memory_limit: 512MB, threads: 1}}
@@ -27,17 +31,20 @@ experiments:
 """
 
 
-def test_kill_at_each_event_leaves_the_old_run_or_the_new_one(project, record_property):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kill_at_each_event_leaves_the_old_run_or_the_new_one(
+    project, record_property, part
+):
     for name, users in (("old", 150), ("new", 120)):
         file = project.root / "configs" / f"{name}.yaml"
         file.write_text(SCENARIO.format(users=users), "utf-8")
     every = ["--every"] if os.environ.get("EXP_CRASH_EVERY") else []
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(project.root), *every],
+        [sys.executable, SCRIPT, project.root, str(part), str(PARTS), *every],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("real_data")]
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 # The answers are given with ten digits.
@@ -203,7 +203,7 @@ def estimates(project, experiment_id, method):
 def check(project, experiment_id, name, subject=""):
     (row,) = (
         r
-        for r in project.tables()["check_results"]
+        for r in project.tables("check_results")["check_results"]
         if (r["experiment_id"], r["check_name"], r["subject"])
         == (experiment_id, name, subject)
     )
@@ -247,7 +247,7 @@ def test_cookie_cats_memo_names_the_split_its_rule_and_the_outlier(cookie_cats):
 
 
 def test_cookie_cats_is_no_case_for_shipping(cookie_cats):
-    rows = cookie_cats.tables()["decisions"]
+    rows = cookie_cats.tables("decisions")["decisions"]
     (overall,) = (
         r for r in rows if r["experiment_id"] == "cookie_cats" and not r["treatment"]
     )
@@ -308,7 +308,7 @@ def test_hillstrom_covariate_does_not_help_and_says_so(hillstrom):
 
 
 def test_hillstrom_has_several_arms_and_no_tie_break(hillstrom):
-    rows = hillstrom.tables()["decisions"]
+    rows = hillstrom.tables("decisions")["decisions"]
     mine = {r["treatment"]: r for r in rows if r["experiment_id"] == "hillstrom"}
     assert set(mine) == {"", "Mens E-Mail", "Womens E-Mail"}
     assert mine[""]["outcome"] == "REVIEW"

@@ -16,7 +16,7 @@ def _content(project, comparable):
 
 
 def _ledger(project, experiment_id):
-    rows = project.tables()[LEDGER]
+    rows = project.tables(LEDGER)[LEDGER]
     rows = [row for row in rows if row["experiment_id"] == experiment_id]
     return sorted(rows, key=lambda row: row["run_id"])
 

@@ -57,7 +57,7 @@ def rounded(value):
 
 
 def ledger_of(project, experiment_id):
-    rows = project.tables()["analysis_runs"]
+    rows = project.tables("analysis_runs")["analysis_runs"]
     rows = [row for row in rows if row["experiment_id"] == experiment_id]
     return sorted(rows, key=lambda row: row["computed_at"])
 

@@ -60,7 +60,7 @@ def assert_clear(error, *words):
 
 
 def overall(project, experiment_id="exp_tiny"):
-    rows = project.tables()["decisions"]
+    rows = project.tables("decisions")["decisions"]
     (row,) = (
         r for r in rows if r["experiment_id"] == experiment_id and not r["treatment"]
     )
@@ -340,7 +340,7 @@ def test_job_without_rows_has_no_number(deliver, delivered, table):
     row = overall(project)
     assert row["outcome"] in {"REVIEW", "KEEP_RUNNING"}
     assert "INSUFFICIENT_DATA" in row["reasons"]
-    estimates = project.tables()["analysis_results"]
+    estimates = project.tables("analysis_results")["analysis_results"]
     assert estimates
     assert not [e for e in estimates if e["p_value"] is not None]
 
@@ -348,7 +348,7 @@ def test_job_without_rows_has_no_number(deliver, delivered, table):
 def test_job_with_all_null_metric_has_no_number_for_it(deliver, delivered):
     project = deliver(outcomes=revenue_of(delivered["outcomes"], None))
     assert project.job("exp_tiny").code == 0
-    rows = project.tables()["analysis_results"]
+    rows = project.tables("analysis_results")["analysis_results"]
     revenue = [r for r in rows if r["metric_name"] == "revenue_per_user"]
     assert revenue
     assert not [r for r in revenue if r["status"] == "OK"]
@@ -364,7 +364,7 @@ def test_job_with_a_unit_in_two_variants_counts_it_as_crossover(deliver, deliver
     both = pa.concat_tables([exposures, column(again, "variant", pa.array(swapped))])
     project = deliver(exposures=both)
     assert project.job("exp_tiny").code == 0
-    checks = project.tables()["check_results"]
+    checks = project.tables("check_results")["check_results"]
     (crossover,) = (c for c in checks if c["check_name"] == "CROSSOVER")
     assert crossover["status"] in {"WARNED", "FAILED"}
     assert overall(project)["outcome"] != "SHIP"
@@ -381,7 +381,7 @@ def test_job_names_a_value_of_1e9_as_outlier(deliver, delivered):
     values[last] = 1e9
     project = deliver(outcomes=column(outcomes, "value", pa.array(values)))
     assert project.job("exp_tiny").code == 0
-    checks = project.tables()["check_results"]
+    checks = project.tables("check_results")["check_results"]
     (outlier,) = (
         c
         for c in checks
@@ -394,7 +394,7 @@ def test_job_names_a_value_of_1e9_as_outlier(deliver, delivered):
 def test_job_with_nothing_but_values_out_of_range_has_no_number(deliver, delivered):
     project = deliver(outcomes=revenue_of(delivered["outcomes"], 1e300))
     assert project.job("exp_tiny").code == 0
-    rows = project.tables()["analysis_results"]
+    rows = project.tables("analysis_results")["analysis_results"]
     revenue = [
         r
         for r in rows
@@ -410,7 +410,7 @@ def test_job_with_nothing_but_values_out_of_range_has_no_number(deliver, deliver
 def test_job_reads_other_types_of_the_same_values(deliver, delivered, comparable):
     project = deliver()
     assert project.job("exp_tiny").code == 0
-    expected = comparable(project.tables()["analysis_results"])
+    expected = comparable(project.tables("analysis_results")["analysis_results"])
     exposures, outcomes = delivered["exposures"], delivered["outcomes"]
     instants = outcomes["outcome_ts"]
     deliver(
@@ -426,7 +426,9 @@ def test_job_reads_other_types_of_the_same_values(deliver, delivered, comparable
         ),
     )
     assert project.job("exp_tiny").code == 0
-    assert comparable(project.tables()["analysis_results"]) == expected
+    assert (
+        comparable(project.tables("analysis_results")["analysis_results"]) == expected
+    )
 
 
 @pytest.mark.parametrize(

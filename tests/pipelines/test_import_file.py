@@ -53,7 +53,7 @@ def bring(project):
 
 
 def rows(project, table, **only):
-    found = project.tables()[table]
+    found = project.tables(table)[table]
     return [r for r in found if all(r[name] == value for name, value in only.items())]
 
 
