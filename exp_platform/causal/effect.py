@@ -6,6 +6,7 @@ from typing import Any
 
 from scipy.special import stdtr, stdtrit
 
+from exp_platform.causal.randomisation import RandomisationTest
 from exp_platform.records import Estimate, EstimateStatus
 from exp_platform.stats.draft import ROUNDING, Refusal, status_of
 
@@ -52,6 +53,60 @@ def complete_effect(
         df=df,
         details=dict(details),
     )
+
+
+def complete_by_randomisation(
+    draft: Estimate,
+    found: RandomisationTest,
+    *,
+    treated_mean: float,
+    details: Mapping[str, Any],
+) -> Estimate:
+    """The row of a permutation test; its error is the spread of the permuted effects.
+
+    Args:
+        draft: row with names and counts.
+        found: the test, of finite numbers.
+        treated_mean: of the treated under treatment.
+        details: extras of the method; those of the test are added.
+
+    Outcomes:
+        OK; INSUFFICIENT_DATA with ZERO_VARIANCE, or TOO_FEW_CLUSTERS when so few
+        choices exist that the interval has no end.
+    """
+    details = {**details, **describe_randomisation(found)}
+    if found.spread <= ROUNDING * max(abs(treated_mean), abs(found.difference)):
+        return stop_effect(draft, Refusal.ZERO_VARIANCE.value, details)
+    if found.interval is None:
+        return stop_effect(draft, Refusal.TOO_FEW_CLUSTERS.value, details)
+    return replace(
+        draft,
+        status=EstimateStatus.OK,
+        control_mean=treated_mean - found.difference,
+        treatment_mean=treated_mean,
+        difference=found.difference,
+        standard_error=found.spread,
+        statistic=found.difference / found.spread,
+        ci_lower=found.interval[0],
+        ci_upper=found.interval[1],
+        p_value=found.p_value,
+        details=details,
+    )
+
+
+def describe_randomisation(found: RandomisationTest) -> dict[str, Any]:
+    """What a row says of its permutation test.
+
+    Args:
+        found: the test.
+    """
+    return {
+        "inference": "randomisation",
+        "randomisation_difference": found.difference,
+        "randomisation_p_value": found.p_value,
+        "n_assignments": found.n_assignments,
+        "is_exact": found.is_exact,
+    }
 
 
 def stop_effect(draft: Estimate, reason: str, details: Mapping[str, Any]) -> Estimate:

@@ -17,9 +17,13 @@ from exp_platform.causal.did import (
     estimate_did,
     estimate_few_clusters,
 )
-from exp_platform.causal.randomisation import RandomisationTest, permute_clusters
+from exp_platform.causal.effect import (
+    complete_by_randomisation,
+    describe_randomisation,
+)
+from exp_platform.causal.randomisation import permute_clusters
 from exp_platform.causal.wild_bootstrap import bootstrap_clusters
-from exp_platform.records import Estimate, EstimateStatus
+from exp_platform.records import Estimate
 from exp_platform.stats.draft import Refusal, refuse_estimate
 from exp_platform.stats.settings import EstimateSettings
 
@@ -111,24 +115,11 @@ def estimate_by_randomisation(
     if reason is not None:
         return refuse_estimate(draft, reason, details=describe_did(*arms))
     found = permute_clusters(control, treatment, alpha=settings.alpha, seed=seed)
-    details = {**describe_did(*arms), **_describe(found, seed)}
-    if not found.spread:
-        return refuse_estimate(draft, Refusal.ZERO_VARIANCE, details=details)
-    if found.interval is None:
-        return refuse_estimate(draft, Refusal.TOO_FEW_CLUSTERS, details=details)
-    treated_mean = arms[1].mean_post
-    return replace(
+    return complete_by_randomisation(
         draft,
-        status=EstimateStatus.OK,
-        control_mean=treated_mean - found.difference,
-        treatment_mean=treated_mean,
-        difference=found.difference,
-        standard_error=found.spread,
-        statistic=found.difference / found.spread,
-        ci_lower=found.interval[0],
-        ci_upper=found.interval[1],
-        p_value=found.p_value,
-        details=details,
+        found,
+        treated_mean=arms[1].mean_post,
+        details={**describe_did(*arms), "seed": seed},
     )
 
 
@@ -189,19 +180,8 @@ def _offer_randomisation(
     if estimate.reason != Refusal.TOO_FEW_CLUSTERS.value:
         return estimate
     found = permute_clusters(control, treatment, alpha=estimate.alpha, seed=seed)
-    return _add(estimate, _describe(found, seed))
+    return _add(estimate, {**describe_randomisation(found), "seed": seed})
 
 
 def _add(estimate: Estimate, details: dict[str, Any]) -> Estimate:
     return replace(estimate, details={**estimate.details, **details})
-
-
-def _describe(found: RandomisationTest, seed: int) -> dict[str, Any]:
-    return {
-        "inference": "randomisation",
-        "randomisation_difference": found.difference,
-        "randomisation_p_value": found.p_value,
-        "n_assignments": found.n_assignments,
-        "is_exact": found.is_exact,
-        "seed": seed,
-    }

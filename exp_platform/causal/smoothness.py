@@ -18,6 +18,7 @@ from exp_platform.stats.inference import Array
 
 GOLDEN = (np.sqrt(5.0) - 1) / 2
 SEARCH_STEPS = 60
+NEWTON_STEPS = 10
 FAR = 10.0
 """Bias in standard errors beyond which the other tail of the normal is nothing."""
 
@@ -196,13 +197,10 @@ def folded_quantile(mean: float, alpha: float) -> float:
     if mean > FAR:
         return mean - float(ndtri(alpha))
     point = mean - float(ndtri(alpha / 2 if mean == 0 else alpha))
-    for _ in range(50):
+    for _ in range(NEWTON_STEPS):
         excess = float(ndtr(mean - point) + ndtr(-mean - point)) - alpha
         density = np.exp(-((point - mean) ** 2) / 2) + np.exp(
             -((point + mean) ** 2) / 2
         )
-        step = excess * np.sqrt(2 * np.pi) / density
-        point += float(step)
-        if abs(step) < 1e-14 * point:
-            break
+        point += float(excess * np.sqrt(2 * np.pi) / density)
     return point

@@ -4,7 +4,7 @@ Units treated later, or never, are the controls; treated units are never control
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from scipy.special import fdtrc, stdtr, stdtrit
@@ -22,7 +22,12 @@ from exp_platform.causal.cohort_totals import (
     spans_cohorts,
     total_cohorts,
 )
-from exp_platform.causal.effect import complete_effect, stop_effect
+from exp_platform.causal.effect import (
+    complete_by_randomisation,
+    complete_effect,
+    describe_randomisation,
+    stop_effect,
+)
 from exp_platform.causal.event_path import EventPath
 from exp_platform.causal.group_times import (
     ControlGroup,
@@ -31,12 +36,15 @@ from exp_platform.causal.group_times import (
     compare_units,
 )
 from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
+from exp_platform.causal.staggered_randomisation import permute_cohorts
 from exp_platform.causal.two_by_two import MOST_UNMATCHED, Adjustment
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus
 from exp_platform.stats.draft import Refusal
 from exp_platform.stats.settings import EstimateSettings
 
 METHOD = "callaway_santanna_"
+
+FEW = frozenset({Refusal.TOO_FEW_CLUSTERS.value, Refusal.NEEDS_WILD_BOOTSTRAP.value})
 
 NO_CONTROLS = "NO_CONTROLS"
 """No cohort was seen before and under treatment beside untreated units."""
@@ -98,7 +106,9 @@ def estimate_staggered(
 
     Every cohort's change from its last untreated period is compared with the change of
     units not treated by then. Errors are the influence functions', summed by cluster,
-    without a small-sample factor, with t(G - 1).
+    without a small-sample factor, with t(G - 1). With 5 to 19 clusters on a side, test
+    and interval are those of randomisation inference (cohorts dealt anew to clusters),
+    which assumes a constant effect; rows then have no errors.
 
     Args:
         data: unit x period rows, or totals by cohort (then without covariates).
@@ -120,23 +130,25 @@ def estimate_staggered(
     Outcomes:
         OK; INSUFFICIENT_DATA with NO_CONTROLS (no cohort was seen before and under
         treatment beside untreated units), POOR_OVERLAP, TOO_FEW_UNITS,
-        TOO_FEW_CLUSTERS, NEEDS_WILD_BOOTSTRAP or ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+        TOO_FEW_CLUSTERS, NEEDS_WILD_BOOTSTRAP (few clusters, and only totals, or
+        covariates) or ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Callaway and Sant'Anna (2021).
     """
-    found, facts = _compare(data, control_group, adjustment)
+    panel = arrange_panel(data) if isinstance(data, PanelData) else data
+    found = _compare(panel, control_group, adjustment)
     reason = _refuse(found, settings)
-    facts |= {"control_group": control_group}
+    facts = _count(panel, adjustment) | {"control_group": control_group}
     if found is None or reason is not None:
         details = facts | _describe(found)
-        return StaggeredEffects(
-            tuple(
-                stop_effect(
-                    _draft(data, kind, settings, found), reason or NO_CONTROLS, details
-                )
-                for kind in AGGREGATIONS
+        blank = [_draft(data, kind, settings, found) for kind in AGGREGATIONS]
+        if found is not None and reason in FEW and _can_deal(panel):
+            return StaggeredEffects(
+                _permute(panel, found, blank, details=details, seed=seed)
             )
+        return StaggeredEffects(
+            tuple(stop_effect(one, reason or NO_CONTROLS, details) for one in blank)
         )
     estimates, rows = [], []
     for kind in AGGREGATIONS:
@@ -184,23 +196,65 @@ def path_of_effects(group_times: GroupTimes) -> EventPath | None:
 
 
 def _compare(
-    data: PanelData | CohortPanel, control_group: ControlGroup, adjustment: Adjustment
-) -> tuple[GroupTimes | None, dict[str, Any]]:
-    if isinstance(data, CohortPanel):
-        return _compare_totals(data, control_group), {}
-    panel = arrange_panel(data)
+    panel: Panel | CohortPanel, control_group: ControlGroup, adjustment: Adjustment
+) -> GroupTimes | None:
+    if isinstance(panel, CohortPanel):
+        return _compare_totals(panel, control_group)
+    if not panel.cohorts.size or np.unique(panel.cohort).size < 2:
+        return None
+    if panel.covariates.shape[1] or spans_cohorts(panel):
+        return _compare_units(panel, control_group, adjustment)
+    return _compare_totals(total_cohorts(panel), control_group)
+
+
+def _count(panel: Panel | CohortPanel, adjustment: Adjustment) -> dict[str, Any]:
+    if isinstance(panel, CohortPanel):
+        return {}
     facts: dict[str, Any] = {
         "n_incomplete": panel.n_incomplete,
         "n_always_treated": panel.n_always,
     }
-    if not panel.cohorts.size or np.unique(panel.cohort).size < 2:
-        return None, facts
-    if panel.covariates.shape[1]:
-        facts["adjustment"] = adjustment
-        return _compare_units(panel, control_group, adjustment), facts
-    if spans_cohorts(panel):
-        return _compare_units(panel, control_group, adjustment), facts
-    return _compare_totals(total_cohorts(panel), control_group), facts
+    return facts | ({"adjustment": adjustment} if panel.covariates.shape[1] else {})
+
+
+def _can_deal(panel: Panel | CohortPanel) -> TypeGuard[Panel]:
+    """Could the cohorts be dealt anew to the clusters?"""
+    if isinstance(panel, CohortPanel) or panel.covariates.shape[1]:
+        return False
+    return not spans_cohorts(panel)
+
+
+def _permute(
+    panel: Panel,
+    found: GroupTimes,
+    blank: list[Estimate],
+    *,
+    details: dict[str, Any],
+    seed: int,
+) -> tuple[Estimate, ...]:
+    """Rows by randomisation inference; below 5 treated clusters only their p-value."""
+    counts = (found.n_clusters_control, int(found.group_clusters.sum()))
+    tests = permute_cohorts(
+        panel,
+        AGGREGATIONS,
+        control_group=details["control_group"],
+        alpha=blank[0].alpha,
+        seed=seed,
+    )
+    details = {**details, "seed": seed}
+    is_too_few = refuse_clusters(*counts) is Refusal.TOO_FEW_CLUSTERS
+    return tuple(
+        stop_effect(
+            draft,
+            Refusal.TOO_FEW_CLUSTERS.value,
+            details | describe_randomisation(test),
+        )
+        if is_too_few
+        else complete_by_randomisation(
+            draft, test, treated_mean=found.treated_mean, details=details
+        )
+        for draft, test in zip(blank, tests, strict=True)
+    )
 
 
 def _compare_units(

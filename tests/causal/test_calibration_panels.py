@@ -160,6 +160,25 @@ def test_staggered_intervals_cover_where_two_way_fixed_effects_do_not(random, se
     assert np.mean(by_twfe) < 0.5
 
 
+def test_few_clusters_with_several_dates_hold_their_level(random, settings):
+    runs, rejected = 300, []
+    cohort = np.repeat([3.0, 5.0, np.inf], [4, 4, 8])
+    periods = np.arange(1.0, 8.0)
+    for values in _ar1(random, (runs, 16, 7)):
+        data = PanelData(
+            "exp_1",
+            "y",
+            np.repeat(np.arange(16), 7),
+            np.tile(periods, 16),
+            values.ravel(),
+            np.repeat(cohort, 7),
+        )
+        found = estimate_staggered(data, settings).estimates
+        rejected.append([one.p_value <= 0.05 for one in found])
+    rates = np.mean(rejected, axis=0)
+    assert np.all(np.abs(rates - 0.05) < _slack(0.05, runs))
+
+
 def test_adjusted_differences_cover_under_trends_by_covariate(random, settings):
     runs, covered, plain = 400, [], []
     for _ in range(runs):

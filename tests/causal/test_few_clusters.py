@@ -130,3 +130,19 @@ def test_sums_of_unequal_length_are_a_broken_contract():
     one = np.ones(3)
     with pytest.raises(ContractError, match="do not belong together"):
         ClusterSums("exp_1", "spend", "control", one, one, np.ones(4), 7, 14)
+
+
+def test_sums_that_are_not_finite_are_an_error(settings):
+    control, treatment = _arms(8, 8)
+    post = treatment.post.copy()
+    post[0] = np.nan
+    broken = replace(treatment, post=post)
+    for estimate in (estimate_did_by_cluster, estimate_by_randomisation):
+        found = estimate(control, broken, settings)
+        assert found.status is EstimateStatus.METRIC_ERRORED
+        assert found.reason == "INVALID_MOMENTS"
+
+
+def test_missing_period_is_the_reason_also_with_one_cluster(settings):
+    arms = [replace(arm, pre_days=0) for arm in _arms(8, 1)]
+    assert estimate_did_by_cluster(*arms, settings).reason == "NO_PRE_PERIOD"

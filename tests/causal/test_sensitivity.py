@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from exp_platform.causal.event_path import EventPath, gather_days, path_of
 from exp_platform.causal.relative_magnitudes import (
+    _list_candidates,
+    _refine,
     bound_relative_magnitudes,
     excludes_zero,
 )
@@ -87,6 +90,11 @@ def test_smoothness_agrees_with_the_r_package(benzarti_carloni):
 
 def test_folded_quantile_is_the_normal_one_without_bias():
     assert folded_quantile(0.0, 0.05) == pytest.approx(1.959963984540054, rel=1e-12)
+    for mean in (0.01, 0.3, 1.0, 2.5, 6.0):
+        point = folded_quantile(mean, 0.05)
+        assert ndtr(mean - point) + ndtr(-mean - point) == pytest.approx(
+            0.05, rel=1e-12
+        )
     # Far from 0 only one tail is left.
     assert folded_quantile(9.9, 0.05) == pytest.approx(9.9 + 1.6448536269514722)
     assert folded_quantile(30.0, 0.05) == pytest.approx(30 + 1.6448536269514722)
@@ -101,6 +109,19 @@ def test_breakdown_is_where_the_interval_meets_zero(benzarti_carloni):
     assert not excludes_zero(path, mbar + 1e-3)
     bend = find_breakdown_m(path)
     assert bound_smoothness(path, bend).lower == pytest.approx(0, abs=1e-3)
+
+
+def test_refine_without_an_end_keeps_the_middle(benzarti_carloni):
+    path = _path(benzarti_carloni, [1.0, 0.0, 0.0, 0.0])
+    candidates = tuple(_list_candidates(path, 1.0, 0.05, 0))
+    inside = path.estimate + np.array([-1e-3, 1e-3])
+    assert _refine(candidates, inside, 0, 0.05) == pytest.approx(path.estimate)
+
+
+def test_breakdown_beyond_any_bound_is_the_largest_bound():
+    # No drift before the event, and hardly any noise.
+    path = EventPath(np.array([0.0, 1.0]), 1e-12 * np.eye(2), 1, np.ones(1))
+    assert find_breakdown_mbar(path) == 100
 
 
 def test_no_effect_breaks_down_at_once():

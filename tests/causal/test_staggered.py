@@ -16,6 +16,7 @@ from exp_platform.causal.group_times import compare_cohorts, compare_units
 from exp_platform.causal.panel_data import PanelData, arrange_panel
 from exp_platform.causal.relative_magnitudes import bound_relative_magnitudes
 from exp_platform.causal.staggered import estimate_staggered, path_of_effects
+from exp_platform.causal.staggered_randomisation import permute_cohorts
 from exp_platform.records import EstimateRole, EstimateStatus
 
 # Sums by cohort against regressions unit by unit.
@@ -228,7 +229,6 @@ def _panel(cohorts, *, n=40, periods=range(1, 7), effect=1.0, seed=1, size=1):
     ("data", "reason"),
     [
         (_panel([3, 4], size=10), "TOO_FEW_CLUSTERS"),
-        (_panel([3, np.inf], size=4), "NEEDS_WILD_BOOTSTRAP"),
         (_panel([3, 3]), "NO_CONTROLS"),
         (_panel([np.inf, np.inf]), "NO_CONTROLS"),
         (_panel([1, np.inf]), "NO_CONTROLS"),
@@ -240,6 +240,68 @@ def test_estimate_staggered_refuses(data, reason, settings):
         assert one.reason == reason
         assert one.is_ok is (reason == "")
         assert (one.difference is None) is (reason != "")
+
+
+def test_few_clusters_are_tested_by_randomisation(settings):
+    found = estimate_staggered(_panel([3, 5, np.inf], size=5), settings)
+    for one in found.estimates:
+        assert one.is_ok
+        assert one.details["inference"] == "randomisation"
+        assert one.ci_lower < 1.0 < one.ci_upper
+        assert one.p_value < 0.05
+    assert not found.rows
+    enough = estimate_staggered(_panel([3, 5, np.inf]), settings)
+    for few, many in zip(found.estimates, enough.estimates, strict=True):
+        # Errors differ, the averages do not.
+        assert few.difference == pytest.approx(many.difference, rel=1e-10)
+
+
+def test_hardly_any_treated_cluster_leaves_a_p_value(settings):
+    found = estimate_staggered(_panel([3, np.inf, np.inf], size=10), settings)
+    for one in found.estimates:
+        assert (one.reason, one.p_value) == ("TOO_FEW_CLUSTERS", None)
+        assert 0 < one.details["randomisation_p_value"] <= 1
+
+
+def test_few_clusters_with_totals_or_covariates_are_refused(settings):
+    data = _panel([3, np.inf], size=4)
+    totals = total_cohorts(arrange_panel(data))
+    given = replace(data, covariates=(data.unit % 3)[:, None].astype(float))
+    for one in (totals, given):
+        found = estimate_staggered(one, settings).estimates[0]
+        assert found.reason == "NEEDS_WILD_BOOTSTRAP"
+
+
+def test_permute_cohorts_interval_holds_the_effects_that_are_not_rejected():
+    data = _panel([3, 5, np.inf], n=20, size=4)
+    panel = arrange_panel(data)
+    (found,) = permute_cohorts(panel, ["dynamic"])
+    lower, upper = found.interval
+    is_on = data.period >= data.cohort
+    for effect, is_kept in ((lower - 1e-6, False), (upper - 1e-6, True)):
+        moved = arrange_panel(replace(data, outcome=data.outcome - effect * is_on))
+        (again,) = permute_cohorts(moved, ["dynamic"])
+        assert (again.p_value > 0.05) is is_kept
+
+
+@pytest.mark.parametrize("field", ["estimates", "covariance"])
+def test_totals_that_are_not_finite_are_an_error(field, settings):
+    totals = total_cohorts(arrange_panel(_panel([3, np.inf])))
+    first = totals.cohorts[0]
+    change = {
+        "estimates": {"means": first.means * np.nan},
+        "covariance": {"score_gram": first.score_gram * np.nan},
+    }[field]
+    broken = (replace(first, **change), *totals.cohorts[1:])
+    found = estimate_staggered(replace(totals, cohorts=broken), settings)
+    assert found.estimates[0].status is EstimateStatus.METRIC_ERRORED
+    assert found.estimates[0].reason == "INVALID_MOMENTS"
+
+
+def test_path_of_effects_without_leads_is_none():
+    panel = arrange_panel(_panel([2, np.inf]))
+    found = compare_cohorts(total_cohorts(panel), base_period="universal")
+    assert path_of_effects(found) is None
 
 
 def test_estimate_staggered_refuses_too_few_units(settings):
