@@ -1,0 +1,19 @@
+"""The worked examples of docs/methods give the numbers that stand there."""
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+METHODS = Path(__file__).parents[2] / "docs" / "methods"
+
+
+@pytest.mark.parametrize("page", ["synthetic-control", "instrument", "observational"])
+def test_worked_example_gives_what_it_shows(page):
+    path = METHODS / f"{page}.md"
+    # A closing fence would count as output.
+    lines = path.read_text("utf-8").splitlines()
+    text = "\n".join("" if line.startswith("```") else line for line in lines)
+    test = doctest.DocTestParser().get_doctest(text, {}, page, str(path), 0)
+    assert test.examples
+    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
