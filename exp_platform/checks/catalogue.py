@@ -85,7 +85,8 @@ _ENTRIES = (
         level=0.0,
         protects_against="Rows that belong to nobody, and units counted twice.",
         rule="Fails when a unit stands twice in the analysis set or in an unregistered "
-        "arm, or 10 % of a table's rows lack a key. Warns from 0.1 %.",
+        "arm, no outcome belongs to an exposed unit, or 10 % of a table's rows lack a "
+        "key. Warns from 0.1 %.",
         next_step="Look at the quarantined rows and repair the tracking call or the "
         "export that drops the key.",
     ),

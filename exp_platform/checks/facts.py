@@ -38,6 +38,7 @@ class KeyFacts:
         missing: rows without a unit id, variant, metric name or time, by table.
         repeated_units: units that stand more than once in the analysis set.
         unregistered_units: units of the analysis set in an arm the registry lacks.
+        has_match: some outcome belongs to an exposed unit, or one side has no rows.
     """
 
     experiment_id: str
@@ -45,6 +46,7 @@ class KeyFacts:
     missing: CountBy = field(default_factory=dict)
     repeated_units: int = 0
     unregistered_units: int = 0
+    has_match: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ def check_keys(facts: KeyFacts) -> CheckResult:
             "missing": dict(facts.missing),
             "repeated_units": facts.repeated_units,
             "unregistered_units": facts.unregistered_units,
+            "has_match": facts.has_match,
         },
     )
 
@@ -50,6 +51,8 @@ def _judge(facts: KeyFacts, share: float) -> tuple[CheckStatus, str]:
         return CheckStatus.FAILED, "REPEATED_UNITS"
     if facts.unregistered_units > 0:
         return CheckStatus.FAILED, "UNREGISTERED_ARM"
+    if not facts.has_match:
+        return CheckStatus.FAILED, "NOTHING_MATCHES"
     if share >= FAIL_SHARE:
         return CheckStatus.FAILED, "MISSING_KEYS"
     if share >= WARN_SHARE:
@@ -64,6 +67,8 @@ def _describe(facts: KeyFacts, share: float) -> str:
     if facts.unregistered_units > 0:
         units = format_count(facts.unregistered_units, "unit")
         return f"{units} analysed in an arm that the registry does not know."
+    if not facts.has_match:
+        return "No outcome belongs to an exposed unit: the identifiers do not match."
     missing = sum(facts.missing.values())
     if missing == 0:
         return "Every row has its keys and every unit stands once."

@@ -94,7 +94,19 @@ def _key_facts(run: Run, ingested: Ingested, delivered: Mapping[str, int]) -> Ke
             for d in ingested.deliveries
         },
         unregistered_units=int(unregistered[0][0]),
+        has_match=_has_match(run, ingested),
     )
+
+
+def _has_match(run: Run, ingested: Ingested) -> bool:
+    if not all(delivery.accepted for delivery in ingested.deliveries):
+        return True
+    matched = run.engine.rows(
+        "select 1 from exp.outcomes as outcomes\n"
+        "semi join exp.exposures as exposures\n"
+        "    on outcomes.user_id = exposures.user_id limit 1"
+    )
+    return bool(matched)
 
 
 def _rows_outside(run: Run, ingested: Ingested) -> dict[str, int]:

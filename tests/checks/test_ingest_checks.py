@@ -143,3 +143,10 @@ def test_check_minimum_data_passes_at_the_minimum():
 
 def test_check_minimum_data_without_arms_is_not_run():
     assert check_minimum_data(MinimumFacts("e", {}, 1)).status is CheckStatus.NOT_RUN
+
+
+def test_check_keys_fails_when_no_outcome_belongs_to_a_unit():
+    facts = KeyFacts("e", rows={"outcomes": 10}, has_match=False)
+    check = check_keys(facts)
+    assert (check.status, check.reason) == (CheckStatus.FAILED, "NOTHING_MATCHES")
+    assert "identifiers do not match" in check.message
