@@ -14,7 +14,6 @@ from exp_platform.pipelines import (
     analyze_experiment,
     analyze_experiment_cuped,
     analyze_experiment_did,
-    analyze_panel,
     compute_metric_aggregates,
     did_pretrends,
     dq_report,
@@ -90,8 +89,10 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
     pretrends = did_pretrends.Pretrends()
     choices = routing.route(data, measured)
     if layout is not None:
+        from exp_platform.pipelines.analyze_panel import analyze_panel
+
         progress.say("estimate")
-        panel = analyze_panel.analyze_panel(run, data, layout)
+        panel = analyze_panel(run, data, layout)
         measured, choices = panel.measured, panel.choices
         estimates, pretrends = list(panel.estimates), panel.pretrends
     elif measured is not None:

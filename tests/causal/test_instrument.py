@@ -264,3 +264,15 @@ def test_compliance_of_totals_needs_a_denominator():
 def test_compliance_of_units_needs_units_of_one_length():
     with pytest.raises(ContractError, match="one value per unit"):
         compliance_of_units(np.ones(3), np.ones(3), cluster=np.arange(2))
+
+
+@pytest.mark.calibration
+@pytest.mark.parametrize("compliers", [0.25, 0.6])
+def test_intervals_cover_the_effect_on_compliers(compliers, settings):
+    """Two-sided .05 +- 3 standard errors of 1,000 runs, moderate and strong."""
+    hits = []
+    for seed in range(1000):
+        estimate = estimate_cace(*_draw(seed, n=600, compliers=compliers), settings)
+        assert estimate.is_ok
+        hits.append(estimate.ci_lower < 1.0 < estimate.ci_upper)
+    assert np.mean(hits) == pytest.approx(0.95, abs=3 * math.sqrt(0.0475 / 1000))
