@@ -95,6 +95,9 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     guardrail: Annotated[
         list[str] | None, typer.Option(help="METRIC=MARGIN, relative, e.g. 0.02.")
     ] = None,
+    guardrail_absolute: Annotated[
+        list[str] | None, typer.Option(help="METRIC=MARGIN in units of the metric.")
+    ] = None,
     monitor: Annotated[
         list[str] | None, typer.Option(help="Metric that decides nothing.")
     ] = None,
@@ -217,6 +220,9 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         segments=tuple(segment or ()),
         ratios=flags.read_ratios(ratio),
         guardrails=flags.read_numbers("--guardrail", guardrail),
+        guardrails_absolute=flags.read_numbers(
+            "--guardrail-absolute", guardrail_absolute
+        ),
         monitors=tuple(monitor or ()),
         caps=flags.read_numbers("--cap", cap),
         decreases=tuple(decrease or ()),

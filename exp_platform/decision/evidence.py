@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from exp_platform.checks.catalogue import required_checks
 from exp_platform.checks.verdict import TrustVerdict, assess_verdict
+from exp_platform.checks.wording import format_p
 from exp_platform.decision.family import is_deciding, rests_on_trends
 from exp_platform.decision.reasons import Reason
 from exp_platform.records import (
@@ -24,7 +25,11 @@ from exp_platform.records import (
     MetricRole,
     PretrendTest,
 )
-from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
+from exp_platform.stats.guardrail import (
+    ALPHA,
+    GuardrailAssessment,
+    GuardrailStatus,
+)
 from exp_platform.stats.harm import harm_p_value
 
 SHIP_DAYS = 7
@@ -231,7 +236,7 @@ def _vet_guardrails(
             if g.metric_name == name and g.treatment == treatment
         ]
         estimate = _find_primary(inputs, name, treatment)
-        gap = _find_guardrail_gap(name, found, estimate)
+        gap = _find_guardrail_gap(inputs, name, found, estimate)
         if gap is None:
             known.append(found[0])
         else:
@@ -240,7 +245,10 @@ def _vet_guardrails(
 
 
 def _find_guardrail_gap(
-    name: str, found: Sequence[GuardrailAssessment], estimate: Estimate | Gap
+    inputs: Inputs,
+    name: str,
+    found: Sequence[GuardrailAssessment],
+    estimate: Estimate | Gap,
 ) -> Gap | None:
     if isinstance(estimate, Gap):
         return estimate
@@ -249,7 +257,12 @@ def _find_guardrail_gap(
         return _gap_of(estimate)
     if len(found) != 1 or found[0].status is GuardrailStatus.UNKNOWN:
         why = found[0].reason if len(found) == 1 else "not assessed"
-        return Gap(Reason.GUARDRAIL_UNKNOWN, f"guardrail {name} unknown ({why})")
+        words = f"guardrail {name} unknown ({why.replace('_', ' ').lower()})"
+        direction = inputs.directions.get(name)
+        harm_p = None if direction is None else harm_p_value(estimate, direction)
+        if harm_p is not None and harm_p <= ALPHA:
+            words += f", and it got worse: one-sided {format_p(harm_p)}"
+        return Gap(Reason.GUARDRAIL_UNKNOWN, words)
     if not _is_p(found[0].harm_p_value):
         return Gap(Reason.HARM_UNKNOWN, f"{name} was not tested for harm")
     return None

@@ -6,6 +6,7 @@ skips rows or sees one column.
 
 import csv
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 from exp_platform.errors import ContractError
@@ -16,19 +17,26 @@ _LONGEST_HEADER = 1 << 20
 _DELIMITERS = (",", ";", "\t", "|")
 
 
-def csv_dialect(file: Path) -> str:
-    """Options of `read_csv` for a file."""
+def csv_dialect(file: Path, as_text: Sequence[str] = ()) -> str:
+    """Options of `read_csv` for a file.
+
+    Args:
+        file: its header gives the delimiter and the columns.
+        as_text: columns that are names: `12.1` and `12.10` are two of them.
+    """
+    present = [name for name in dict.fromkeys(as_text) if name in _columns(file)]
+    types = ", ".join(f"{text(name)}: 'VARCHAR'" for name in present)
     return (
         f"strict_mode = true, header = true, skip = 0, delim = {text(_delimiter(file))}"
         """, quote = '"', escape = '"', dateformat = '%Y-%m-%d'"""
+        + (f", types = {{{types}}}" if types else "")
     )
 
 
 def find_broken_line(engine: Engine, file: Path) -> str:
     """What is wrong with the first line that does not fit the header; "" = nothing."""
-    header = _read_header(file).decode("utf-8", "replace")
-    names = next(csv.reader([header], delimiter=_delimiter(file)), [])
-    columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(names)))
+    count = len(_columns(file))
+    columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(count))
     try:
         engine.execute(
             f"select count(*) from read_csv({text(str(file))}, auto_detect = false,\n"
@@ -37,6 +45,11 @@ def find_broken_line(engine: Engine, file: Path) -> str:
     except ContractError as error:
         return error.parts.get("found", "").partition(" Possible ")[0]
     return ""
+
+
+def _columns(file: Path) -> list[str]:
+    header = _read_header(file).decode("utf-8-sig", "replace")
+    return next(csv.reader([header], delimiter=_delimiter(file)), [])
 
 
 def _read_header(file: Path) -> bytes:

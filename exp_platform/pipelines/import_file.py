@@ -4,7 +4,7 @@ The file has one row per unit, or one row per outcome (`LongColumns`). Everythin
 was inferred is handed back in words; nothing else is assumed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +55,8 @@ def import_file(
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
     with lake.engine() as engine:
-        columns = open_file(engine, file)
+        named = (request.unit, request.variant, *request.segments)
+        columns = open_file(engine, file, as_text=[name for name in named if name])
         check_request(request, columns, file)
         _check_rows(engine, request, file)
         arms = _read_arms(engine, request, file)
@@ -91,27 +92,41 @@ def _describe_window(
         assigned += f" ({assumed})"
     if request.exposure_ts is None:
         return [assigned, "no exposure time was named: nothing by day is computed"]
-    start, end, _ = (f"{instant:%Y-%m-%d %H:%M}" for instant in window)
-    return [assigned, f"exposures and outcomes count from {start} to {end} UTC"]
+    start, end, watermark = (f"{instant:%Y-%m-%d %H:%M}" for instant in window)
+    exposures = f"exposures count from {start} to {end} UTC"
+    return [assigned, f"{exposures}, outcomes until {watermark} UTC"]
 
 
 def _describe_roles(request: ImportRequest) -> list[str]:
     names = (*request.metrics, *request.ratios)
     undecided = {*request.monitors, *request.ratios}
-    goals = [n for n in names if n not in request.guardrails and n not in undecided]
+    guarded = {*request.guardrails, *request.guardrails_absolute}
+    goals = [n for n in names if n not in guarded and n not in undecided]
     notes = [f"goals: {', '.join(goals) or 'none, so nothing can ship'}"]
     notes += [
         f"guardrail: {name}, may get worse by up to {margin:.3g} of control's value"
         for name, margin in request.guardrails.items()
     ]
-    watched = [n for n in names if n in undecided and n not in request.guardrails]
+    notes += [
+        f"guardrail: {name}, may get worse by up to {margin:.3g}"
+        for name, margin in request.guardrails_absolute.items()
+    ]
+    watched = [n for n in names if n in undecided and n not in guarded]
     if watched:
         notes.append(f"monitored only: {', '.join(watched)}")
     return notes
 
 
-def open_file(engine: Engine, file: Path) -> dict[str, str]:
-    """Make the file readable as `exp_run.delivered`; its columns with their types."""
+def open_file(
+    engine: Engine, file: Path, *, as_text: Sequence[str] = ()
+) -> dict[str, str]:
+    """Make the file readable as `exp_run.delivered`; its columns with their types.
+
+    Args:
+        engine: where.
+        file: CSV or Parquet.
+        as_text: columns of a CSV that are names, even if they look like numbers.
+    """
     if not file.is_file():
         raise UsageError(
             "no such file", where=str(file), next_step="check the path and run again"
@@ -120,7 +135,7 @@ def open_file(engine: Engine, file: Path) -> dict[str, str]:
         raise ContractError("the file is empty", where=str(file))
     is_parquet = file.name.endswith((".parquet", ".pq"))
     reader = "read_parquet" if is_parquet else "read_csv"
-    options = "" if is_parquet else f", sample_size = -1, {csv_dialect(file)}"
+    options = "" if is_parquet else f", sample_size = -1, {csv_dialect(file, as_text)}"
     try:
         engine.execute(
             "create or replace table exp_run.delivered as\n"
@@ -302,11 +317,14 @@ def _read_window(
             f"column {request.exposure_ts!r} holds no instant that can be read",
             allowed="ISO 8601, e.g. 2026-01-05 or 2026-01-05T10:00:00Z",
         )
-    midnight = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
-    start = request.start or row["first_ts"].replace(**midnight)
+    start = request.start or row["first_ts"]
+    end = request.end or row["last_ts"] + timedelta(microseconds=1)
     last = max(row["last_ts"], _last_outcome(engine, request) or row["last_ts"])
-    end = request.end or last.replace(**midnight) + timedelta(days=1)
-    return start, end, end
+    if request.end is None:
+        return start, end, last + timedelta(microseconds=1)
+    midnight = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
+    day_after = last.replace(**midnight) + timedelta(days=1)
+    return start, end, min(end, day_after)
 
 
 def _last_outcome(engine: Engine, request: ImportRequest) -> datetime | None:
@@ -320,5 +338,9 @@ def _last_outcome(engine: Engine, request: ImportRequest) -> datetime | None:
 
 
 def _sensible(instant: str) -> str:
-    """Instants that ingest accepts; the others go to quarantine there."""
-    return f"{instant} >= timestamptz '1970-01-01' and {instant} < timestamptz '2200-01-01'"
+    """Instants that may set the window: none from the future, one typo is enough."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    return (
+        f"{instant} >= timestamptz '1970-01-01'\n"
+        f"and {instant} < timestamptz '{tomorrow.isoformat()}'"
+    )

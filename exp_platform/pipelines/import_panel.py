@@ -65,7 +65,8 @@ def import_panel(
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
     with lake.engine() as engine:
-        columns = open_file(engine, file)
+        names = (request.unit, request.cluster)
+        columns = open_file(engine, file, as_text=[n for n in names if n])
         check_panel_request(request, columns, file)
         layout, notes = lay_out_panel(engine, request, file)
         tables = panel_tables(engine, experiment_id, request, layout, file)

@@ -111,14 +111,17 @@ def _plan_metrics(request: ImportRequest) -> tuple[MetricPlan, ...]:
         role = MetricRole.GOAL
         if name in request.monitors or name in request.ratios:
             role = MetricRole.MONITOR
-        if name in request.guardrails:
+        margin, scale = request.guardrails.get(name), MarginScale.RELATIVE
+        if name in request.guardrails_absolute:
+            margin, scale = request.guardrails_absolute[name], MarginScale.ABSOLUTE
+        if margin is not None:
             role = MetricRole.GUARDRAIL
         plans.append(
             MetricPlan(
                 name,
                 role,
-                margin=request.guardrails.get(name),
-                margin_scale=MarginScale.RELATIVE,
+                margin=margin,
+                margin_scale=scale,
                 covariate=name in request.covariates,
             )
         )

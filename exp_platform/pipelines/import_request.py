@@ -32,7 +32,8 @@ class ImportRequest:
         covariates: metric -> column with a value from before exposure.
         segments: columns with facts from before exposure.
         ratios: ratio's name -> (numerator metric, denominator metric).
-        guardrails: metric -> largest acceptable harm, relative to control.
+        guardrails: metric -> largest acceptable harm, relative to control;
+            `guardrails_absolute` in units of the metric.
         monitors: metrics that decide nothing.
         caps: metric -> largest value of a unit that counts.
         decreases: metrics for which less is better.
@@ -49,6 +50,7 @@ class ImportRequest:
     segments: Sequence[str] = ()
     ratios: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     guardrails: Mapping[str, float] = field(default_factory=dict)
+    guardrails_absolute: Mapping[str, float] = field(default_factory=dict)
     monitors: Sequence[str] = ()
     caps: Mapping[str, float] = field(default_factory=dict)
     decreases: Sequence[str] = ()
@@ -99,6 +101,7 @@ def check_request(
         raise UsageError("name at least one metric with --metric", where=str(file))
     _check_metrics(request)
     _check_contradictions(request, file)
+    _check_parts(request)
 
 
 def _check_metrics(request: ImportRequest) -> None:
@@ -109,6 +112,7 @@ def _check_metrics(request: ImportRequest) -> None:
     for flag, names in (
         ("--covariate", request.covariates),
         ("--guardrail", request.guardrails),
+        ("--guardrail-absolute", request.guardrails_absolute),
         ("--monitor", request.monitors),
         ("--cap", request.caps),
         ("--decrease", request.decreases),
@@ -143,7 +147,7 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
                 allowed="a column with a value from before exposure",
             )
     for name in request.monitors:
-        if name in request.guardrails:
+        if name in request.guardrails or name in request.guardrails_absolute:
             raise UsageError(
                 f"{name!r} is both a guardrail and a monitor",
                 allowed="--guardrail decides, --monitor decides nothing",
@@ -160,3 +164,28 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
             "--start and --end need --exposure-ts",
             next_step="name the column with the instant of exposure",
         )
+
+
+def _check_parts(request: ImportRequest) -> None:
+    """What comes from before exposure is no outcome; a ratio has no parts of its own."""
+    for flag, columns in (
+        ("--covariate", request.covariates.values()),
+        ("--segment", request.segments),
+    ):
+        for column in columns:
+            if request.long is None and column in request.metrics:
+                raise UsageError(
+                    f"{column!r} is an outcome of this import",
+                    where=flag,
+                    allowed="a column with a value from before exposure",
+                )
+    for flag, names in (
+        ("--covariate", request.covariates),
+        ("--cap", request.caps),
+    ):
+        for name in names:
+            if name in request.ratios:
+                raise UsageError(
+                    f"{flag} does not work on the ratio {name!r} yet",
+                    next_step="name its numerator or denominator instead",
+                )

@@ -25,8 +25,6 @@ def exposures_sql(experiment_id: str, request: ImportRequest, start: datetime) -
         for name in request.segments
     )
     attributes = f"map {{{pairs}}}" if pairs else "cast(null as map(varchar, varchar))"
-    before = () if request.long else request.covariates.values()
-    unknown = " or ".join(f"{identifier(column)} is null" for column in before)
     exposure = _exposure_ts(request, start)
     distinct = "distinct " if request.long is not None else ""
     return (
@@ -35,13 +33,17 @@ def exposures_sql(experiment_id: str, request: ImportRequest, start: datetime) -
         f"    cast({identifier(request.variant)} as varchar) as variant,\n"
         f"    {exposure} as exposure_ts, 'user' as unit,\n"
         f"    {attributes} as attributes,\n"
-        f"    case when {unknown or 'false'} then {exposure} end as first_seen_ts\n"
+        "    cast(null as timestamptz) as first_seen_ts\n"
         "from exp_run.delivered" + ("" if distinct else " order by __exp_row_number")
     )
 
 
 def outcomes_sql(experiment_id: str, request: ImportRequest, start: datetime) -> str:
-    """Rows of `outcomes`; covariates stand a day before the exposure."""
+    """Rows of `outcomes`; covariates stand a day before the exposure.
+
+    A missing covariate is delivered as missing: ingest sets it aside, and only the
+    metric that wanted it knows the unit as one without a past.
+    """
     head = f"select {text(experiment_id)} as experiment_id, {_unit(request)} as user_id"
     exposure = _exposure_ts(request, start)
     if request.long is not None:
@@ -63,7 +65,7 @@ def outcomes_sql(experiment_id: str, request: ImportRequest, start: datetime) ->
     branches += [
         f"{head}, {text(column)} as metric_name, {_value(column)} as value,\n"
         f"    {exposure} - interval 1 day as outcome_ts, __exp_row_number\n"
-        f"from exp_run.delivered where {identifier(column)} is not null"
+        "from exp_run.delivered"
         for column in dict.fromkeys(request.covariates.values())
     ]
     union = "\nunion all\n".join(branches)

@@ -38,7 +38,7 @@ READING_WORDS = {
 # The two columns are not the arms' plain averages for these methods.
 METHOD_NOTES = {
     "cuped": "averages adjusted for before exposure (CUPED)",
-    "did_2x2": "per unit and day, control is what change alone would have given",
+    "did_2x2": "per unit and period, control is what change alone would have given",
 }
 
 

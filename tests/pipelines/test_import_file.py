@@ -490,3 +490,75 @@ def test_import_refuses_a_margin_of_everything(bring):
     answer = bring(csv("user,grp,spend", line), *BASE, "--guardrail", "spend=5")
     assert answer.code == 2
     assert "100 %" in answer.err
+
+
+def decision(project):
+    (overall,) = rows(project, "decisions", treatment="")
+    return overall["outcome"], overall["reasons"]
+
+
+def test_import_that_ends_before_the_registered_end_keeps_running(project, bring):
+    content = csv(DATED, lambda i: f"{spend(i)},2026-03-0{1 + i % 3}")
+    flags = (*BASE, "--exposure-ts", "ts", "--end", "2026-03-20")
+    assert bring(content, *flags).code == 0
+    assert project.exp("run", "exp_file").code == 0
+    assert decision(project)[0] == "KEEP_RUNNING"
+
+
+def test_import_counts_whole_days_of_exposure_only(project, bring):
+    def line(i):
+        better = 100 if arm(i) == "B" else 0
+        instant = "2026-03-01T23:59:00Z" if i % 2 < 1 else "2026-03-07T00:00:30Z"
+        return (
+            f"u{i},{arm(i // 2)},{random.Random(i).gauss(10 + better, 2):.2f},{instant}"
+        )
+
+    assert bring(csv(DATED, line), *BASE, "--exposure-ts", "ts").code == 0
+    assert project.exp("run", "exp_file").code == 0
+    outcome, reasons = decision(project)
+    assert outcome == "REVIEW"
+    assert "TOO_FEW_DAYS" in reasons
+
+
+def test_import_is_not_stretched_by_one_date_from_the_future(project, bring):
+    def line(i):
+        return f"{spend(i)},{'2126-03-02' if i == 7 else '2026-03-02'}"
+
+    assert bring(csv(DATED, line), *BASE, "--exposure-ts", "ts").code == 0
+    assert project.exp("run", "exp_file").code == 0
+    (registry,) = rows(project, "experiment_registry")
+    assert registry["end_ts"].year == 2026
+
+
+def test_import_keeps_ids_that_look_like_decimals_apart(project, bring):
+    def line(i):
+        return f"{i // 20}.{1 + i % 20},{arm(i)},{i % 7}"
+
+    assert bring(csv("user,grp,spend", line), *BASE).code == 0
+    assert project.exp("run", "exp_file").code == 0
+    assert welch(project)["n_control"] == 120
+
+
+def test_import_keeps_other_metrics_covariates_when_one_is_missing(project, bring):
+    def line(i):
+        before = random.Random(i).gauss(10, 2)
+        known = f"{before:.3f}" if i % 3 else ""
+        noise = random.Random(-i).gauss(0, 0.1)
+        return f"u{i},{arm(i)},{i % 5},{before + noise:.3f},{known},{before:.3f}"
+
+    flags = (*BASE, "--metric", "z", "--covariate", "spend=xp", "--covariate", "z=zp")
+    assert bring(csv("user,grp,spend,z,xp,zp", line), *flags).code == 0
+    assert project.exp("run", "exp_file").code == 0
+    (cuped,) = rows(
+        project, "analysis_results", method="cuped", metric_name="z", segment="all"
+    )
+    # z is its covariate plus a little: nearly all variance goes
+    assert json.loads(cuped["details"])["variance_ratio"] < 0.05
+
+
+@pytest.mark.parametrize("flag", [("--covariate", "spend=z"), ("--segment", "z")])
+def test_import_refuses_an_outcome_as_a_fact_from_before(bring, flag):
+    content = csv("user,grp,spend,z", lambda i: f"u{i},{arm(i)},{i % 5},{i % 3}")
+    answer = bring(content, *BASE, "--metric", "z", *flag)
+    assert answer.code == 2
+    assert "is an outcome of this import" in answer.err
