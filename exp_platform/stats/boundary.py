@@ -7,7 +7,6 @@ schedule of looks.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from exp_platform.stats.inference import Array
+from exp_platform.stats.quadrature import legendre_nodes
 
 Sides = Literal[1, 2]
 
@@ -227,8 +227,8 @@ def _advance(
     ahead = np.sqrt(following / information - 1)
     behind = np.sqrt(1 - paths.information / information)
     longest = float(np.max(high - low))
-    n_nodes = int(24 + NODES_PER_WIDTH * longest / min(1.0, ahead, behind))
-    points, weights = _legendre(n_nodes)
+    n_nodes = 24 + NODES_PER_WIDTH * longest / min(1.0, ahead, behind)
+    points, weights = legendre_nodes(n_nodes)
     half = (high - low)[:, None] / 2
     nodes = low + half * (points[None, :] + 1)
     density = _density(paths, nodes, information)
@@ -250,9 +250,3 @@ def _density(paths: Paths, values: Array, information: float) -> Array:
             kernel += np.exp(-(((values[part, :, None] + centre) / spread) ** 2) / 2)
         found[part] = np.einsum("rvn,rn->rv", kernel, paths.mass[part])
     return np.asarray(found / (spread * np.sqrt(2 * np.pi)))
-
-
-@lru_cache(maxsize=64)
-def _legendre(n: int) -> tuple[Array, Array]:
-    points, weights = np.polynomial.legendre.leggauss(n)
-    return points, weights

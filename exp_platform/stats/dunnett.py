@@ -14,6 +14,7 @@ from exp_platform.errors import ContractError
 from exp_platform.records import Estimate
 from exp_platform.stats.boundary import Sides
 from exp_platform.stats.inference import Array
+from exp_platform.stats.quadrature import legendre_nodes
 from exp_platform.stats.repeated import normal_statistic, widen_interval
 
 NODES = 80
@@ -150,8 +151,7 @@ def _exceed(critical: Array, loadings: Array, sides: Sides) -> Array:
 
 def _normal_nodes(narrowest: float) -> tuple[Array, Array]:
     """Nodes of a standard normal, dense enough for steps of this width."""
-    n_nodes = int(NODES + NODES_PER_STEP * 2 * REACH / narrowest)
-    points, weights = np.polynomial.legendre.leggauss(n_nodes)
+    points, weights = legendre_nodes(NODES + NODES_PER_STEP * 2 * REACH / narrowest)
     shared = REACH * points
     mass = REACH * weights * np.exp(-(shared**2) / 2) / np.sqrt(2 * np.pi)
     return shared, mass
@@ -161,7 +161,7 @@ def _chi_nodes(df: float) -> tuple[Array, Array]:
     """Nodes of s = sqrt(chi-square / df) with their probabilities."""
     spread = 1 / np.sqrt(2 * df)
     low, high = max(0.0, 1 - 10 * spread), 1 + 14 * spread
-    points, weights = np.polynomial.legendre.leggauss(NODES)
+    points, weights = legendre_nodes(NODES)
     s = low + (high - low) * (points + 1) / 2
     log_density = (
         np.log(2)
