@@ -1,0 +1,94 @@
+"""What a metric, an arm, a check or a decision can be: closed sets, stored as text."""
+
+from enum import StrEnum
+
+
+class MetricType(StrEnum):
+    """What one unit's value of a metric is."""
+
+    MEAN = "mean"
+    COUNT = "count"
+    PROPORTION = "proportion"
+    RATIO = "ratio"
+
+
+class Direction(StrEnum):
+    """Which way is good."""
+
+    INCREASE = "increase"
+    DECREASE = "decrease"
+
+
+class MetricRole(StrEnum):
+    """What a metric is for in an experiment's plan."""
+
+    GOAL = "goal"
+    GUARDRAIL = "guardrail"
+    MONITOR = "monitor"
+
+
+class MarginScale(StrEnum):
+    """Unit of a non-inferiority margin."""
+
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+
+
+class Assignment(StrEnum):
+    """How units came to their variant."""
+
+    RANDOMISED = "randomised"
+    POLICY = "policy"
+    SELF_SELECTED = "self_selected"
+
+
+class EstimateRole(StrEnum):
+    """Primary estimates decide, secondary ones stand beside, diagnostics explain."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    DIAGNOSTIC = "diagnostic"
+
+
+class EstimateStatus(StrEnum):
+    """OK has numbers; every other status has null numbers and a reason."""
+
+    OK = "OK"
+    INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
+    NOT_IDENTIFIED = "NOT_IDENTIFIED"
+    METRIC_ERRORED = "METRIC_ERRORED"
+
+
+class CheckStatus(StrEnum):
+    """Outcome of one trust check; NOT_RUN never counts as passed."""
+
+    PASSED = "PASSED"
+    WARNED = "WARNED"
+    FAILED = "FAILED"
+    NOT_RUN = "NOT_RUN"
+
+
+class Verdict(StrEnum):
+    """Can we trust this result?"""
+
+    TRUSTED = "TRUSTED"
+    CAUTION = "CAUTION"
+    DO_NOT_USE = "DO_NOT_USE"
+
+
+class Outcome(StrEnum):
+    """What to do."""
+
+    SHIP = "SHIP"
+    ROLL_BACK = "ROLL_BACK"
+    KEEP_RUNNING = "KEEP_RUNNING"
+    REVIEW = "REVIEW"
+
+
+class PretrendOutcome(StrEnum):
+    """What the pre-period says about parallel trends (METHODS section 5)."""
+
+    HOLDS = "HOLDS"
+    UNDERPOWERED = "UNDERPOWERED"
+    NEGLIGIBLE = "NEGLIGIBLE"
+    FAILED = "FAILED"

@@ -1,0 +1,176 @@
+"""What was promised: metric definitions, the analysis plan, the experiment."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from exp_platform.records.outcomes import (
+    Assignment,
+    Direction,
+    MarginScale,
+    MetricRole,
+    MetricType,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Covariate:
+    """A value per unit from before its exposure.
+
+    Attributes:
+        metric_name: name in `outcomes` whose pre-exposure rows are aggregated as the
+            metric's own rows are.
+        lookback_days: days before exposure that count.
+    """
+
+    metric_name: str
+    lookback_days: int = 14
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDefinition:
+    """A contracted metric, as reviewed text.
+
+    Attributes:
+        numerator: name in `outcomes` whose rows make the value (all types).
+        denominator: name in `outcomes` below the line of a ratio.
+        aggregation: `sum`, `count` or `max` of a unit's rows; a proportion is
+            "any row with a positive value".
+        delay_days, window_days: an outcome counts from exposure + delay for
+            `window_days` days; None = until the data's watermark.
+        cap: largest value of a unit, absolute; None = uncapped.
+    """
+
+    name: str
+    version: int
+    type: MetricType
+    direction: Direction
+    numerator: str
+    owner: str = ""
+    description: str = ""
+    denominator: str | None = None
+    aggregation: str = "sum"
+    delay_days: float = 0.0
+    window_days: float | None = None
+    cap: float | None = None
+    covariate: Covariate | None = None
+    unit_label: str = ""
+
+    @property
+    def definition_hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of what makes the number."""
+        meaning = asdict(self)
+        for words in ("owner", "description", "unit_label"):
+            del meaning[words]
+        text = json.dumps(meaning, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPlan:
+    """A metric's part in one experiment.
+
+    Attributes:
+        margin: largest harm that is still acceptable, a positive number; required
+            for a guardrail, there is no default.
+        mde: effect the experiment was sized for, relative to control.
+        covariate: the plan declares the definition's covariate, so CUPED is primary.
+    """
+
+    metric_name: str
+    role: MetricRole
+    margin: float | None = None
+    margin_scale: MarginScale = MarginScale.RELATIVE
+    mde: float | None = None
+    covariate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisPlan:
+    """What was promised before the data came in.
+
+    Attributes:
+        alpha: two-sided error rate of the goals together (Holm).
+        alpha_harm: one-sided error rate of all harm tests together.
+        min_units_per_arm: below this an arm is INSUFFICIENT_DATA.
+        segments: exposure attributes to drill down by.
+        tie_break: metric that picks among several shippable arms.
+        accept_within_margin: ship although a guardrail is worse but inside its margin.
+        keep_duplicates: rows that agree in every column are separate facts.
+        bot_rows_per_day: outcome rows of a unit on one day above which it is a bot.
+        exclude_bots: bots leave the analysis set.
+    """
+
+    metrics: tuple[MetricPlan, ...]
+    alpha: float = 0.05
+    alpha_harm: float = 0.05
+    min_units_per_arm: int = 100
+    segments: tuple[str, ...] = ()
+    tie_break: str | None = None
+    accept_within_margin: bool = False
+    keep_duplicates: bool = False
+    bot_rows_per_day: int = 100
+    exclude_bots: bool = False
+
+    def of(self, metric_name: str) -> MetricPlan:
+        """The plan of one metric; an unplanned metric is only monitored."""
+        for plan in self.metrics:
+            if plan.metric_name == metric_name:
+                return plan
+        return MetricPlan(metric_name, MetricRole.MONITOR)
+
+    def names(self, role: MetricRole) -> tuple[str, ...]:
+        """Metric names with one role, in plan order."""
+        return tuple(p.metric_name for p in self.metrics if p.role is role)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One arm and its planned share of units."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentSpec:
+    """One row of `experiment_registry`: who, when, how assigned, what was planned.
+
+    Attributes:
+        start_ts, end_ts: exposures count in [start, end).
+        watermark_ts: event time up to which the data are complete.
+        variants: arms with their planned shares, control included.
+        unit_type: what is randomised, e.g. `user`; for several units per cluster
+            see `cluster`.
+        policy_ts: instant a policy or roll-out took effect (not randomised).
+        cluster: exposure attribute at whose level treatment was assigned.
+        pre_period_days: registered calendar pre-period of DiD, 0 = none.
+        is_dated: False when the input had no dates; nothing by day is computed.
+    """
+
+    experiment_id: str
+    start_ts: datetime
+    end_ts: datetime
+    watermark_ts: datetime
+    variants: tuple[Variant, ...]
+    control: str
+    plan: AnalysisPlan
+    unit_type: str = "user"
+    assignment: Assignment = Assignment.RANDOMISED
+    policy_ts: datetime | None = None
+    cluster: str | None = None
+    pre_period_days: int = 0
+    is_dated: bool = True
+    owner: str = ""
+    hypothesis: str = ""
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """Names of the arms compared with control, in registry order."""
+        return tuple(v.name for v in self.variants if v.name != self.control)
+
+    @property
+    def is_complete(self) -> bool:
+        """The data reach the registered end."""
+        return self.watermark_ts >= self.end_ts
