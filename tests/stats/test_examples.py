@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 METHODS = Path(__file__).parents[2] / "docs" / "methods"
-PAGES = ("power", "cuped", "quantiles", "heterogeneity")
+PAGES = ("power", "cuped", "quantiles", "heterogeneity", "sequential", "bayes")
 
 
 @pytest.mark.parametrize("page", PAGES)
