@@ -41,6 +41,7 @@ _MEASURED_IN_P = {
 _MEASURED_IN_SHARES = {
     "BOTS",
     "CROSSOVER",
+    "MISSING_VALUES",
     "DUPLICATES",
     "KEYS",
     "LATE_DATA",
