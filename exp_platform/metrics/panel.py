@@ -16,7 +16,6 @@ from exp_platform.records import (
     GramTotals,
     MetricDefinition,
     MetricType,
-    PanelTotals,
 )
 
 _UNITS = "exp_run.panel_units"
@@ -77,38 +76,6 @@ def build_panel(
         rows = engine.rows(_gram_sql(window))
         grams += [_gram(spec, definition, window, row) for row in rows]
     return tuple(grams)
-
-
-def collapse(gram: GramTotals) -> PanelTotals:
-    """Unit-level change from pre- to post-period, from the daily cross-products."""
-    pre = [i for i, day in enumerate(gram.days) if day < 0]
-    post = [i for i, day in enumerate(gram.days) if day >= 0]
-    before = [1 / len(pre) if day < 0 else 0.0 for day in gram.days]
-    after = [1 / len(post) if day >= 0 else 0.0 for day in gram.days]
-    change = [b - a for a, b in zip(before, after, strict=True)]
-    return PanelTotals(
-        experiment_id=gram.experiment_id,
-        metric_name=gram.metric_name,
-        variant=gram.variant,
-        n=gram.n,
-        n_clusters=gram.n_clusters,
-        pre_days=len(pre),
-        post_days=len(post),
-        mean_pre=sum(gram.means[i] for i in pre) / len(pre),
-        mean_post=sum(gram.means[i] for i in post) / len(post),
-        score_sum_of_squares=max(_product(gram, change, change), 0.0),
-        pre_score_sum_of_squares=max(_product(gram, before, before), 0.0),
-        pre_score_product=_product(gram, before, change),
-    )
-
-
-def _product(gram: GramTotals, left: Sequence[float], right: Sequence[float]) -> float:
-    """The bilinear form of the scores' cross-products."""
-    return sum(
-        wi * wj * gram.score_gram[i][j]
-        for i, wi in enumerate(left)
-        for j, wj in enumerate(right)
-    )
 
 
 def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:

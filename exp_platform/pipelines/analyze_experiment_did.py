@@ -1,7 +1,6 @@
 """Stage did: differences in differences of units' daily values, clustered."""
 
-from exp_platform.causal.did import estimate_did
-from exp_platform.metrics.panel import collapse
+from exp_platform.causal.did import estimate_did, panel_of
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.estimates import store_methods
 from exp_platform.pipelines.routing import (
@@ -33,7 +32,7 @@ def estimate_did_all(
         treatment = measured.grams.get((name, comparison.treatment))
         if choice.is_chosen and control is not None and treatment is not None:
             settings = settings_for(ingested, comparison, choice)
-            found.append(estimate_did(collapse(control), collapse(treatment), settings))
+            found.append(estimate_did(panel_of(control), panel_of(treatment), settings))
         else:
             found.append(refuse(ingested, comparison, choice))
     return tuple(found)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exp_platform.causal.did import panel_of
 from exp_platform.causal.event_study import estimate_deltas
 from exp_platform.causal.pretrends import assess_pretrends
-from exp_platform.metrics.panel import collapse
 from exp_platform.pipelines.analyze_experiment_did import estimate_did_all
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.routing import Choices, find_choice, route
@@ -89,7 +89,7 @@ def _find_did(estimates: Sequence[Estimate], name: str, arm: str) -> Estimate | 
 def _planned_effect(ingested: Ingested, control: GramTotals, name: str) -> float | None:
     """The planned MDE in units of a day's value, from its relative form."""
     mde = ingested.spec.plan.of(name).mde
-    return None if mde is None else mde * abs(collapse(control).mean_pre)
+    return None if mde is None else mde * abs(panel_of(control).mean_pre)
 
 
 def run_alone(run: Run) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from exp_platform.causal.did import panel_of
 from exp_platform.decision.decide import decide
 from exp_platform.decision.family import adjust_goals, is_deciding
-from exp_platform.metrics.panel import collapse
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.run_ingest import Ingested
 from exp_platform.pipelines.trust import check_trust
@@ -95,7 +95,7 @@ def _assess_guardrails(
         name, arm = estimate.metric_name, estimate.treatment
         control, treatment = measured.pair(name, "all", spec, arm)
         grams = [measured.grams.get((name, v)) for v in (spec.control, arm)]
-        panels = [collapse(gram) for gram in grams if gram is not None]
+        panels = [panel_of(gram) for gram in grams if gram is not None]
         is_did = estimate.method.startswith("did") and len(panels) == 2
         found[_key(estimate)] = assess_guardrail(
             panels[0] if is_did else control,

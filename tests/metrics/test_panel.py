@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window, collapse
+from exp_platform.causal.did import panel_of
+from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
 from exp_platform.records import (
     Assignment,
     Direction,
@@ -130,7 +131,7 @@ def test_collapse_agrees_with_changes_of_units(
         names = [u["attributes"]["market"] if cluster else u["user"] for u in units]
         both = np.column_stack([after - before, before])
         expected = _gram_of(both, names)
-        totals = collapse(gram)
+        totals = panel_of(gram)
         assert (totals.pre_days, totals.post_days) == (3, 2)
         assert totals.mean_pre == pytest.approx(before.mean(), abs=1e-12)
         assert totals.mean_post == pytest.approx(after.mean(), abs=1e-12)
@@ -191,4 +192,4 @@ def test_collapse_never_gives_a_negative_square() -> None:
     gram = GramTotals(
         "exp_a", "m", "control", 2, 2, (-1, 0), (0.0, 0.0), ((1.0, 1.1), (1.1, 1.0))
     )
-    assert collapse(gram).score_sum_of_squares == 0.0
+    assert panel_of(gram).score_sum_of_squares == 0.0
