@@ -130,6 +130,7 @@ def _with_ids(field: Field, arrow_type: "pa.DataType") -> "pa.Field":
     import pyarrow as pa
 
     def tag(field_id: int | None) -> dict[bytes, bytes]:
+        """The Parquet metadata that carries a field id."""
         return {_FIELD_ID_KEY: str(field_id).encode()}
 
     if field.type == "map":

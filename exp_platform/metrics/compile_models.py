@@ -74,6 +74,7 @@ def _in_dag_order(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     done: dict[str, dict[str, Any]] = {}
 
     def visit(node: dict[str, Any]) -> None:
+        """Put the node behind everything it reads."""
         for parent in sorted(node["depends_on"]["nodes"]):
             if parent in by_id and parent not in done:
                 visit(by_id[parent])

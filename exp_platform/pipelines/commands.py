@@ -37,6 +37,7 @@ def run_stage(name: str, stage: Callable[[Run], Any]) -> int:
     arguments = stage_parser(f"Run the stage {name} alone.").parse_args()
 
     def action() -> int:
+        """Run the stage and publish."""
         settings = load_settings(arguments.config)
         with open_run(settings, arguments.experiment_id, name) as run:
             stage(run)

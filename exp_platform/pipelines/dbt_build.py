@@ -195,6 +195,7 @@ def main() -> int:
     arguments = stage_parser("Build models and tests with dbt.").parse_args()
 
     def action() -> int:
+        """Build, and say what was built."""
         settings = load_settings(arguments.config)
         built = build_with_dbt(settings, arguments.experiment_id)
         counts = ", ".join(f"{n} {kind}s" for kind, n in sorted(built.results.items()))

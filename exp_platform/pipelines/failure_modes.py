@@ -192,6 +192,7 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def action() -> int:
+        """Run the scenarios and write the table."""
         results = list(run_failure_modes(load_settings(arguments.config)))
         titles = "scenario | effect | checks that spoke | verdict | allowed | decision"
         table = [f"| {titles} | gap to clean | as it must |", "|---" * 8 + "|"]

@@ -144,6 +144,7 @@ def main() -> int:
     skip = frozenset(s for s in STAGES if getattr(arguments, f"skip_{s}"))
 
     def action() -> int:
+        """Run, or describe the plan."""
         settings = load_settings(arguments.config)
         if arguments.dry_run:
             sys.stdout.write(describe_plan(settings, arguments.experiment_id, skip))

@@ -179,6 +179,7 @@ def main() -> int:
     arguments = stage_parser("Judge what is stored and write the memo.").parse_args()
 
     def action() -> int:
+        """Write the memo, and say where."""
         settings = load_settings(arguments.config)
         files = write_stored_memo(settings, arguments.experiment_id)
         sys.stdout.write(f"memo: {files.markdown}\n")

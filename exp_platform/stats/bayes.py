@@ -155,8 +155,19 @@ def estimate_bayes_normal(
         return refuse_estimate(
             base_draft(base), Refusal.DENOMINATOR_NEAR_ZERO, means=means
         )
-    posterior = _update_one(observed, belief, belief.sd, base.alpha)
     is_increase = settings.definition.direction is Direction.INCREASE
+    return _believe(base, belief, observed, is_increase=is_increase)
+
+
+def _believe(
+    base: Estimate,
+    belief: NormalPrior,
+    observed: tuple[float, float],
+    *,
+    is_increase: bool,
+) -> Estimate:
+    """The row of the posterior, with what was observed beside it."""
+    posterior = _update_one(observed, belief, belief.sd, base.alpha)
     details = {
         **base.details,
         "observed_difference": base.difference,

@@ -94,15 +94,23 @@ def estimate_bayes_proportions(
         reason = Refusal.NOT_A_PROPORTION
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)
-    counts = count_events(control, treatment)
-    found = compare_rates(*update_rates(counts, belief), settings.alpha)
-    is_increase = settings.definition.direction is Direction.INCREASE
+    return _believe(
+        replace(draft, control_mean=control.mean, treatment_mean=treatment.mean),
+        count_events(control, treatment),
+        belief,
+        is_increase=settings.definition.direction is Direction.INCREASE,
+    )
+
+
+def _believe(
+    draft: Estimate, counts: Counts, belief: BetaPrior, *, is_increase: bool
+) -> Estimate:
+    """The row of the posterior."""
+    found = compare_rates(*update_rates(counts, belief), draft.alpha)
     numbers = _first_of(found)
     return replace(
         draft,
         status=EstimateStatus.OK,
-        control_mean=control.mean,
-        treatment_mean=treatment.mean,
         difference=numbers["difference"],
         standard_error=numbers["sd"],
         ci_lower=numbers["lower"],
@@ -115,7 +123,7 @@ def estimate_bayes_proportions(
             "prior_events": belief.events,
             "prior_non_events": belief.non_events,
             **_choices(numbers, is_increase=is_increase),
-            "sensitivity": _tabulate(counts, belief, settings.alpha, is_increase),
+            "sensitivity": _tabulate(counts, belief, draft.alpha, is_increase),
         },
     )
 

@@ -74,6 +74,7 @@ def weighted_quantile(share: float) -> Statistic:
     """
 
     def find(values: Array, weights: NDArray[np.uint8]) -> Array:
+        """The order statistic of each row of weights."""
         order = np.argsort(values[:, 0], kind="stable")
         counts = np.cumsum(weights[:, order], axis=1, dtype=np.int64)
         wanted = np.ceil(share * counts[:, -1:] - 1e-9)

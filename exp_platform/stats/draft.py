@@ -29,16 +29,20 @@ class ArmTotals(Protocol):
     """What the totals of every method have in common."""
 
     @property
-    def experiment_id(self) -> str: ...  # noqa: D102
+    def experiment_id(self) -> str:
+        """The experiment they belong to."""
 
     @property
-    def metric_name(self) -> str: ...  # noqa: D102
+    def metric_name(self) -> str:
+        """The metric they are of."""
 
     @property
-    def variant(self) -> str: ...  # noqa: D102
+    def variant(self) -> str:
+        """The arm they are of."""
 
     @property
-    def n(self) -> int: ...  # noqa: D102
+    def n(self) -> int:
+        """Units of the arm."""
 
 
 class Refusal(StrEnum):

@@ -129,6 +129,7 @@ def find_units(metric: MetricDesign, design: Design) -> SampleSize:
     wanted = design.guardrail_power if metric.is_guardrail else design.power
 
     def excess(n: float) -> float:
+        """Power above the wanted one, in units."""
         return find_power(metric.noise, metric.target, design, n) - wanted
 
     n = None if reason else _find_root(excess, 2.0, MOST_UNITS)
@@ -160,6 +161,7 @@ def find_mde(
         largest = (1 - noise.mean if sign > 0 else noise.mean) * (1 - 1e-12)
 
     def excess(size: float) -> float:
+        """Power above the wanted one, in the effect's size."""
         return find_power(noise, Target(sign * size), design, n_total) - design.power
 
     size = _find_root(excess, largest * 1e-15, largest)
@@ -184,6 +186,7 @@ def find_margin(
     largest = 1.0 if is_relative else math.sqrt(noise.variance) * 1e6
 
     def excess(margin: float) -> float:
+        """Power above the wanted one, in the margin."""
         wanted = replace(target, margin=margin)
         return find_power(noise, wanted, design, n_total) - design.guardrail_power
 
@@ -224,6 +227,7 @@ def size_experiment(
     sizes = tuple(find_units(metric, plan) for metric in metrics)
 
     def excess(n: float) -> float:
+        """Probability of shipping above the wanted one."""
         return _ship_probability(_powers(metrics, plan, n), metrics) - plan.power
 
     needs = [size.n_exact for size in sizes]

@@ -163,31 +163,21 @@ def estimate_lin(
         Lin (2013); Negi and Wooldridge (2021), variance with random covariates.
     """
     arms = (control, *treatments)
-    reasons = {
-        treatment.variant: _find_reason(
-            draft_estimate("regression_lin", control, treatment, settings),
-            arms,
-            settings,
-        )
+    drafts = [
+        draft_estimate("regression_lin", control, treatment, settings)
         for treatment in treatments
-    }
-    if any(reasons.values()):
+    ]
+    reasons = [_find_reason(draft, arms, settings) for draft in drafts]
+    if any(reasons):
         return tuple(
-            refuse_estimate(
-                draft_estimate("regression_lin", control, treatment, settings),
-                reasons[treatment.variant] or Refusal.TOO_FEW_UNITS,
-            )
-            for treatment in treatments
+            refuse_estimate(draft, reason or Refusal.TOO_FEW_UNITS)
+            for draft, reason in zip(drafts, reasons, strict=True)
         )
     with np.errstate(all="ignore"):
-        fits = _fit_arms(arms)
+        base, *others = _fit_arms(arms)
         return tuple(
-            _compare_fits(
-                draft_estimate("regression_lin", control, treatment, settings),
-                (fits[0], fit),
-                settings,
-            )
-            for treatment, fit in zip(treatments, fits[1:], strict=True)
+            _compare_fits(draft, (base, fit), settings)
+            for draft, fit in zip(drafts, others, strict=True)
         )
 
 

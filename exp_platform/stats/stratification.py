@@ -90,11 +90,14 @@ def estimate_post_stratified(
     strata = _pool_small(pairs)
     if min(strata.control.n.min(), strata.treatment.n.min()) < 2:
         return refuse_estimate(draft, Refusal.TOO_FEW_UNITS)
-    comparison, weights = compare_strata(
-        strata.control, strata.treatment, settings.alpha
-    )
+    return _complete(draft, strata)
+
+
+def _complete(draft: Estimate, strata: _Strata) -> Estimate:
+    """The row with its strata's weights, and what they spared."""
+    comparison, weights = compare_strata(strata.control, strata.treatment, draft.alpha)
     plain = compare_arms(
-        _merge(strata.control), _merge(strata.treatment), settings.alpha
+        _merge(strata.control), _merge(strata.treatment), draft.alpha
     ).inference
     before = float(plain.standard_error[0])
     after = float(comparison.inference.standard_error[0])
@@ -155,6 +158,7 @@ def _pair(
     names = sorted(arms[0].keys() | arms[1].keys())
 
     def of(side: int, name: str, model: Sequence[MetricTotals]) -> MetricTotals:
+        """The arm in that segment, empty where it has none."""
         blank = replace(model[0], segment=name, n=0, mean=None, variance=None)
         return arms[side].get(name, blank)
 
