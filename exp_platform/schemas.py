@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SCALARS = {"integer": "long", "number": "double", "boolean": "boolean"}
 _FORMATS = {"date-time": "timestamptz", "date": "date"}
+_PARTITION = ("experiment_id",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,18 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """A table's columns and the columns that make a row unique."""
+    """A table's columns.
+
+    Attributes:
+        key: columns that make a row unique.
+        partition: columns whose values a data file has only one of.
+    """
 
     name: str
     description: str
     fields: tuple[Field, ...]
     key: tuple[str, ...]
+    partition: tuple[str, ...] = _PARTITION
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,7 +117,13 @@ def load_schema(table: str) -> TableSchema:
         _field(name, column, required=name in required)
         for name, column in document["properties"].items()
     )
-    return TableSchema(table, document["description"], fields, tuple(document["x-key"]))
+    return TableSchema(
+        table,
+        document["description"],
+        fields,
+        tuple(document["x-key"]),
+        tuple(document.get("x-partition", _PARTITION)),
+    )
 
 
 def _field(name: str, column: dict[str, Any], *, required: bool) -> Field:

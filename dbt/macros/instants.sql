@@ -16,3 +16,13 @@
 {% macro default__instant_of_text(text) -%}try_cast({{ text }} as timestamptz){%- endmacro %}
 {% macro spark__instant_of_text(text) -%}try_cast({{ text }} as timestamp){%- endmacro %}
 {% macro trino__instant_of_text(text) -%}try(cast(regexp_replace({{ text }}, '([+-]\d\d)$', '$1:00') as timestamp(6) with time zone)){%- endmacro %}
+
+{# The instant of a number of microseconds since 1970. #}
+{% macro instant_of_us(microseconds) -%}{{ return((dialect_macro('instant_of_us') or adapter.dispatch('instant_of_us', 'exp_platform'))(microseconds)) }}{%- endmacro %}
+{% macro default__instant_of_us(microseconds) -%}make_timestamptz({{ microseconds }}){%- endmacro %}
+{% macro spark__instant_of_us(microseconds) -%}timestamp_micros({{ microseconds }}){%- endmacro %}
+{% macro trino__instant_of_us(microseconds) -%}cast(from_unixtime_nanos(1000 * ({{ microseconds }})) as timestamp(6) with time zone){%- endmacro %}
+
+{# What an instant may be: 1970 to 2199. Anything else is a broken clock. #}
+{% macro first_instant() -%}{{ instant_of_us(0) }}{%- endmacro %}
+{% macro last_instant() -%}{{ instant_of_us(7258118399999999) }}{%- endmacro %}

@@ -18,3 +18,9 @@
 {% macro text_of(value) -%}{{ return((dialect_macro('text_of') or adapter.dispatch('text_of', 'exp_platform'))(value)) }}{%- endmacro %}
 {% macro default__text_of(value) -%}cast({{ value }} as varchar){%- endmacro %}
 {% macro spark__text_of(value) -%}cast({{ value }} as string){%- endmacro %}
+
+{# Whether a map has a key, be its value null or not. #}
+{% macro map_has(map, key) -%}{{ return((dialect_macro('map_has') or adapter.dispatch('map_has', 'exp_platform'))(map, key)) }}{%- endmacro %}
+{% macro default__map_has(map, key) -%}list_contains(map_keys({{ map }}), {{ key }}){%- endmacro %}
+{% macro spark__map_has(map, key) -%}array_contains(map_keys({{ map }}), {{ key }}){%- endmacro %}
+{% macro trino__map_has(map, key) -%}contains(map_keys({{ map }}), {{ key }}){%- endmacro %}

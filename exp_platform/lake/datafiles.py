@@ -8,6 +8,7 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import DateType, PrimitiveType, StringType, TimestamptzType
 
 from exp_platform.lake.files import location_of
+from exp_platform.lake.partitions import Partition, stored_values
 from exp_platform.lake.tables import bounded_fields
 from exp_platform.lake.writing import WrittenFile
 from exp_platform.schemas import TableSchema
@@ -22,7 +23,9 @@ _TYPES: dict[str, PrimitiveType] = {
 }
 
 
-def to_data_file(file: WrittenFile, table: TableSchema, experiment_id: str) -> DataFile:
+def to_data_file(
+    file: WrittenFile, table: TableSchema, partition: Partition
+) -> DataFile:
     """What a manifest says about one file.
 
     PyIceberg's `parquet_file_to_data_file` reads the footer again and imports the
@@ -33,7 +36,7 @@ def to_data_file(file: WrittenFile, table: TableSchema, experiment_id: str) -> D
         content=DataFileContent.DATA,
         file_path=location_of(file.path),
         file_format=FileFormat.PARQUET,
-        partition=Record(experiment_id),
+        partition=Record(*stored_values(partition)),
         record_count=file.record_count,
         file_size_in_bytes=file.size,
         column_sizes=None,

@@ -19,7 +19,7 @@ _DISK_FULL = ("No space left", "max_temp_directory_size", "disk quota")
 
 
 class Engine:
-    """DuckDB in process: bounded memory, spill folder, UTC, schemas `exp`, `exp_run`.
+    """DuckDB in process: bounded memory, spill folder, UTC, schemas `exp`, `exp_raw`, `exp_run`.
 
     Args:
         settings: memory limit, threads and spill folder.
@@ -41,7 +41,7 @@ class Engine:
             self._connection: Any = duckdb.connect(name, config=config)
         self._registered = 0
         self.execute("set TimeZone = 'UTC'")
-        for schema in ("exp", "exp_run"):
+        for schema in ("exp", "exp_raw", "exp_run"):
             self.execute(f"create schema if not exists {schema}")
 
     def __enter__(self) -> Self:

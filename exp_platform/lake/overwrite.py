@@ -1,15 +1,14 @@
-"""One snapshot that swaps an experiment's files, and leaves the others' alone.
+"""One snapshot that swaps some partitions' files, and leaves the others' alone.
 
 Manifests are kept as a sorted list of small leaves: a commit reads and writes one of
-them, however many experiments and runs the table has seen. PyIceberg's own overwrite
+them, however many partitions and runs the table has seen. PyIceberg's own overwrite
 adds two manifests per commit and never drops one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from pyiceberg.expressions import EqualTo, Reference
-from pyiceberg.expressions.literals import literal
+from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import (
     DataFile,
     ManifestContent,
@@ -26,8 +25,15 @@ from pyiceberg.table.update import (
     update_table_metadata,
 )
 from pyiceberg.table.update.snapshot import _OverwriteFiles
+from pyiceberg.types import DateType, StringType
 
-from exp_platform.lake.types import PARTITION_COLUMN
+from exp_platform.lake.partitions import (
+    Partition,
+    row_filter,
+    stored_values,
+    where_partitions,
+)
+from exp_platform.schemas import TableSchema
 
 LEAF_FILES = 16
 KEPT_SNAPSHOTS = 10
@@ -64,17 +70,23 @@ class StagedTransaction(Transaction):
             self._stage((RemoveSnapshotsUpdate(snapshot_ids=sorted(old)),))
 
 
-class ExperimentOverwrite(_OverwriteFiles):
-    """Replaces, or only adds to, the files of one experiment.
+class PartitionOverwrite(_OverwriteFiles):
+    """Replaces, or only adds to, the files of some partitions.
 
     Args:
         transaction: where the snapshot is staged.
-        experiment_id: whose files.
-        replace: the experiment's present files go.
+        table: whose partitions.
+        partitions: at least one.
+        replace: the partitions' present files go.
     """
 
     def __init__(
-        self, transaction: StagedTransaction, experiment_id: str, *, replace: bool
+        self,
+        transaction: StagedTransaction,
+        table: TableSchema,
+        partitions: Collection[Partition],
+        *,
+        replace: bool,
     ) -> None:
         has_snapshot = transaction.table_metadata.current_snapshot() is not None
         overwrites = replace and has_snapshot
@@ -83,17 +95,17 @@ class ExperimentOverwrite(_OverwriteFiles):
             transaction=transaction,
             io=transaction._table.io,  # noqa: SLF001
         )
-        self._experiment_id = experiment_id
+        self._partitions = {stored_values(partition) for partition in partitions}
         self._kept: list[ManifestFile] = []
         self._staying: list[ManifestEntry] = []
         self._leaving: list[ManifestEntry] = []
         self._evaluators: dict[int, Callable[[ManifestFile], bool]] = {}
-        self.delete_by_predicate(rows_of(experiment_id))
+        self.delete_by_predicate(row_filter(where_partitions(table, partitions)))
         self._plan(replace=replace)
 
     @property
     def old_files(self) -> tuple[DataFile, ...]:
-        """The experiment's present files, which this snapshot removes."""
+        """The partitions' present files, which this snapshot removes."""
         return tuple(entry.data_file for entry in self._leaving)
 
     def _plan(self, *, replace: bool) -> None:
@@ -122,31 +134,41 @@ class ExperimentOverwrite(_OverwriteFiles):
         return self._evaluators[spec_id](manifest)
 
     def _is_own(self, entry: ManifestEntry) -> bool:
-        return bool(entry.data_file.partition[0] == self._experiment_id)
+        return _values(entry) in self._partitions
 
     def _manifests(self) -> list[ManifestFile]:
         if self._added_data_files and not self._staying:
             self._join_leaf()
         entries = [*self._staying, *map(self._added, self._added_data_files)]
-        entries.sort(
-            key=lambda e: (str(e.data_file.partition[0]), e.data_file.file_path)
-        )
+        entries.sort(key=lambda e: (_order(_values(e)), e.data_file.file_path))
         entries = [*self._leaving, *entries]
         return [*map(self._write, _leaves(entries)), *self._kept]
 
     def _join_leaf(self) -> None:
-        """Take the entries of the leaf in whose range the experiment falls.
+        """Take the entries of the leaf in whose range the first partition falls.
 
         A full one too: it is split, so that ranges stay apart and one leaf is enough
-        to find an experiment.
+        to find a partition.
         """
-        leaves = sorted(filter(_is_leaf, self._kept), key=_lower_bound)
+        leaves = sorted(filter(_is_leaf, self._kept), key=self._lower_bound)
         if not leaves:
             return
-        below = [m for m in leaves if _lower_bound(m) <= self._experiment_id.encode()]
+        first = min(_order(partition)[0] for partition in self._partitions)
+        below = [leaf for leaf in leaves if self._lower_bound(leaf) <= first]
         leaf = below[-1] if below else leaves[0]
         self._kept.remove(leaf)
         self._staying = leaf.fetch_manifest_entry(self._io)
+
+    def _lower_bound(self, manifest: ManifestFile) -> str:
+        """The smallest value of the first partition column, as entries are ordered."""
+        bound = manifest.partitions[0].lower_bound if manifest.partitions else None
+        if bound is None:
+            return ""
+        metadata = self._transaction.table_metadata
+        source = metadata.spec().fields[0].source_id
+        kind = metadata.schema().find_field(source).field_type
+        is_day = isinstance(kind, DateType)
+        return _text(from_bytes(DateType() if is_day else StringType(), bound))
 
     def _added(self, file: DataFile) -> ManifestEntry:
         return ManifestEntry.from_args(
@@ -173,9 +195,18 @@ class ExperimentOverwrite(_OverwriteFiles):
         return writer.to_manifest_file()
 
 
-def rows_of(experiment_id: str) -> EqualTo:
-    """The filter for one experiment's rows."""
-    return EqualTo(term=Reference(PARTITION_COLUMN), value=literal(experiment_id))
+def _values(entry: ManifestEntry) -> tuple[Any, ...]:
+    partition = entry.data_file.partition
+    return tuple(partition[place] for place in range(len(partition)))
+
+
+def _order(values: Iterable[str | int]) -> tuple[str, ...]:
+    return tuple(map(_text, values))
+
+
+def _text(value: Any) -> str:
+    """A partition value as text that sorts as the value does."""
+    return f"{value:010d}" if isinstance(value, int) else str(value)
 
 
 def _has_files(manifest: ManifestFile) -> bool:
@@ -191,10 +222,6 @@ def _is_leaf(manifest: ManifestFile) -> bool:
         manifest.content is ManifestContent.DATA and not manifest.partition_spec_id
     )
     return is_ours and _n_files(manifest) <= LEAF_FILES
-
-
-def _lower_bound(manifest: ManifestFile) -> bytes:
-    return (manifest.partitions[0].lower_bound or b"") if manifest.partitions else b""
 
 
 def _leaves(entries: Sequence[Any]) -> list[Sequence[Any]]:

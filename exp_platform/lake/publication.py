@@ -9,6 +9,7 @@ from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake.engine import Engine
 from exp_platform.lake.files import remove_files, storage_error, sync_files
 from exp_platform.lake.locks import hold_lock, publish_lock
+from exp_platform.lake.partitions import Partition, check_partition
 from exp_platform.lake.states import FileState, TableState
 from exp_platform.lake.writing import WrittenFile, new_data_path, write_data_file
 from exp_platform.schemas import load_schema
@@ -24,6 +25,7 @@ _ATTEMPTS = 8
 _LONGEST_WAIT_SECONDS = 2.0
 
 LedgerRow = Callable[[Mapping[str, TableState]], "pa.Table"]
+Files = dict[Partition, WrittenFile | None]
 
 
 class Publication:
@@ -54,7 +56,7 @@ class Publication:
         self._run_id = run_id
         self._experiment_id = experiment_id
         self._engine = engine
-        self._written: dict[str, WrittenFile | None] = {}
+        self._written: dict[str, Files] = {}
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -81,21 +83,47 @@ class Publication:
         Raises:
             ContractError: the rows break the table's schema.
         """
+        return self.replace_partition(table, (self._experiment_id,), data)
+
+    def replace_partition(
+        self, table: str, partition: Partition, data: "str | pa.Table"
+    ) -> int:
+        """Write the new rows of one partition of a table; they show when published.
+
+        A run may replace many partitions of a table; the others stay as they are.
+
+        Args:
+            table: table name.
+            partition: one value per partition column, e.g. (day, namespace).
+            data: as for `replace_experiment`.
+
+        Returns:
+            Rows written.
+
+        Raises:
+            ContractError: the rows break the table's schema, or are not all of this
+                partition.
+        """
         self._check(table)
-        file = self._write(table, data)
-        self._note(table, file)
+        check_partition(load_schema(table), partition)
+        file = self._write(table, partition, data)
+        self._note(table, partition, file)
         return file.record_count if file else 0
 
     def remove_experiment(self, table: str) -> None:
         """The experiment has no rows in this table once published."""
+        self.remove_partition(table, (self._experiment_id,))
+
+    def remove_partition(self, table: str, partition: Partition) -> None:
+        """The partition has no rows once published."""
         self._check(table)
-        self._note(table, None)
+        self._note(table, check_partition(load_schema(table), partition), None)
 
     def discard(self) -> None:
         """Remove the files written, unless they were published."""
         if not self._is_closed:
             self._is_closed = True
-            remove_files(file.path for file in self._written.values() if file)
+            remove_files(file.path for file in self._files())
 
     def publish(self, ledger: LedgerRow | None = None) -> dict[str, TableState]:
         """Make all tables show the new rows, in one catalog transaction.
@@ -112,7 +140,7 @@ class Publication:
         """
         self._check_open()
         try:
-            sync_files(file.path for file in self._written.values() if file)
+            sync_files(file.path for file in self._files())
             catalog = self._open_catalog()
             with hold_lock(publish_lock(catalog.path)):
                 return self._publish_locked(catalog, ledger)
@@ -170,16 +198,16 @@ class Publication:
         tables: "Mapping[str, Table]",
         staged: "list[StagedTable]",
     ) -> dict[str, TableState]:
-        from exp_platform.lake.staging import stage_experiment
+        from exp_platform.lake.staging import stage_partitions
 
         states = {}
-        for name, file in self._written.items():
+        for name, files in self._written.items():
             base = tables.get(name) or catalog.new_table(load_schema(name))
-            change = stage_experiment(base, self._experiment_id, file)
+            change = stage_partitions(base, files)
             if change.is_needed:
                 staged.append(catalog.stage(base, change.transaction))
-            files = (self._file_state(file),) if file else ()
-            states[name] = TableState(change.snapshot_id, files)
+            kept = tuple(self._file_state(file) for file in files.values() if file)
+            states[name] = TableState(change.snapshot_id, kept)
         return states
 
     def _stage_ledger(
@@ -189,30 +217,36 @@ class Publication:
         staged: "list[StagedTable]",
         row: "pa.Table",
     ) -> None:
-        from exp_platform.lake.staging import stage_experiment
+        from exp_platform.lake.staging import stage_partitions
 
-        file = self._write(LEDGER, row)
+        partition = (self._experiment_id,)
+        file = self._write(LEDGER, partition, row)
         if file is None:
             return
         catalog.io.written.append(file.path)
         base = tables.get(LEDGER) or catalog.new_table(load_schema(LEDGER))
-        change = stage_experiment(base, self._experiment_id, file, replace=False)
+        change = stage_partitions(base, {partition: file}, replace=False)
         staged.append(catalog.stage(base, change.transaction))
 
-    def _write(self, table: str, data: "str | pa.Table") -> WrittenFile | None:
+    def _write(
+        self, table: str, partition: Partition, data: "str | pa.Table"
+    ) -> WrittenFile | None:
         schema = load_schema(table)
-        experiment = self._experiment_id
         try:
-            path = new_data_path(self._warehouse, schema, experiment, self._run_id)
-            return write_data_file(path, schema, experiment, data, engine=self._engine)
+            path = new_data_path(self._warehouse, schema, partition, self._run_id)
+            return write_data_file(path, schema, partition, data, engine=self._engine)
         except OSError as error:
             raise storage_error(error, self._warehouse) from error
 
-    def _note(self, table: str, file: WrittenFile | None) -> None:
-        earlier = self._written.get(table)
+    def _note(self, table: str, partition: Partition, file: WrittenFile | None) -> None:
+        files = self._written.setdefault(table, {})
+        earlier = files.get(partition)
         if earlier is not None:
             remove_files([earlier.path])
-        self._written[table] = file
+        files[partition] = file
+
+    def _files(self) -> list[WrittenFile]:
+        return [f for files in self._written.values() for f in files.values() if f]
 
     def _file_state(self, file: WrittenFile) -> FileState:
         path = file.path.relative_to(self._warehouse).as_posix()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exp_platform.errors import ContractError, StorageError
 from exp_platform.lake.engine import Engine
+from exp_platform.lake.partitions import Where, row_filter
 from exp_platform.lake.types import (
     arrow_field_id,
     duckdb_type,
@@ -15,7 +16,7 @@ from exp_platform.lake.types import (
     quote_text,
     schema_map_clause,
 )
-from exp_platform.schemas import TableSchema, arrow_schema
+from exp_platform.schemas import TableSchema, arrow_schema, load_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,20 +45,17 @@ class Plan:
 def plan_read(
     table: "Table | None",
     *,
-    experiment_id: str | None = None,
+    where: Where | None = None,
     snapshot_id: int | None = None,
 ) -> Plan:
-    """Plan the files of an experiment, or of all, at a snapshot, or now.
+    """Plan the files of some partitions, or of all, at a snapshot, or now.
 
     Raises:
         StorageError: the table has no such snapshot.
     """
     if table is None:
         return Plan(None, None, snapshot_id, ())
-    from pyiceberg.expressions import AlwaysTrue
-
     from exp_platform.lake.files import local_path
-    from exp_platform.lake.overwrite import rows_of
 
     if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
         raise StorageError(
@@ -66,31 +64,31 @@ def plan_read(
             found=str(snapshot_id),
             next_step="it may have expired; `lake.snapshots.list_history` shows the rest",
         )
-    row_filter: BooleanExpression = AlwaysTrue()
-    if experiment_id is not None:
-        row_filter = rows_of(experiment_id)
-    tasks = list(table.scan(row_filter, snapshot_id=snapshot_id).plan_files())
+    wanted = row_filter(where or {})
+    tasks = list(table.scan(wanted, snapshot_id=snapshot_id).plan_files())
     files = sorted(local_path(task.file.file_path) for task in tasks)
     has_deletes = any(task.delete_files for task in tasks)
-    return Plan(table, row_filter, snapshot_id, tuple(files), has_deletes)
+    return Plan(table, wanted, snapshot_id, tuple(files), has_deletes)
 
 
-def attach_view(engine: Engine, table: TableSchema, plan: Plan) -> None:
-    """Make planned rows readable as `exp.<table>`; no files, no rows, same columns.
+def attach_view(engine: Engine, table: TableSchema, plan: Plan, name: str = "") -> None:
+    """Make planned rows readable as a view; no files, no rows, same columns.
+
+    Args:
+        engine: where the view is created.
+        table: whose rows.
+        plan: the files.
+        name: of the view; `exp.<table>` by default.
 
     Raises:
         ContractError: a file is unreadable or has no field ids.
         StorageError: a file is gone.
     """
-    name = f"exp.{table.name}"
+    name = name or f"exp.{table.name}"
     if plan.has_deletes:
         engine.register(name, _read_with_deletes(table, plan))
     elif not plan.files:
-        columns = ", ".join(
-            f"cast(null as {duckdb_type(f)}) as {quote_name(f.name)}"
-            for f in table.fields
-        )
-        engine.create_view(name, f"select {columns} where false")
+        engine.create_view(name, _no_rows(table))
     else:
         for path in plan.files:
             check_field_ids(path)
@@ -100,6 +98,19 @@ def attach_view(engine: Engine, table: TableSchema, plan: Plan) -> None:
             f"select * from read_parquet([{files}], hive_partitioning = false, "
             f"schema = {schema_map_clause(table)})",
         )
+
+
+def open_empty(engine: Engine, table: str, name: str = "") -> None:
+    """Make a table readable without rows, as `exp.<table>` by default, unless it is."""
+    select = _no_rows(load_schema(table))
+    engine.execute(f"create view if not exists {name or f'exp.{table}'} as {select}")
+
+
+def _no_rows(table: TableSchema) -> str:
+    columns = ", ".join(
+        f"cast(null as {duckdb_type(f)}) as {quote_name(f.name)}" for f in table.fields
+    )
+    return f"select {columns} where false"
 
 
 def read_arrow(table: TableSchema, plan: Plan) -> "pa.Table":

@@ -1,11 +1,13 @@
 """The change of one table, planned on what it is now, not yet committed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyiceberg.table import Table
 
 from exp_platform.lake.datafiles import to_data_file
-from exp_platform.lake.overwrite import ExperimentOverwrite, StagedTransaction
+from exp_platform.lake.overwrite import PartitionOverwrite, StagedTransaction
+from exp_platform.lake.partitions import Partition
 from exp_platform.lake.tables import plan_evolution
 from exp_platform.lake.writing import WrittenFile
 from exp_platform.schemas import load_schema
@@ -25,26 +27,29 @@ class StagedChange:
     is_needed: bool
 
 
-def stage_experiment(
-    base: Table, experiment_id: str, file: WrittenFile | None, *, replace: bool = True
+def stage_partitions(
+    base: Table,
+    files: Mapping[Partition, WrittenFile | None],
+    *,
+    replace: bool = True,
 ) -> StagedChange:
-    """Stage schema, one snapshot with an experiment's new file, and expiry.
+    """Stage schema, one snapshot with the partitions' new files, and expiry.
 
     Args:
         base: the table as loaded, or a new one.
-        experiment_id: whose files.
-        file: the new rows; None for no rows.
-        replace: the experiment's present files go.
+        files: partition -> its new rows; None for no rows.
+        replace: the partitions' present files go.
 
     Raises:
         ContractError: the table cannot become what its JSON Schema says.
     """
     schema = load_schema(base.name()[-1])
     transaction = StagedTransaction(base, plan_evolution(schema, base.metadata))
-    overwrite = ExperimentOverwrite(transaction, experiment_id, replace=replace)
-    if file is not None:
-        overwrite.append_data_file(to_data_file(file, schema, experiment_id))
-    if file is not None or overwrite.old_files:
+    overwrite = PartitionOverwrite(transaction, schema, files, replace=replace)
+    for partition, file in files.items():
+        if file is not None:
+            overwrite.append_data_file(to_data_file(file, schema, partition))
+    if any(files.values()) or overwrite.old_files:
         overwrite.commit()
         transaction.expire_snapshots()
     current = transaction.table_metadata.current_snapshot()

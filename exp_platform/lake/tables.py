@@ -3,11 +3,7 @@
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import ContractError
-from exp_platform.lake.types import (
-    PARTITION_COLUMN,
-    iceberg_schema,
-    partition_spec,
-)
+from exp_platform.lake.types import iceberg_schema, partition_spec
 from exp_platform.schemas import Field, TableSchema
 
 if TYPE_CHECKING:
@@ -24,7 +20,7 @@ def bounded_fields(table: TableSchema) -> list[Field]:
     return [
         field
         for field in table.fields
-        if field.name == PARTITION_COLUMN or field.type in {"timestamptz", "date"}
+        if field.name in table.partition or field.type in {"timestamptz", "date"}
     ]
 
 
@@ -32,7 +28,7 @@ def table_properties(table: TableSchema) -> dict[str, str]:
     """Properties that keep commits flat: few metadata files, small manifests.
 
     Column statistics are kept for the partition and for time only: a file holds one
-    experiment, and nothing else prunes files.
+    partition, and nothing else prunes files.
     """
     return {
         "write.metadata.delete-after-commit.enabled": "true",

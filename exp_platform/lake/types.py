@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.types import IcebergType
 
-PARTITION_COLUMN = "experiment_id"
 _PARTITION_FIELD_ID = 1000
 _FIELD_ID_KEY = b"PARQUET:field_id"
 _DUCKDB = {
@@ -62,16 +61,19 @@ def _iceberg_type(field: Field) -> "IcebergType":
 
 
 def partition_spec(table: TableSchema) -> "PartitionSpec":
-    """One partition per experiment."""
+    """One partition per experiment, or per value of the columns the schema names."""
     from pyiceberg.partitioning import PartitionField, PartitionSpec
     from pyiceberg.transforms import IdentityTransform
 
     return PartitionSpec(
-        PartitionField(
-            source_id=table.field(PARTITION_COLUMN).field_id,
-            field_id=_PARTITION_FIELD_ID,
-            transform=IdentityTransform(),
-            name=PARTITION_COLUMN,
+        *(
+            PartitionField(
+                source_id=table.field(name).field_id,
+                field_id=_PARTITION_FIELD_ID + place,
+                transform=IdentityTransform(),
+                name=name,
+            )
+            for place, name in enumerate(table.partition)
         )
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from exp_platform.lake.catalog import LakeCatalog
+    from exp_platform.lake.partitions import Where
     from exp_platform.lake.reading import Plan
 
 REGISTRY = "experiment_registry"
@@ -60,6 +61,8 @@ class Lake:
         *,
         experiment_id: str | None = None,
         snapshot_id: int | None = None,
+        where: "Where | None" = None,
+        name: str = "",
     ) -> None:
         """Make rows of a table readable in an engine as `exp.<table>`.
 
@@ -68,11 +71,13 @@ class Lake:
             table: table name.
             experiment_id: only this experiment; None = all.
             snapshot_id: as of this snapshot; None = now.
+            where: allowed values of partition columns, for tables by namespace.
+            name: of the view; `exp.<table>` by default.
         """
         from exp_platform.lake.reading import attach_view
 
-        plan = self._plan(table, experiment_id, snapshot_id)
-        attach_view(engine, load_schema(table), plan)
+        plan = self._plan(table, experiment_id, snapshot_id, where)
+        attach_view(engine, load_schema(table), plan, name)
 
     def read(
         self,
@@ -80,11 +85,12 @@ class Lake:
         experiment_id: str | None = None,
         *,
         snapshot_id: int | None = None,
+        where: "Where | None" = None,
     ) -> "pa.Table":
         """Rows of a table as Arrow; for results, not for whole event tables."""
         from exp_platform.lake.reading import read_arrow
 
-        plan = self._plan(table, experiment_id, snapshot_id)
+        plan = self._plan(table, experiment_id, snapshot_id, where)
         return read_arrow(load_schema(table), plan)
 
     def begin(
@@ -162,13 +168,18 @@ class Lake:
             self._opened = None
 
     def _plan(
-        self, table: str, experiment_id: str | None, snapshot_id: int | None
+        self,
+        table: str,
+        experiment_id: str | None,
+        snapshot_id: int | None,
+        where: "Where | None",
     ) -> "Plan":
         from exp_platform.lake.reading import plan_read
 
         load_schema(table)
+        own = {} if experiment_id is None else {"experiment_id": (experiment_id,)}
         return plan_read(
-            self._table(table), experiment_id=experiment_id, snapshot_id=snapshot_id
+            self._table(table), where={**own, **(where or {})}, snapshot_id=snapshot_id
         )
 
     def _table(self, name: str) -> "Table | None":

@@ -1,4 +1,4 @@
-"""One data file of one experiment: from a query or an Arrow table to Parquet with ids."""
+"""One data file of one partition: from a query or an Arrow table to Parquet with ids."""
 
 import uuid
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from exp_platform.errors import ContractError, did_you_mean
 from exp_platform.lake.engine import Engine, from_clause
 from exp_platform.lake.files import hash_file, remove_files
+from exp_platform.lake.partitions import Partition, name_partition
 from exp_platform.lake.types import (
-    PARTITION_COLUMN,
     arrow_file_schema,
     duckdb_type,
     field_ids_clause,
@@ -45,10 +45,10 @@ class WrittenFile:
 
 
 def new_data_path(
-    warehouse: Path, table: TableSchema, experiment_id: str, run_id: str
+    warehouse: Path, table: TableSchema, partition: Partition, run_id: str
 ) -> Path:
     """A fresh path for a data file, its folder created."""
-    folder = warehouse / "exp" / table.name / "data" / f"experiment_id={experiment_id}"
+    folder = warehouse / "exp" / table.name / "data" / name_partition(table, partition)
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{run_id}-{uuid.uuid4()}.parquet"
 
@@ -56,23 +56,23 @@ def new_data_path(
 def write_data_file(
     path: Path,
     table: TableSchema,
-    experiment_id: str,
+    partition: Partition,
     data: "str | pa.Table",
     *,
     engine: Engine | None = None,
 ) -> WrittenFile | None:
-    """Write one experiment's rows in their order; no rows, no file.
+    """Write one partition's rows in their order; no rows, no file.
 
     Args:
         path: where the file goes.
         table: whose columns; a missing optional column is written as nulls.
-        experiment_id: every row must carry it.
+        partition: every row must carry its values.
         data: relation name or select statement in the engine, or an Arrow table.
         engine: needed for SQL.
 
     Raises:
         ContractError: a column is missing, unknown, of another type, or null where
-            it may not be; a row of another experiment.
+            it may not be; a row of another partition.
     """
     import pyarrow.parquet as pq
 
@@ -83,7 +83,7 @@ def write_data_file(
             _write_arrow(path, table, data)
         footer = pq.read_metadata(path)
         if footer.num_rows:
-            _check_rows(path, table, experiment_id, footer)
+            _check_rows(path, table, partition, footer)
     except BaseException:
         remove_files([path])
         raise
@@ -165,22 +165,23 @@ def _check_columns(table: TableSchema, present: "tuple[str, ...] | list[str]") -
 
 
 def _check_rows(
-    path: Path, table: TableSchema, experiment_id: str, footer: "FileMetaData"
+    path: Path, table: TableSchema, partition: Partition, footer: "FileMetaData"
 ) -> None:
-    """Nulls and the experiment, from the footer's statistics where they are kept."""
+    """Nulls and the partition, from the footer's statistics where they are kept."""
     position = {footer.schema.column(i).path: i for i in range(footer.num_columns)}
     for name in table.required:
         nulls = _count_nulls(path, footer, position[name])
         if nulls:
             raise _null_found(table, name, nulls)
-    found = _distinct_bounds(path, footer, position[PARTITION_COLUMN])
-    if found != {experiment_id}:
-        raise ContractError(
-            "rows of another experiment",
-            where=f"table {table.name}",
-            found=", ".join(sorted(map(str, found - {experiment_id}))),
-            allowed=experiment_id,
-        )
+    for name, value in zip(table.partition, partition, strict=True):
+        found = _distinct_bounds(path, footer, position[name])
+        if found != {value}:
+            raise ContractError(
+                f"rows of another {name.removesuffix('_id')}",
+                where=f"table {table.name}",
+                found=", ".join(sorted(map(str, found - {value}))),
+                allowed=str(value),
+            )
 
 
 def _count_nulls(path: Path, footer: "FileMetaData", column: int) -> int:

@@ -19,7 +19,9 @@ _PACKAGE = Path(__file__).parent
 _PROJECT = _PACKAGE.parent.parent / "dbt"
 DIALECTS = ("duckdb", "spark", "trino")
 _GENERATED = ("metric_observations", "metric_unit_days", "unit_segments")
-_DATABASE = re.compile(r'"[^"\s]+"\."(exp|exp_run)"\."([a-z_]+)"')
+_DATABASE = re.compile(r'"[^"\s]+"\."(exp|exp_raw|exp_run)"\."([a-z_]+)"')
+# Groups that a run builds only when it has raw events; a model is in one at most.
+_GROUPS = ("raw_events", "events")
 
 
 def compile_models(project: Path, dialect: str = "duckdb") -> dict[str, str]:
@@ -31,7 +33,7 @@ def compile_models(project: Path, dialect: str = "duckdb") -> dict[str, str]:
 
     Returns:
         File name -> text: one `.sql` for each static model, and `models.json` with
-        names and materialisations in the order of the DAG.
+        names, materialisations and groups in the order of the DAG.
 
     Raises:
         StorageError: dbt failed; its message is on the terminal.
@@ -57,7 +59,11 @@ def compile_models(project: Path, dialect: str = "duckdb") -> dict[str, str]:
         if node["name"] not in _GENERATED
     }
     listing = [
-        {"name": node["name"], "materialized": node["config"]["materialized"]}
+        {
+            "name": node["name"],
+            "materialized": node["config"]["materialized"],
+            "group": next((g for g in _GROUPS if g in node["tags"]), "metrics"),
+        }
         for node in ordered
     ]
     files["models.json"] = json.dumps(listing, indent=2) + "\n"

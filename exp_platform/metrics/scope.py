@@ -33,6 +33,7 @@ def write_scope(
         "bot_rows_per_day": spec.plan.bot_rows_per_day,
         "exclude_bots": spec.plan.exclude_bots,
         "cluster_attribute": spec.cluster or "",
+        "namespace": spec.namespace,
     }
     variants = [
         {

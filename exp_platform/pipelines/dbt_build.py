@@ -21,6 +21,7 @@ from exp_platform.metrics.scope import write_scope
 from exp_platform.metrics.totals import compare_totals, read_totals
 from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.compute_metric_aggregates import generated_sql
+from exp_platform.pipelines.ingest_events import open_everything_raw
 from exp_platform.pipelines.run import Run, nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import load_ingested
 
@@ -109,6 +110,7 @@ def _prepare(run: Run, database: Path) -> dict[str, str]:
         copy = replace(run, engine=engine)
         ingested = load_ingested(copy)
         write_scope(engine, ingested.spec, ingested.definitions)
+        open_everything_raw(copy, ingested.spec.namespace)
         for name in _SCOPE:
             _keep_rows(engine, f"exp_run.{name}")
         return generated_sql(copy, ingested)

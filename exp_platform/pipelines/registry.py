@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from exp_platform.errors import ContractError, did_you_mean
+from exp_platform.errors import ContractError, UsageError, did_you_mean
+from exp_platform.lake import validate_experiment_id
 from exp_platform.records import (
     AnalysisPlan,
     Assignment,
@@ -98,6 +99,7 @@ def read_spec(row: Mapping[str, Any]) -> ExperimentSpec:
         is_dated=bool(row["is_dated"]),
         owner=row.get("owner") or "",
         hypothesis=row.get("hypothesis") or "",
+        namespace=_read_namespace(row.get("namespace"), where),
     )
     _check_window(spec, where)
     return spec
@@ -226,6 +228,22 @@ def _read_variants(text: str, where: str) -> tuple[Variant, ...]:
             next_step=_NEXT,
         )
     return variants
+
+
+def _read_namespace(text: str | None, where: str) -> str:
+    """A namespace is the name of a folder."""
+    if not text:
+        return ""
+    try:
+        return validate_experiment_id(text)
+    except UsageError as error:
+        raise ContractError(
+            "not a namespace",
+            where=where,
+            found=repr(text),
+            allowed=error.parts["allowed"],
+            next_step=_NEXT,
+        ) from error
 
 
 def _read_metric(entry: "_MetricText", where: str) -> MetricPlan:

@@ -147,6 +147,7 @@ class ExperimentSpec:
         cluster: exposure attribute at whose level treatment was assigned.
         pre_period_days: registered calendar pre-period of DiD, 0 = none.
         is_dated: False when the input had no dates; nothing by day is computed.
+        namespace: of the experiment's events; empty = it has none.
     """
 
     experiment_id: str
@@ -164,6 +165,7 @@ class ExperimentSpec:
     is_dated: bool = True
     owner: str = ""
     hypothesis: str = ""
+    namespace: str = ""
 
     @property
     def treatments(self) -> tuple[str, ...]:

@@ -30,7 +30,8 @@ def make_rows(
     """Schema-valid rows; `columns` replaces the values of some columns."""
     schema = arrow_schema(table)
     content = {f.name: [_VALUES[f.type]] * n for f in load_schema(table).fields}
-    content["experiment_id"] = [experiment] * n
+    if "experiment_id" in content:
+        content["experiment_id"] = [experiment] * n
     content |= columns
     arrays = [pa.array(content[f.name], f.type) for f in schema]
     return pa.table(arrays, schema=schema)
@@ -58,6 +59,19 @@ def lake(settings: LakeSettings) -> Iterator[Lake]:
 @pytest.fixture
 def rows() -> Callable[..., pa.Table]:
     return make_rows
+
+
+def partition_of(table: str, experiment: str = "exp_a") -> tuple[Any, ...]:
+    """The partition in which `make_rows` puts its rows."""
+    schema = load_schema(table)
+    kinds = {name: schema.field(name).type for name in schema.partition}
+    values = {name: _VALUES[kind] for name, kind in kinds.items()}
+    return tuple((values | {"experiment_id": experiment})[name] for name in kinds)
+
+
+@pytest.fixture
+def partition() -> Callable[..., tuple[Any, ...]]:
+    return partition_of
 
 
 @pytest.fixture

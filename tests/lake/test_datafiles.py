@@ -9,12 +9,13 @@ from exp_platform.schemas import load_schema, table_names
 
 
 @pytest.mark.parametrize("table", table_names())
-def test_to_data_file_says_what_pyiceberg_would_say(table, rows, tmp_path):
+def test_to_data_file_says_what_pyiceberg_would_say(table, rows, partition, tmp_path):
     schema = load_schema(table)
     path = tmp_path / "file.parquet"
-    file = write_data_file(path, schema, "exp_a", rows(table))
+    own = partition(table)
+    file = write_data_file(path, schema, own, rows(table))
     assert file is not None
-    ours = to_data_file(file, schema, "exp_a")
+    ours = to_data_file(file, schema, own)
     theirs = parquet_file_to_data_file(
         PyArrowFileIO(), new_metadata(schema, "file:///x"), location_of(path)
     )
@@ -33,9 +34,9 @@ def test_to_data_file_says_what_pyiceberg_would_say(table, rows, tmp_path):
 def test_to_data_file_leaves_out_bounds_of_an_empty_column(rows, tmp_path):
     schema = load_schema("outcomes")
     data = rows("outcomes", received_ts=[None] * 3)
-    file = write_data_file(tmp_path / "f.parquet", schema, "exp_a", data)
+    file = write_data_file(tmp_path / "f.parquet", schema, ("exp_a",), data)
     assert file is not None
-    found = to_data_file(file, schema, "exp_a")
+    found = to_data_file(file, schema, ("exp_a",))
     assert set(found.lower_bounds) == {
         schema.field(name).field_id for name in ("experiment_id", "outcome_ts")
     }

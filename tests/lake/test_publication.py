@@ -54,10 +54,13 @@ def _data_files(settings):
     return sorted(settings.warehouse.rglob("*.parquet"))
 
 
-def test_publish_every_table_reads_back_by_plain_pyiceberg(lake, rows, ledger, plain):
+def test_publish_every_table_reads_back_by_plain_pyiceberg(
+    lake, rows, partition, ledger, plain
+):
     with lake.begin("run1", "exp_a") as publication:
         for table in TABLES:
-            assert publication.replace_experiment(table, rows(table)) == 3
+            own = partition(table)
+            assert publication.replace_partition(table, own, rows(table)) == 3
         states = publication.publish(ledger())
     catalog = plain()
     for table in TABLES:
@@ -146,7 +149,7 @@ def test_publish_without_change_makes_no_snapshot_but_the_table(lake, plain):
     assert plain().load_table("exp.quarantine").metadata_location == location
 
 
-def test_publish_shows_all_tables_or_none(lake, rows, ledger, plain):
+def test_publish_shows_all_tables_or_none(lake, rows, partition, ledger, plain):
     lake.replace_experiment("exposures", "exp_a", rows("exposures"))
     reader = plain()
     old = _pointers(reader)
@@ -155,7 +158,7 @@ def test_publish_shows_all_tables_or_none(lake, rows, ledger, plain):
     event.listen(engine, "commit", lambda _: seen.append(_pointers(plain())))
     with lake.begin("run2", "exp_a") as publication:
         for table in TABLES:
-            publication.replace_experiment(table, rows(table, n=2))
+            publication.replace_partition(table, partition(table), rows(table, n=2))
         publication.publish(ledger())
     assert seen == [old]
     new = _pointers(reader)

@@ -14,14 +14,14 @@ def write(settings, tmp_path):
     schema = load_schema("outcomes")
 
     def run(data, *, through_sql, experiment_id="exp_a"):
-        path = new_data_path(tmp_path / "w", schema, experiment_id, "run1")
+        path = new_data_path(tmp_path / "w", schema, (experiment_id,), "run1")
         if not through_sql:
-            return write_data_file(path, schema, experiment_id, data)
+            return write_data_file(path, schema, (experiment_id,), data)
         with Engine(settings) as engine:
             if isinstance(data, pa.Table):
                 engine.register("exp_run.source", data)
                 data = "exp_run.source"
-            return write_data_file(path, schema, experiment_id, data, engine=engine)
+            return write_data_file(path, schema, (experiment_id,), data, engine=engine)
 
     return run
 
@@ -104,4 +104,4 @@ def test_write_data_file_keeps_the_order_of_the_relation(write, settings):
 def test_write_data_file_needs_an_engine_for_sql(tmp_path):
     schema = load_schema("outcomes")
     with pytest.raises(ContractError, match="needs an engine"):
-        write_data_file(tmp_path / "x.parquet", schema, "exp_a", "select 1")
+        write_data_file(tmp_path / "x.parquet", schema, ("exp_a",), "select 1")

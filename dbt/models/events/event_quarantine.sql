@@ -1,0 +1,55 @@
+with checked as (
+
+    select * from {{ ref('int_checked_events') }}
+
+),
+
+copies as (
+
+    select * from {{ ref('int_event_copies') }}
+
+),
+
+published as (
+
+    select * from {{ source('run', 'run_published_event_quarantine') }}
+
+)
+
+select
+    namespace,
+    source_file,
+    source_row,
+    reason,
+    event_id,
+    event_name,
+    user_id,
+    event_ts,
+    payload
+from checked
+where reason is not null
+union all
+select
+    namespace,
+    source_file,
+    source_row,
+    'EVENT_ID_REUSED' as reason,
+    event_id,
+    event_name,
+    user_id,
+    event_ts,
+    payload
+from copies
+where not is_same
+union all
+select
+    namespace,
+    source_file,
+    source_row,
+    reason,
+    event_id,
+    event_name,
+    user_id,
+    event_ts,
+    payload
+from published

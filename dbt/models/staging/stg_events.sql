@@ -1,0 +1,29 @@
+with source as (
+
+    select * from {{ source('exp', 'fact_event') }}
+
+),
+
+experiments as (
+
+    select * from {{ source('run', 'run_experiments') }}
+
+)
+
+select
+    experiments.experiment_id,
+    source.event_id,
+    source.user_id,
+    source.event_name,
+    source.event_ts,
+    {{ epoch_us('source.event_ts') }} as event_us,
+    source.value,
+    source.properties,
+    source.country,
+    source.device,
+    source.platform,
+    source.app,
+    source.app_version
+from source
+inner join experiments
+    on source.namespace = experiments.namespace

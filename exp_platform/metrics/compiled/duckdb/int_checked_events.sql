@@ -1,0 +1,55 @@
+with events as (
+
+    select
+        *,
+        try_cast(value_text as double) as value
+    from exp_run.stg_user_events
+
+),
+
+-- the first thing that is wrong with a row; null = nothing
+judged as (
+
+    select
+        *,
+        case
+            when event_id is null or event_name is null or user_id is null then 'MISSING_KEY'
+            when unreadable_instants is not null or client_ts is null or received_ts is null then 'BAD_TIMESTAMP'
+            when not is_in_range or event_us < 0 then 'TIMESTAMP_OUT_OF_RANGE'
+            when is_context_broken or (properties_text is not null and properties is null) then 'BAD_PROPERTIES'
+            when value_text is null and list_contains(map_keys(properties), 'value') then 'MISSING_VALUE'
+            when value_text is not null and value is null then 'NOT_A_NUMBER'
+            when not (abs(value) <= 1.7e308) then 'NOT_FINITE'
+            when abs(value) >= 1e100 then 'VALUE_OUT_OF_RANGE'
+        end as reason
+    from events
+
+)
+
+select
+    event_id,
+    namespace,
+    cast(date '1970-01-01' + cast(cast(floor(cast(event_us as double) / 86400000000) as bigint) as integer) as date) as event_date,
+    user_id,
+    anonymous_id,
+    known_user_id is not null as is_known,
+    event_name,
+    make_timestamptz(event_us) as event_ts,
+    client_ts,
+    received_ts,
+    value,
+    properties,
+    country,
+    device,
+    platform,
+    app,
+    app_version,
+    experiments,
+    source_file,
+    source_row,
+    reason,
+    case
+        when reason is not null
+            then cast(json_object('event_id', cast(event_id as varchar), 'event_name', cast(event_name as varchar), 'anonymous_id', cast(anonymous_id as varchar), 'known_user_id', cast(known_user_id as varchar), 'client_ts', cast(client_ts as varchar), 'sent_ts', cast(sent_ts as varchar), 'received_ts', cast(received_ts as varchar), 'unreadable_instants', cast(unreadable_instants as varchar), 'properties_text', cast(properties_text as varchar), 'context_text', cast(context_text as varchar)) as varchar)
+    end as payload
+from judged
