@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from exp_platform.causal.clusters import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
+from exp_platform.causal.novelty import METHOD as NOVELTY
 from exp_platform.records import (
     Assignment,
     AssignmentFacts,
@@ -19,8 +20,11 @@ from exp_platform.records import (
     MetricType,
     PanelTotals,
 )
+from exp_platform.stats.bayes import METHOD as BAYES
+from exp_platform.stats.bayes_binomial import METHOD as BETA_BINOMIAL
 from exp_platform.stats.draft import draft_estimate
 from exp_platform.stats.settings import EstimateSettings
+from exp_platform.stats.tail import METHOD as TAIL
 
 WELCH = "welch_t"
 RATIO = "ratio_delta"
@@ -97,12 +101,17 @@ def _has_declared_cuped(facts: AssignmentFacts) -> bool:
 
 
 AB = (WELCH, RATIO)
-BY_UNIT = (*AB, PROPORTION, CUPED)
+BELIEFS = (BAYES, BETA_BINOMIAL)
+BY_UNIT = (*AB, PROPORTION, CUPED, *BELIEFS, TAIL)
 PANEL = (DID, EVENT_STUDY)
 ONE_DATE = (*PANEL, RANDOMISATION)
 SEVERAL_DATES = (STAGGERED, *AVERAGES, TWFE)
 OVER_TIME = (*ONE_DATE, *SEVERAL_DATES)
-ALL = (*BY_UNIT, *OVER_TIME)
+DAILY = (*OVER_TIME, NOVELTY)
+ALL = (*BY_UNIT, *DAILY)
+
+BESIDE = (*BELIEFS, TAIL, NOVELTY)
+"""Other views of a randomised comparison; none of them ever decides."""
 
 PRIMARY = EstimateRole.PRIMARY
 SECONDARY = EstimateRole.SECONDARY
@@ -200,6 +209,29 @@ RULES: tuple[Rule, ...] = (
         "does not decide.",
     ),
     Rule(
+        BELIEFS,
+        _is(Assignment.RANDOMISED),
+        SECONDARY,
+        "RANDOMISED",
+        "Randomised: what to believe about the same effect, given a prior. A "
+        "probability to win alone decides nothing.",
+    ),
+    Rule(
+        (TAIL,),
+        _is_ratio,
+        None,
+        "RATIO_NOT_SUPPORTED",
+        "The metric is a ratio: a unit has no value of its own to cap.",
+    ),
+    Rule(
+        (TAIL,),
+        _is(Assignment.RANDOMISED),
+        DIAGNOSTIC,
+        "RANDOMISED",
+        "Shows what the most extreme units carry; the cap comes from the data, so it "
+        "does not decide.",
+    ),
+    Rule(
         AB,
         _has_declared_cuped,
         SECONDARY,
@@ -222,18 +254,25 @@ RULES: tuple[Rule, ...] = (
         "Randomised: the arms differ by chance and treatment alone.",
     ),
     Rule(
-        OVER_TIME,
+        DAILY,
         lambda facts: not facts.is_dated,
         None,
         "UNDATED",
         "The data have no dates: there is no before and after.",
     ),
     Rule(
-        OVER_TIME,
+        DAILY,
         _is_ratio,
         None,
         "RATIO_IN_PANEL",
         "The metric is a ratio: it has no value per unit and day.",
+    ),
+    Rule(
+        (NOVELTY,),
+        _is(Assignment.RANDOMISED),
+        DIAGNOSTIC,
+        "RANDOMISED",
+        "Shows whether the effect wears off or grows with days since exposure.",
     ),
     Rule(
         ONE_DATE,
@@ -344,12 +383,16 @@ def choose_methods(facts: AssignmentFacts) -> tuple[MethodChoice, ...]:
     Returns:
         One line per method that the design calls for, in a fixed order: the comparison
         of means (`welch_t`, for a ratio metric `ratio_delta`), `two_proportion_z`,
-        `cuped`, `did_2x2`, `event_study`; with fewer than 20 clusters in an arm
-        `did_randomisation`; with several treatment dates the four
-        `callaway_santanna_*` and `twfe`.
+        `cuped`, `did_2x2`, `event_study`; for a randomised one `bayes_normal`, for its
+        proportions `bayes_beta_binomial` and for all else `tail_capped`, and
+        `novelty_trend`; with fewer than 20 clusters in an arm `did_randomisation`; with
+        several treatment dates the four `callaway_santanna_*` and `twfe`.
     """
     means = RATIO if _is_ratio(facts) else WELCH
     methods = [means, PROPORTION, CUPED, *PANEL]
+    if facts.assignment is Assignment.RANDOMISED:
+        is_share = facts.metric_type is MetricType.PROPORTION
+        methods += [BAYES, BETA_BINOMIAL if is_share else TAIL, NOVELTY]
     if HAS_FEW_CLUSTERS(facts):
         methods.append(RANDOMISATION)
     if facts.treatment_timings > 1:

@@ -12,6 +12,7 @@ from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as quote
 from exp_platform.metrics.observations import DAY_US
 from exp_platform.records import (
+    Assignment,
     ExperimentSpec,
     GramTotals,
     MetricDefinition,
@@ -37,13 +38,14 @@ class PanelWindow:
 
 
 def choose_window(spec: ExperimentSpec) -> PanelWindow | None:
-    """Days of an experiment's panel, or None when it has no pre-period.
+    """Days of an experiment's panel, or None when there are no days to compare.
 
-    A policy or roll-out runs in calendar time and uses every whole day to the
-    watermark; a randomised test runs in days since exposure and follows each unit for
-    a week (less in a shorter experiment).
+    A policy or roll-out runs in calendar time, needs a pre-period and uses every whole
+    day to the watermark; a randomised test runs in days since exposure and follows each
+    unit for a week (less in a shorter experiment).
     """
-    if not spec.is_dated or spec.pre_period_days < 1:
+    has_before = spec.pre_period_days >= 1
+    if not spec.is_dated or not (has_before or _is_randomised(spec)):
         return None
     if spec.policy_ts is not None:
         post = int((spec.watermark_ts - spec.policy_ts).total_seconds() // 86_400)
@@ -52,6 +54,10 @@ def choose_window(spec: ExperimentSpec) -> PanelWindow | None:
         length = int((spec.end_ts - spec.start_ts).total_seconds() // 86_400)
         post, calendar = min(7, length // 2), False
     return PanelWindow(spec.pre_period_days, post, calendar) if post >= 1 else None
+
+
+def _is_randomised(spec: ExperimentSpec) -> bool:
+    return spec.assignment is Assignment.RANDOMISED and spec.policy_ts is None
 
 
 def build_panel(
@@ -86,7 +92,9 @@ def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:
         cluster = "cluster_id"
     watermark = round(spec.watermark_ts.timestamp() * 1_000_000)
     followed = f"{event} + {window.post_days * DAY_US} <= {watermark}"
-    seen = f"coalesce(first_seen_us < {event} - {window.pre_days * DAY_US}, true)"
+    seen = "true"  # without a pre-period nobody is too new for it
+    if window.pre_days:
+        seen = f"coalesce(first_seen_us < {event} - {window.pre_days * DAY_US}, true)"
     return (
         f"create or replace temp table {_bare(_UNITS)} as\n"
         f"select unit_no, variant, {cluster} as cluster_id, {event} as event_us\n"

@@ -28,7 +28,7 @@ class Measured:
 
     Attributes:
         totals: by (metric, segment, variant).
-        grams: panels by (metric, variant); empty without a pre-period.
+        grams: panels by (metric, variant); empty where there are no days to compare.
         window: days of the panels.
         split: rows of `sample_ratio_mismatch`.
         twin: rows of `experiment_results`, the same test written in SQL.

@@ -95,8 +95,8 @@ def _assess_guardrails(
         name, arm = estimate.metric_name, estimate.treatment
         control, treatment = measured.pair(name, "all", spec, arm)
         grams = [measured.grams.get((name, v)) for v in (spec.control, arm)]
-        panels = [panel_of(gram) for gram in grams if gram is not None]
-        is_did = estimate.method.startswith("did") and len(panels) == 2
+        is_did = estimate.method.startswith("did") and None not in grams
+        panels = [panel_of(gram) for gram in grams if gram is not None and is_did]
         found[_key(estimate)] = assess_guardrail(
             panels[0] if is_did else control,
             panels[1] if is_did else treatment,

@@ -1,17 +1,21 @@
 """Does the effect differ between segments, and which segments stand out?"""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import chdtrc
 
-from exp_platform.records import Estimate
+from exp_platform.records import Estimate, EstimateRole, EstimateStatus
 from exp_platform.stats.inference import Array
 from exp_platform.stats.multiplicity import adjust_bh, adjust_holm
 
+METHOD = "segment_interaction"
+
 Scale = Literal["absolute", "relative"]
+Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +80,67 @@ def assess_segments(
         Cochran (1954); DerSimonian and Laird (1986); Benjamini and Hochberg (1995).
     """
     rows = [e for e in estimates if e.is_ok and "=" in e.segment]
-    adjusted = adjust_bh([_p_value(e, scale) for e in rows])
-    groups: dict[tuple[str, ...], list[Estimate]] = {}
-    for row, p in zip(rows, adjusted, strict=True):
-        known = replace(row, p_value_adjusted=None if np.isnan(p) else float(p))
-        groups.setdefault(_key(row), []).append(known)
+    groups = _group(adjust_segments(rows, scale=scale))
     found = [_assess(key, group, scale) for key, group in groups.items()]
     holm = adjust_holm([one.p_value for one in found])
     return tuple(
         replace(one, p_value_adjusted=None if np.isnan(p) else float(p))
         for one, p in zip(found, holm, strict=True)
+    )
+
+
+def adjust_segments(
+    estimates: Sequence[Estimate], *, scale: Scale = "absolute"
+) -> tuple[Estimate, ...]:
+    """The same rows with p-values after Benjamini-Hochberg over all of them.
+
+    Args:
+        estimates: of all segments that were looked at; a row without a number was not
+            tested and does not count.
+        scale: whose p-values are corrected.
+
+    References:
+        Benjamini and Hochberg (1995).
+    """
+    adjusted = adjust_bh([_p_value(e, scale) for e in estimates])
+    return tuple(
+        replace(e, p_value_adjusted=None if np.isnan(p) else float(p))
+        for e, p in zip(estimates, adjusted, strict=True)
+    )
+
+
+def estimate_spread(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
+    """How much do effects differ between the levels of each attribute?
+
+    One row per metric, arm and attribute, with the attribute's name as its segment.
+    `difference` is the standard deviation of the levels' true effects, `relative_lift`
+    the one of their true lifts; the p-values are Cochran's, that it is 0, on each scale.
+    `p_value_adjusted` is after Holm over the rows made together. `details` holds what
+    was tested, the common effect and the share of the spread that is no noise.
+
+    Args:
+        estimates: rows of one method per metric; those of single levels, segment
+            `attribute=value`, enter, others are left out.
+
+    Estimand:
+        EFFECT_SPREAD, the standard deviation of the average effect between levels.
+
+    Assumptions:
+        As `assess_segments`.
+
+    Outcomes:
+        OK; INSUFFICIENT_DATA with ONE_SEGMENT when fewer than two levels have a number.
+
+    References:
+        Cochran (1954); DerSimonian and Laird (1986).
+    """
+    groups = _group([e for e in estimates if "=" in e.segment])
+    absolute = {_key_of(one): one for one in assess_segments(estimates)}
+    lifts = assess_segments(estimates, scale="relative")
+    relative = {_key_of(one): one for one in lifts}
+    return tuple(
+        _describe_spread(rows, absolute.get(key), relative.get(key))
+        for key, rows in groups.items()
     )
 
 
@@ -102,18 +157,100 @@ def compare_effects(effects: Array, errors: Array) -> tuple[float, float, float,
     References:
         Cochran (1954); DerSimonian and Laird (1986).
     """
-    weights = 1 / errors**2
+    unit = float(errors.min())
+    # In units of the smallest error: its square could under- or overflow.
+    weights = (unit / errors) ** 2
     common = float(weights @ effects / weights.sum())
-    q = float(weights @ (effects - common) ** 2)
+    q = float(np.sum(((effects - common) / errors) ** 2))
     df = effects.size - 1
     scale = float(weights.sum() - (weights @ weights) / weights.sum())
-    between = max(0.0, (q - df) / scale) if scale > 0 else 0.0
+    between = max(0.0, (q - df) / scale) * unit * unit if scale > 0 else 0.0
     return common, q, float(chdtrc(df, q)), between
 
 
-def _assess(
-    key: tuple[str, ...], rows: Sequence[Estimate], scale: Scale
-) -> Heterogeneity:
+def _describe_spread(
+    rows: Sequence[Estimate],
+    absolute: Heterogeneity | None,
+    relative: Heterogeneity | None,
+) -> Estimate:
+    first = rows[0]
+    draft = Estimate(
+        experiment_id=first.experiment_id,
+        metric_name=first.metric_name,
+        method=METHOD,
+        control=first.control,
+        treatment=first.treatment,
+        status=EstimateStatus.INSUFFICIENT_DATA,
+        estimand="EFFECT_SPREAD",
+        n_control=sum(row.n_control or 0 for row in rows if row.is_ok),
+        n_treatment=sum(row.n_treatment or 0 for row in rows if row.is_ok),
+        alpha=first.alpha,
+        role=EstimateRole.DIAGNOSTIC,
+        metric_version=first.metric_version,
+        segment=first.segment.partition("=")[0],
+        reason="ONE_SEGMENT",
+        details=_list_levels(rows),
+    )
+    if absolute is None or absolute.q is None:
+        return draft
+    details = {**draft.details, **_describe_scale(absolute)}
+    if relative is not None and relative.q is not None:
+        details["relative"] = _describe_scale(relative)
+    return replace(
+        draft,
+        status=EstimateStatus.OK,
+        reason="",
+        difference=math.sqrt(absolute.tau_squared or 0.0),
+        relative_lift=_root(relative.tau_squared if relative else None),
+        p_value=absolute.p_value,
+        relative_p_value=relative.p_value if relative else None,
+        p_value_adjusted=absolute.p_value_adjusted,
+        statistic=absolute.q,
+        df=absolute.df,
+        details=details,
+    )
+
+
+def _list_levels(rows: Sequence[Estimate]) -> dict[str, Any]:
+    """Which levels entered, and why the others could not."""
+    return {
+        "base_method": rows[0].method,
+        "levels": [row.segment for row in rows if row.is_ok],
+        "left_out": {row.segment: row.reason for row in rows if not row.is_ok},
+    }
+
+
+def _describe_scale(found: Heterogeneity) -> Mapping[str, Any]:
+    return {
+        "common": found.common,
+        "q": found.q,
+        "i_squared": found.i_squared,
+        "p_value_adjusted": found.p_value_adjusted,
+    }
+
+
+def _root(value: float | None) -> float | None:
+    return None if value is None else math.sqrt(value)
+
+
+def _group(rows: Sequence[Estimate]) -> dict[Key, list[Estimate]]:
+    groups: dict[Key, list[Estimate]] = {}
+    for row in rows:
+        groups.setdefault(_key(row), []).append(row)
+    return groups
+
+
+def _key_of(found: Heterogeneity) -> Key:
+    return (
+        found.experiment_id,
+        found.metric_name,
+        found.treatment,
+        found.method,
+        found.attribute,
+    )
+
+
+def _assess(key: Key, rows: Sequence[Estimate], scale: Scale) -> Heterogeneity:
     experiment_id, metric_name, treatment, method, attribute = key
     blank = Heterogeneity(
         experiment_id, metric_name, treatment, method, attribute, tuple(rows), scale
@@ -135,7 +272,7 @@ def _assess(
     )
 
 
-def _key(row: Estimate) -> tuple[str, ...]:
+def _key(row: Estimate) -> Key:
     attribute = row.segment.partition("=")[0]
     return (row.experiment_id, row.metric_name, row.treatment, row.method, attribute)
 

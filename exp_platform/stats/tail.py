@@ -6,11 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from exp_platform.errors import ContractError
-from exp_platform.records import MetricTotals, TailTotals
-from exp_platform.stats.draft import ROUNDING
+from exp_platform.records import Estimate, MetricTotals, TailTotals
+from exp_platform.stats.draft import (
+    ROUNDING,
+    Refusal,
+    complete_estimate,
+    draft_estimate,
+    find_refusal,
+    refuse_estimate,
+)
 from exp_platform.stats.inference import Array
 from exp_platform.stats.quantile import rank_of
+from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import Arm, arm_of, compare_arms
+
+METHOD = "tail_capped"
 
 TOP_SHARE = 0.001
 
@@ -52,7 +62,17 @@ def find_threshold(values: Array, *, top_share: float = TOP_SHARE) -> float:
         top_share: 0 to 1.
     """
     ordered = np.sort(values)
-    return float(ordered[max(rank_of(1 - top_share, ordered.size), 1) - 1])
+    return float(ordered[ordered.size - 1 - count_top(ordered.size, top_share)])
+
+
+def count_top(n: int, top_share: float = TOP_SHARE) -> int:
+    """How many of n units, at most, lie above the order statistic of that share.
+
+    Args:
+        n: units of all arms.
+        top_share: 0 to 1.
+    """
+    return min(n - rank_of(1 - top_share, n), max(n - 1, 0))
 
 
 def summarise_tail(
@@ -126,6 +146,71 @@ def assess_tail(
         shift=(difference - left) / error,
         error_ratio=float(capped.standard_error[0]) / error,
     )
+
+
+def estimate_capped(
+    control: MetricTotals,
+    treatment: MetricTotals,
+    tails: tuple[TailTotals, TailTotals],
+    settings: EstimateSettings,
+    *,
+    top_share: float = TOP_SHARE,
+) -> Estimate:
+    """By how much do the arms differ when the most extreme units are put on a cap?
+
+    The row's numbers are Welch's on the capped values; `details` holds the threshold,
+    the units above it, and how much of the plain difference they carry.
+
+    Args:
+        control: moments of the control arm.
+        treatment: moments of the treatment arm.
+        tails: of control and treatment, with one threshold.
+        settings: metric, role, alpha, least units.
+        top_share: that the threshold was chosen for; stored.
+
+    Estimand:
+        Average effect on the capped value: another one than on the value itself. The
+        cap is chosen from the data, so the row explains and does not decide.
+
+    Assumptions:
+        As `estimate_welch`; the threshold varies little from sample to sample.
+
+    Outcomes:
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS (also when the share is not one unit)
+        or ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+
+    References:
+        Dixon (1960).
+
+    Raises:
+        ContractError: the two thresholds differ.
+    """
+    draft = draft_estimate(METHOD, control, treatment, settings)
+    means = (control.mean, treatment.mean)
+    variances = (control.variance, treatment.variance)
+    reason = find_refusal(draft, settings.min_units_per_arm, means, variances=variances)
+    if reason is None and count_top(control.n + treatment.n, top_share) == 0:
+        reason = Refusal.TOO_FEW_UNITS
+    if reason is not None:
+        return refuse_estimate(draft, reason, means=means)
+    found = assess_tail(control, treatment, tails, alpha=settings.alpha)
+    if found is None:
+        return refuse_estimate(draft, Refusal.ZERO_VARIANCE, means=means)
+    comparison = compare_arms(
+        _cap(control, tails[0]), _cap(treatment, tails[1]), settings.alpha
+    )
+    details = {
+        "top_share": top_share,
+        "threshold": found.threshold,
+        "n_above": list(found.n_above),
+        "plain_difference": found.difference,
+        "plain_p_value": found.p_value,
+        "carried": found.carried,
+        "carried_share": found.carried_share,
+        "shift": found.shift,
+        "error_ratio": found.error_ratio,
+    }
+    return complete_estimate(draft, comparison, details=details)
 
 
 def _cap(totals: MetricTotals, tail: TailTotals) -> Arm:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from exp_platform.causal.identification import (
     ALL,
+    BESIDE,
     RULES,
     choose_methods,
     refuse_method,
@@ -29,7 +30,13 @@ PRIMARY, SECONDARY, DIAGNOSTIC = EstimateRole
 
 
 def _lines(facts):
-    return {choice.method: choice for choice in choose_methods(facts)}
+    """Those that may answer the question; the other views are tested on their own."""
+    return {c.method: c for c in choose_methods(facts) if c.method not in BESIDE}
+
+
+def _views(facts):
+    found = {c.method: c for c in choose_methods(facts) if c.method in BESIDE}
+    return {method: choice.role or choice.reason for method, choice in found.items()}
 
 
 def _reasons(facts):
@@ -228,6 +235,45 @@ def test_cluster_randomised_units_are_not_independent():
     assert _roles(facts) == {"did_2x2": DIAGNOSTIC, "event_study": DIAGNOSTIC}
 
 
+def test_randomised_comparison_is_seen_from_other_sides():
+    assert _views(RANDOMISED) == {
+        "bayes_normal": SECONDARY,
+        "tail_capped": DIAGNOSTIC,
+        "novelty_trend": DIAGNOSTIC,
+    }
+    assert _views(replace(RANDOMISED, metric_type=MetricType.PROPORTION)) == {
+        "bayes_normal": SECONDARY,
+        "bayes_beta_binomial": SECONDARY,
+        "novelty_trend": DIAGNOSTIC,
+    }
+    assert _views(replace(RANDOMISED, metric_type=MetricType.RATIO)) == {
+        "bayes_normal": SECONDARY,
+        "tail_capped": "RATIO_NOT_SUPPORTED",
+        "novelty_trend": "RATIO_IN_PANEL",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "views"),
+    [
+        ({"is_dated": False}, {"novelty_trend": "UNDATED"}),
+        ({"n_arms": 1}, dict.fromkeys(("bayes_normal", "tail_capped"), "ONE_ARM")),
+        (
+            {"n_clusters_control": 30, "n_clusters_treatment": 30},
+            dict.fromkeys(("bayes_normal", "tail_capped"), "NEEDS_CLUSTER_TOTALS"),
+        ),
+    ],
+)
+def test_other_sides_are_refused(change, views):
+    found = _views(replace(RANDOMISED, **change))
+    assert {method: found[method] for method in views} == views
+
+
+@pytest.mark.parametrize("assignment", [Assignment.POLICY, Assignment.SELF_SELECTED])
+def test_no_other_side_without_randomisation(assignment):
+    assert _views(replace(RICH, assignment=assignment)) == {}
+
+
 FACTS = st.builds(
     AssignmentFacts,
     assignment=st.sampled_from(Assignment),
@@ -251,7 +297,10 @@ def test_every_method_gets_one_line_and_at_most_one_is_primary(facts):
     assert len(set(names)) == len(names)
     counts = (facts.n_clusters_control, facts.n_clusters_treatment)
     has_few = any(count is not None and count < 20 for count in counts)
-    assert len(names) == 5 + has_few + 5 * (facts.treatment_timings > 1)
+    is_randomised = facts.assignment is Assignment.RANDOMISED
+    several = 5 * (facts.treatment_timings > 1)
+    assert len(names) == 5 + 3 * is_randomised + has_few + several
+    assert not any(c.role is PRIMARY for c in choices if c.method in BESIDE)
     assert all(choice.reason and choice.explanation for choice in choices)
     assert all((choice.role is not None) == choice.is_chosen for choice in choices)
     primary = [choice for choice in choices if choice.role is PRIMARY]

@@ -170,6 +170,18 @@ def test_build_panel_needs_whole_pre_and_post_periods(build: Any, spec: Any) -> 
     assert (gram.n, gram.means) == (1, (0.0,) * 5)
 
 
+def test_build_panel_without_pre_period_keeps_new_units(build: Any, spec: Any) -> None:
+    units = [
+        {"user": "old", "variant": "control", "at": START},
+        {"user": "new", "variant": "control", "at": START, "first_seen": START},
+    ]
+    here = spec(watermark_ts=START + 4 * DAY)
+    engine = build(units, [], METRICS, here)
+    window = PanelWindow(0, 2, is_calendar=False)
+    (gram,) = build_panel(engine, here, window, METRICS[:1])
+    assert (gram.n, gram.days) == (2, (0, 1))
+
+
 def test_build_panel_leaves_out_ratios(build: Any, spec: Any) -> None:
     ratio = replace(METRICS[0], type=MetricType.RATIO, denominator="d")
     here = spec(pre_period_days=3)
@@ -177,7 +189,9 @@ def test_build_panel_leaves_out_ratios(build: Any, spec: Any) -> None:
 
 
 def test_choose_window_follows_the_assignment(spec: Any) -> None:
-    assert choose_window(spec()) is None
+    assert choose_window(spec()) == PanelWindow(0, 2, is_calendar=False)
+    assert choose_window(spec(assignment=Assignment.POLICY)) is None
+    assert choose_window(spec(assignment=Assignment.SELF_SELECTED)) is None
     assert choose_window(spec(pre_period_days=7, is_dated=False)) is None
     assert choose_window(spec(pre_period_days=7)) == PanelWindow(
         7, 2, is_calendar=False

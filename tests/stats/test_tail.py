@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exp_platform.errors import ContractError
-from exp_platform.stats.tail import assess_tail, find_threshold, summarise_tail
+from exp_platform.records import EstimateStatus
+from exp_platform.stats.tail import (
+    assess_tail,
+    count_top,
+    estimate_capped,
+    find_threshold,
+    summarise_tail,
+)
 from exp_platform.stats.welch import estimate_welch
 
 NAMES = ("exp_1", "spend", "control")
@@ -68,3 +75,47 @@ def test_share_carried_does_not_depend_on_the_unit(seed, scale, total):
     _, plain = _assess(draws, total, 0.01)
     _, scaled = _assess([scale * d for d in draws], total, 0.01)
     assert scaled.shift == pytest.approx(plain.shift, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n", "count"), [(0, 0), (1, 0), (999, 0), (1000, 1), (1999, 1), (25_500, 25)]
+)
+def test_top_share_holds_whole_units(n, count):
+    assert count_top(n) == count
+
+
+def _row(draws, total, settings, top_share=0.001):
+    threshold = find_threshold(np.concatenate(draws), top_share=top_share)
+    tails = tuple(summarise_tail(NAMES, d, threshold) for d in draws)
+    arms = (total(draws[0]), total(draws[1], "treatment"))
+    return estimate_capped(*arms, tails, settings, top_share=top_share)
+
+
+def test_capped_row_is_welch_on_capped_values(total, settings):
+    random = np.random.default_rng(5)
+    draws = [random.lognormal(0, 2, n) for n in (1500, 2500)]
+    row = _row(draws, total, settings)
+    threshold = row.details["threshold"]
+    welch = estimate_welch(*(total(np.minimum(d, threshold)) for d in draws), settings)
+    for name in ("difference", "standard_error", "ci_lower", "p_value", "df"):
+        # Moments less the tail's against the capped values themselves.
+        assert getattr(row, name) == pytest.approx(getattr(welch, name), rel=1e-8)
+    assert row.method == "tail_capped"
+    assert sum(row.details["n_above"]) == 4
+    plain = row.details["plain_difference"]
+    assert row.details["carried"] == pytest.approx(plain - row.difference)
+
+
+def test_capped_row_is_refused_without_a_tail_or_spread(total, settings):
+    random = np.random.default_rng(5)
+    few = _row([random.normal(0, 1, 300)] * 2, total, settings)
+    assert (few.status, few.reason) == (
+        EstimateStatus.INSUFFICIENT_DATA,
+        "TOO_FEW_UNITS",
+    )
+    flat = _row([np.ones(600)] * 2, total, settings)
+    assert (flat.reason, flat.p_value) == ("ZERO_VARIANCE", None)
+    lump = np.append(np.ones(1999), 50.0)
+    capped = _row([np.ones(2000), lump], total, settings)
+    assert (capped.reason, capped.difference) == ("ZERO_VARIANCE", 0.0)
+    assert capped.details["carried_share"] == 1.0
