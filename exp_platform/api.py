@@ -49,16 +49,14 @@ def run(
         experiment_id: generated, imported or landed by hand before.
         config: configuration file.
         generate_synth: make the raw data from the configuration's scenario first.
-        skip: stages to leave out: dq, metrics, ab, cuped, did, pretrends.
+        skip: stages to leave out: dq, metrics, ab, cuped, did, bayes, tails, novelty,
+            segments, arms, pretrends.
 
     Raises:
         ExpPlatformError: a contract is broken; every table is as it was.
     """
-    from exp_platform.pipelines.run_end_to_end import (
-        STAGES,
-        RunOptions,
-        run_end_to_end,
-    )
+    from exp_platform.pipelines.run import STAGES
+    from exp_platform.pipelines.run_end_to_end import RunOptions, run_end_to_end
 
     for stage in skip:
         if stage not in STAGES:

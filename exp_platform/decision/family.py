@@ -1,8 +1,9 @@
-"""The family of the goals: one correction over goals x arms."""
+"""Families of tests: goals x arms that decide, segments that are only explored."""
 
 from collections.abc import Collection, Sequence
 
 from exp_platform.records import Estimate, EstimateRole, ExperimentSpec, MetricRole
+from exp_platform.stats.heterogeneity import adjust_segments as correct_segments
 from exp_platform.stats.multiplicity import adjust_estimates
 
 TREND_METHODS = ("did", "event_study", "callaway_santanna", "twfe")
@@ -34,6 +35,59 @@ def adjust_goals(
     adjusted = adjust_estimates([estimates[i] for i in members], family_size=planned)
     by_position = dict(zip(members, adjusted, strict=True))
     return tuple(by_position.get(i, e) for i, e in enumerate(estimates))
+
+
+def adjust_segments(
+    estimates: Sequence[Estimate], spec: ExperimentSpec
+) -> tuple[Estimate, ...]:
+    """Correct the rows of single segments, one exploratory family, by BH.
+
+    The family are all metrics, arms, declared attributes and levels, in the method that
+    decides on the metric; a level that could not be tested does not count.
+
+    Args:
+        estimates: all estimates of a run, in any order.
+        spec: declares the attributes.
+
+    Returns:
+        The same estimates in the same order.
+
+    References:
+        Benjamini and Hochberg (1995).
+    """
+    family = pick_segments(estimates, spec)
+    adjusted = correct_segments(family)
+    by_identity = {id(e): new for e, new in zip(family, adjusted, strict=True)}
+    return tuple(by_identity.get(id(e), e) for e in estimates)
+
+
+def pick_segments(
+    estimates: Sequence[Estimate], spec: ExperimentSpec
+) -> tuple[Estimate, ...]:
+    """The rows of single levels of declared attributes, one method per metric and arm.
+
+    The method is the deciding one; where that has no segments, the one whose row on all
+    units comes first by role.
+
+    Args:
+        estimates: all estimates of a run.
+        spec: declares the attributes.
+    """
+    levels = [e for e in estimates if _attribute_of(e) in spec.plan.segments]
+    methods: dict[tuple[str, str], str] = {}
+    made = {(e.metric_name, e.treatment, e.method) for e in levels}
+    for e in sorted(estimates, key=lambda e: list(EstimateRole).index(e.role)):
+        key = (e.metric_name, e.treatment)
+        if e.segment == "all" and (*key, e.method) in made:
+            methods.setdefault(key, e.method)
+    return tuple(
+        e for e in levels if methods.get((e.metric_name, e.treatment)) == e.method
+    )
+
+
+def _attribute_of(estimate: Estimate) -> str:
+    attribute, is_level, _ = estimate.segment.partition("=")
+    return attribute if is_level else ""
 
 
 def is_deciding(estimate: Estimate, metrics: Collection[str]) -> bool:

@@ -27,7 +27,7 @@ from exp_platform.pipelines.panel_request import PanelLayout
 from exp_platform.pipelines.panel_trends import assess_panel_trends
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.routing import Choices
-from exp_platform.pipelines.run import Run
+from exp_platform.pipelines.run import STAGES, Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
     AssignmentFacts,
@@ -44,7 +44,7 @@ from exp_platform.records import (
 )
 from exp_platform.stats.settings import EstimateSettings
 
-REPLACED_STAGES = ("metrics", "ab", "cuped", "did", "pretrends")
+REPLACED_STAGES = tuple(stage for stage in STAGES if stage != "dq")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """Stage metrics: canonical rows to moments per metric and arm, all of it in SQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from exp_platform.metrics import observations
 from exp_platform.metrics.models import build_models
 from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
 from exp_platform.metrics.scope import write_scope
+from exp_platform.metrics.tails import read_tails
 from exp_platform.metrics.totals import read_totals
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.rows import from_rows
@@ -19,6 +20,8 @@ from exp_platform.records import (
     LedgerStage,
     MetricDefinition,
     MetricTotals,
+    MetricType,
+    TailTotals,
 )
 
 
@@ -34,6 +37,7 @@ class Measured:
         twin: rows of `experiment_results`, the same test written in SQL.
         units: rows per arm with the flags that checks need.
         segment_units: units per declared segment and arm.
+        tails: the most extreme units by (metric, variant); none of a ratio or a share.
     """
 
     totals: Mapping[tuple[str, str, str], MetricTotals]
@@ -44,6 +48,7 @@ class Measured:
     twin: tuple[dict[str, Any], ...]
     units: tuple[dict[str, Any], ...]
     segment_units: tuple[dict[str, Any], ...] = ()
+    tails: Mapping[tuple[str, str], TailTotals] = field(default_factory=dict)
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -108,6 +113,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         twin=tuple(engine.records("select * from exp_run.experiment_results")),
         units=tuple(engine.records(_UNITS_SQL)),
         segment_units=tuple(engine.records(_SEGMENT_UNITS_SQL)),
+        tails=_tails(run, ingested, totals),
     )
 
 
@@ -144,6 +150,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         twin=tuple(stored["experiment_results"]),
         units=tuple(run.engine.records(_UNITS_SQL)),
         segment_units=tuple(run.engine.records(_SEGMENT_UNITS_SQL)),
+        tails=_tails(run, ingested, totals),
     )
 
 
@@ -194,6 +201,25 @@ def _panels(
         return {}
     grams = build_panel(run.engine, spec, window, definitions)
     return {(gram.metric_name, gram.variant): gram for gram in grams}
+
+
+def _tails(
+    run: Run, ingested: Ingested, totals: Mapping[tuple[str, str, str], MetricTotals]
+) -> dict[tuple[str, str], TailTotals]:
+    """Of metrics whose units have a value that can be extreme."""
+    tailed = {
+        name
+        for name, definition in ingested.definitions.items()
+        if definition.type in {MetricType.MEAN, MetricType.COUNT}
+    }
+    return read_tails(
+        run.engine,
+        [
+            arm
+            for (metric, segment, _), arm in totals.items()
+            if segment == "all" and metric in tailed
+        ],
+    )
 
 
 def _ledger(rows: Sequence[dict[str, Any]]) -> list[LedgerStage]:

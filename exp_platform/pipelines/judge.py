@@ -5,7 +5,11 @@ from dataclasses import dataclass, replace
 
 from exp_platform.causal.did import panel_of
 from exp_platform.decision.decide import decide
-from exp_platform.decision.family import adjust_goals, is_deciding
+from exp_platform.decision.family import (
+    adjust_goals,
+    adjust_segments,
+    is_deciding,
+)
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.run_ingest import Ingested
 from exp_platform.pipelines.trust import check_trust
@@ -30,7 +34,8 @@ class Judgement:
     """What the run concluded.
 
     Attributes:
-        estimates: with the goals' adjusted p-values and the guardrails' outcome.
+        estimates: with adjusted p-values of goals and segments, and the guardrails'
+            outcome.
         decisions: one per arm, and the overall one last.
     """
 
@@ -63,7 +68,7 @@ def judge(
         data_checks: results of `dq_report`; None = skipped.
     """
     spec = ingested.spec
-    adjusted = adjust_goals(estimates, spec)
+    adjusted = adjust_segments(adjust_goals(estimates, spec), spec)
     guardrails = _assess_guardrails(ingested, measured, adjusted) if measured else {}
     judged = tuple(_note(e, guardrails.get(_key(e))) for e in adjusted)
     checks = check_trust(

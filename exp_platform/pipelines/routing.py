@@ -1,7 +1,7 @@
 """From the registry and the data to the router's facts, and from its answer to rows."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from exp_platform.causal.identification import choose_methods
 from exp_platform.pipelines.compute_metric_aggregates import Measured
@@ -52,9 +52,29 @@ def compare_all(ingested: Ingested, measured: Measured) -> Iterator[Comparison]:
                 yield Comparison(definition, treatment, segment)
 
 
+def compare_whole(
+    ingested: Ingested, measured: Measured, choices: Choices, methods: Iterable[str]
+) -> Iterator[tuple[Comparison, MethodChoice]]:
+    """Each comparison on all units with the router's line on each of some methods."""
+    listed = tuple(methods)
+    for comparison in compare_all(ingested, measured):
+        if comparison.segment != "all":
+            continue
+        for method in listed:
+            choice = find_choice(choices, comparison.definition.name, method)
+            if choice is not None:
+                yield comparison, choice
+
+
 def find_choice(choices: Choices, metric: str, method: str) -> MethodChoice | None:
     """The router's line about a method, or None when it does not apply."""
     return next((c for c in choices[metric] if c.method == method), None)
+
+
+def find_deciding(choices: Choices, metric: str) -> str:
+    """The method whose estimate decides on a metric, "" when none does."""
+    primary = EstimateRole.PRIMARY
+    return next((c.method for c in choices[metric] if c.role is primary), "")
 
 
 def settings_for(
@@ -89,6 +109,18 @@ def refuse(
         metric_version=f"{definition.version}:{definition.definition_hash}",
         reason=choice.reason,
         details={"explanation": choice.explanation},
+    )
+
+
+def lack(
+    ingested: Ingested, comparison: Comparison, choice: MethodChoice, *, reason: str
+) -> Estimate:
+    """The row of a method that was chosen but has too little to work on."""
+    return replace(
+        refuse(ingested, comparison, choice),
+        status=EstimateStatus.INSUFFICIENT_DATA,
+        reason=reason,
+        details={},
     )
 
 

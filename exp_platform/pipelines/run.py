@@ -47,9 +47,17 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
     "ab": (),
     "cuped": (),
     "did": (),
+    "bayes": (),
+    "tails": (),
+    "novelty": (),
+    "segments": (),
+    "arms": (),
     "pretrends": ("did_pretrend_delta", "did_pretrend_tests"),
     "judge": ("check_results", "decisions"),
 }
+
+STAGES = tuple(stage for stage in STAGE_TABLES if stage not in {"ingest", "judge"})
+"""Those that may be skipped, in the order in which they run."""
 
 
 @dataclass

@@ -5,15 +5,21 @@ store, write.
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from exp_platform.config import Settings, load_settings
 from exp_platform.lake import validate_experiment_id
 from exp_platform.pipelines import (
+    analyze_arms,
+    analyze_bayes,
     analyze_experiment,
     analyze_experiment_cuped,
     analyze_experiment_did,
+    analyze_novelty,
+    analyze_segments,
+    analyze_tails,
     compute_metric_aggregates,
     did_pretrends,
     dq_report,
@@ -25,10 +31,24 @@ from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.panel_data import find_layout
 from exp_platform.pipelines.progress import Progress
-from exp_platform.pipelines.run import Run, open_run
+from exp_platform.pipelines.run import STAGES, Run, open_run
 from exp_platform.records import Estimate
 
-STAGES = ("dq", "metrics", "ab", "cuped", "did", "pretrends")
+ESTIMATE: Mapping[str, Callable[..., tuple[Estimate, ...]]] = {
+    "ab": analyze_experiment.estimate_ab,
+    "cuped": analyze_experiment_cuped.estimate_adjusted,
+    "did": analyze_experiment_did.estimate_did_all,
+    "bayes": analyze_bayes.estimate_beliefs,
+    "tails": analyze_tails.estimate_tails,
+    "novelty": analyze_novelty.estimate_trends,
+}
+"""Totals and the router's choices to rows."""
+
+COMPARE: Mapping[str, Callable[..., tuple[Estimate, ...]]] = {
+    "segments": analyze_segments.compare_segments,
+    "arms": analyze_arms.compare_arms,
+}
+"""Rows of the stages before to rows about several of them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +117,12 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
         estimates, pretrends = list(panel.estimates), panel.pretrends
     elif measured is not None:
         progress.say("estimate")
-        for stage, estimate in (
-            ("ab", analyze_experiment.estimate_ab),
-            ("cuped", analyze_experiment_cuped.estimate_adjusted),
-            ("did", analyze_experiment_did.estimate_did_all),
-        ):
-            if stage not in skip:
-                estimates += estimate(data, measured, choices)
-                run.stages[stage] = "done"
+        for stage in (stage for stage in ESTIMATE if stage not in skip):
+            estimates += ESTIMATE[stage](data, measured, choices)
+            run.stages[stage] = "done"
+        for stage in (stage for stage in COMPARE if stage not in skip):
+            estimates += COMPARE[stage](data, estimates)
+            run.stages[stage] = "done"
         if "pretrends" not in skip:
             pretrends = did_pretrends.assess_all(data, measured, choices, estimates)
             did_pretrends.store_pretrends(run, pretrends)

@@ -98,18 +98,18 @@ def print_results(estimates: Sequence[Estimate]) -> None:
     import sys
 
     ordered = sorted(
-        (e for e in estimates if e.segment == "all"),
+        (e for e in estimates if "=" not in e.segment),
         key=lambda e: (_ROLES[e.role], e.metric_name, e.treatment, e.method),
     )
     print_table([_result_line(e) for e in ordered if e.is_ok])
     missing: dict[tuple[str, str], list[str]] = {}
     for e in ordered:
         if not e.is_ok:
-            missing.setdefault((e.method, e.reason), []).append(e.metric_name)
+            missing.setdefault((e.method, e.reason), []).append(_metric(e))
     for (method, reason), metrics in missing.items():
         names = ", ".join(dict.fromkeys(metrics))
         sys.stdout.write(f"no {method} ({reason}): {names}\n")
-    n_segments = len({e.segment for e in estimates} - {"all"})
+    n_segments = len({e.segment for e in estimates if "=" in e.segment})
     if n_segments:
         sys.stdout.write(f"{n_segments} more segments: --format json or csv\n")
 
@@ -121,9 +121,14 @@ _ROLES = {
 }
 
 
+def _metric(e: Estimate) -> str:
+    """Its name; a test over an attribute's levels names the attribute."""
+    return e.metric_name if e.segment == "all" else f"{e.metric_name} by {e.segment}"
+
+
 def _result_line(e: Estimate) -> Row:
     return {
-        "metric": e.metric_name,
+        "metric": _metric(e),
         "arm": e.treatment,
         "method": e.method,
         "role": e.role.value,

@@ -67,7 +67,8 @@ class Estimate:
         p_value_adjusted: after the correction of the plan's family, if in one.
         statistic, df: as the method defines them (t and its degrees of freedom).
         period: `full`, or the registered post-period of a DiD.
-        segment: subset of units, `all` or `attribute=value`.
+        segment: subset of units, `all` or `attribute=value`; the attribute alone for a
+            test over its levels.
         status, reason: why there is no number, when there is none.
         details: typed extras of the method (theta, variance ratio, margins ...).
     """

@@ -14,9 +14,13 @@ from exp_platform.report.words import (
 
 _GLOSSARY = {
     "A/B": "the plain comparison of two arms, without any adjustment.",
-    "Adjusted p": "the p-value after correction for looking at several goals (Holm).",
+    "Adjusted p": "the p-value after correction for looking at several: goals by Holm, "
+    "segments by Benjamini and Hochberg.",
     "Arm": "one variant of the experiment; control is the baseline arm.",
+    "Cap": "a value above which units count as that value.",
     "Control": "the arm that shows what happens without the change.",
+    "Credible interval": "the range that holds the effect with the stated probability, "
+    "if the prior is right.",
     "Covariate": "a value per unit from before its exposure, used to remove noise.",
     "Crossover": "a unit that met more than one arm; its first exposure counts.",
     "CUPED": "uses behaviour from before the exposure to make intervals narrower.",
@@ -31,6 +35,7 @@ _GLOSSARY = {
     "p": "the chance of a difference at least this large if there were no effect.",
     "pp": "percentage points: the difference of two percentages.",
     "Pre-trend": "a difference between the arms in how they moved before the start.",
+    "Prior": "what was believed about the effect before the data.",
     "Quarantine": "rows set aside at ingest because they break the contract.",
     "Relative lift": "the difference divided by control's mean.",
     "SRM": "sample ratio mismatch: the arms were not split as planned.",

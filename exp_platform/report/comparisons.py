@@ -12,6 +12,18 @@ from exp_platform.records import (
 from exp_platform.report.facts import MemoFacts
 
 ALL_UNITS = "all"
+VIEWS = frozenset(
+    {
+        "bayes_normal",
+        "bayes_beta_binomial",
+        "tail_capped",
+        "novelty_trend",
+        "segment_interaction",
+        "dunnett",
+    }
+)
+"""Methods that look at a comparison from another side; none of them decides."""
+
 _ROLE_ORDER = (MetricRole.GOAL, MetricRole.GUARDRAIL, MetricRole.MONITOR)
 
 
@@ -24,6 +36,7 @@ class Comparison:
         primary: the estimate that decides; None when none was made.
         estimates: every method on all units, the primary one included.
         segments: primary-method estimates on subsets of units.
+        views: rows that have a section of their own, see `VIEWS`.
     """
 
     metric_name: str
@@ -33,6 +46,7 @@ class Comparison:
     primary: Estimate | None
     estimates: tuple[Estimate, ...]
     segments: tuple[Estimate, ...]
+    views: tuple[Estimate, ...] = ()
 
 
 def sort_comparisons(facts: MemoFacts) -> tuple[Comparison, ...]:
@@ -63,6 +77,8 @@ def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
         for one in facts.estimates
         if (one.metric_name, one.treatment) == (metric_name, treatment)
     ]
+    views = tuple(one for one in mine if one.method in VIEWS)
+    mine = [one for one in mine if one.method not in VIEWS]
     whole = tuple(one for one in mine if one.segment == ALL_UNITS)
     primary = _find_primary(whole)
     segments = [one for one in mine if one.segment != ALL_UNITS]
@@ -76,6 +92,7 @@ def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
         primary=primary,
         estimates=whole,
         segments=tuple(segments),
+        views=views,
     )
 
 

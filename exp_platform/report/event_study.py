@@ -21,7 +21,7 @@ class DayMark:
 
 @dataclass(frozen=True, slots=True)
 class EventStudyChart:
-    """A whole chart; `event` is the x of the start of the experiment."""
+    """A whole chart; `event` is the x of the start, None where all days are after it."""
 
     title: str
     description: str
@@ -29,7 +29,7 @@ class EventStudyChart:
     days: tuple[tuple[float, str], ...]
     values: tuple[tuple[float, str], ...]
     zero: float
-    event: float
+    event: float | None
     unit: str
     period: str
 

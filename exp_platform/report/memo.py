@@ -14,6 +14,8 @@ from exp_platform.report.appendix import (
     describe_definitions,
     find_terms,
 )
+from exp_platform.report.arms import describe_arms
+from exp_platform.report.beliefs import describe_beliefs
 from exp_platform.report.comparisons import sort_comparisons
 from exp_platform.report.document import build_document
 from exp_platform.report.facts import Memo, MemoFacts
@@ -26,6 +28,7 @@ from exp_platform.report.forest import (
 from exp_platform.report.gains import MethodGroup, compare_methods
 from exp_platform.report.headline import Headline, describe_headline
 from exp_platform.report.ledger import LedgerSection, describe_ledger
+from exp_platform.report.novelty import describe_novelty
 from exp_platform.report.pretrends import PretrendView, describe_pretrends
 from exp_platform.report.results import (
     ResultRow,
@@ -33,7 +36,10 @@ from exp_platform.report.results import (
     describe_segments,
     format_level,
 )
+from exp_platform.report.segments import describe_interactions
+from exp_platform.report.tails import describe_tails
 from exp_platform.report.trust import TrustSection, describe_trust
+from exp_platform.report.views import View
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -53,6 +59,8 @@ class Page:
     segments: tuple[ResultRow, ...]
     forest: ForestChart | None
     segment_forest: ForestChart | None
+    interactions: View | None
+    views: tuple[View, ...]
     methods: tuple[MethodGroup, ...]
     plain_metrics: tuple[str, ...]
     pretrends: tuple[PretrendView, ...]
@@ -96,6 +104,17 @@ def describe_page(facts: MemoFacts) -> Page:
         segments=describe_segments(comparisons),
         forest=draw_forest(comparisons, has_arms=has_arms),
         segment_forest=draw_segments(comparisons, has_arms=has_arms),
+        interactions=describe_interactions(comparisons),
+        views=tuple(
+            view
+            for view in (
+                describe_arms(comparisons),
+                describe_beliefs(comparisons),
+                describe_tails(comparisons),
+                describe_novelty(comparisons),
+            )
+            if view is not None
+        ),
         methods=methods,
         plain_metrics=tuple(
             dict.fromkeys(group.metric for group in methods if group.is_plain)

@@ -81,6 +81,12 @@ _METHOD_TITLES = {
     "callaway_santanna_dynamic": "Callaway-Sant'Anna, by time since treatment",
     "callaway_santanna_calendar": "Callaway-Sant'Anna, by period",
     "twfe": "Two-way fixed effects",
+    "bayes_normal": "Bayesian, normal prior on the lift",
+    "bayes_beta_binomial": "Bayesian, beta-binomial",
+    "tail_capped": "Top 0.1 % of units capped",
+    "novelty_trend": "Trend over days since exposure",
+    "segment_interaction": "Differences between segments",
+    "dunnett": "Several arms together (Dunnett)",
     "cace": "Effect on compliers",
     "aipw": "Doubly robust (AIPW)",
 }

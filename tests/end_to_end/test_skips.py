@@ -2,8 +2,7 @@
 
 import pytest
 
-from exp_platform.pipelines.run import STAGE_TABLES
-from exp_platform.pipelines.run_end_to_end import STAGES
+from exp_platform.pipelines.run import STAGE_TABLES, STAGES
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("skips")]
 
@@ -11,6 +10,11 @@ METHODS = {
     "ab": {"welch_t", "two_proportion_z", "ratio_delta"},
     "cuped": {"cuped"},
     "did": {"did_2x2"},
+    "bayes": {"bayes_normal", "bayes_beta_binomial"},
+    "tails": {"tail_capped"},
+    "novelty": {"novelty_trend"},
+    "segments": {"segment_interaction"},
+    "arms": {"dunnett"},
 }
 # Checks that need the stage; one of them, at least, blocks.
 NEEDED = {

@@ -16,6 +16,11 @@ STAGES = (
     "analyze_experiment",
     "analyze_experiment_cuped",
     "analyze_experiment_did",
+    "analyze_bayes",
+    "analyze_tails",
+    "analyze_novelty",
+    "analyze_segments",
+    "analyze_arms",
     "did_pretrends",
     "write_memo",
 )
