@@ -28,6 +28,10 @@ ConfigOption = Annotated[
     str | None,
     typer.Option("--config", help="Configuration file.", show_default=False),
 ]
+TokensOption = Annotated[
+    Path | None,
+    typer.Option(help="File with token hashes; default: data/api_tokens."),
+]
 ExperimentArgument = Annotated[str, typer.Argument(help="The experiment's id.")]
 
 
@@ -404,6 +408,36 @@ def plan_power(  # noqa: PLR0917 - a flag is an argument here
     shown.print_table(power_plan.as_table(answer))
     for note in answer.notes:
         typer.echo(note)
+
+
+@app.command("serve")
+def serve_api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 = any free one.")] = 8000,
+    tokens: TokensOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Serve the metrics API over HTTP; /docs describes it."""
+    from exp_platform import api
+    from exp_platform.serve.server import Address, serve
+
+    settings = api.settings_of(config)
+    serve(settings, Address(host, port), tokens or settings.paths.tokens)
+
+
+@app.command("token")
+def make_token(
+    name: Annotated[str, typer.Argument(help="Whose it is, one word.")],
+    tokens: TokensOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make a token for the metrics API; it is shown once."""
+    from exp_platform import api
+    from exp_platform.serve.tokens import add_token
+
+    file = tokens or api.settings_of(config).paths.tokens
+    typer.echo(add_token(file, name))
+    typer.echo(f"its hash was added to {file}", err=True)
 
 
 @app.command("doctor")

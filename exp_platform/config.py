@@ -108,6 +108,7 @@ class Paths(_Strict):
     memos: Path = Path("data/memos")
     metrics: Path = Path("metrics")
     temp: Path = Path("data/tmp")
+    tokens: Path = Path("data/api_tokens")
 
 
 class EngineSettings(_Strict):

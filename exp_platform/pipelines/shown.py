@@ -142,13 +142,18 @@ def _result_line(e: Estimate) -> Row:
     }
 
 
-def list_runs(settings: Settings) -> list[Row]:
-    """Experiments with the last run that decided."""
+def last_runs(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The ledger row of each experiment's last run that decided, by experiment."""
     rows = open_lake(settings).read("analysis_runs").to_pylist()
     last: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda r: (r["computed_at"], r["run_id"])):
         if row["outcome"] is not None or row["experiment_id"] not in last:
             last[row["experiment_id"]] = row
+    return last
+
+
+def list_runs(settings: Settings) -> list[Row]:
+    """Experiments with the last run that decided."""
     return [
         {
             "experiment": name,
@@ -157,7 +162,7 @@ def list_runs(settings: Settings) -> list[Row]:
             "computed at (UTC)": f"{row['computed_at']:%Y-%m-%d %H:%M}",
             "run": row["run_id"],
         }
-        for name, row in sorted(last.items())
+        for name, row in sorted(last_runs(settings).items())
     ]
 
 

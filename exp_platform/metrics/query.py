@@ -1,0 +1,274 @@
+"""Questions to the metrics layer: metrics x dimensions x time grain x filters, as SQL.
+
+A question names things; it never holds SQL. Every name is looked up before it is
+written down, every value is a quoted literal.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.lake.types import quote_text as quote
+from exp_platform.records import MetricType
+
+VARIANT = "variant"
+UNKNOWN = "(unknown)"
+QUANTILE = "quantile"
+
+
+class Grain(StrEnum):
+    """Width of the time axis, whole UTC days, weeks from Monday, months."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class Clock(StrEnum):
+    """Which instant puts a number on the time axis.
+
+    EXPOSURE: the unit's first exposure; a cohort's units and their whole value.
+    OUTCOME: the outcome; what all units of an arm did on that day.
+    """
+
+    EXPOSURE = "exposure"
+    OUTCOME = "outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Keep (or leave out) units whose dimension has one of these values."""
+
+    dimension: str
+    values: tuple[str, ...]
+    is_negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MetricQuery:
+    """What is asked about one experiment.
+
+    Attributes:
+        metrics: names, at least one.
+        dimensions: `variant` and declared segments, in output order.
+        grain: time axis; None = all time.
+        clock: what the time axis means.
+        filters: all of them hold.
+    """
+
+    metrics: tuple[str, ...]
+    dimensions: tuple[str, ...] = (VARIANT,)
+    grain: Grain | None = None
+    clock: Clock = Clock.EXPOSURE
+    filters: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What may be asked about one experiment.
+
+    Attributes:
+        metrics: type of each published metric.
+        segments: declared segments, from before exposure.
+        variants: arms, control first.
+    """
+
+    metrics: Mapping[str, MetricType]
+    segments: tuple[str, ...]
+    variants: tuple[str, ...]
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Everything a number may be broken down or filtered by."""
+        return (VARIANT, *self.segments)
+
+
+def compile_query(query: MetricQuery, words: Vocabulary) -> str:
+    """The SELECT that answers a question, in DuckDB's dialect.
+
+    Columns: metric_name, the dimensions, `time` (with a grain), n (units), total,
+    denominator_total, value (mean per unit, or ratio of totals), standard_error. On the
+    outcome clock n counts unit-days and value is the mean per unit and day; a unit's
+    days covary, so no standard error is given.
+
+    Args:
+        query: the question.
+        words: metrics and dimensions of the experiment.
+
+    Raises:
+        UsageError: an unknown metric or dimension, a quantile, an empty or doubled
+            list, or an outcome clock with segments.
+    """
+    _require_words(query, words)
+    if query.clock is Clock.OUTCOME and query.grain is not None:
+        return _outcome_sql(query, query.grain, words)
+    return _unit_sql(query)
+
+
+def _require_words(query: MetricQuery, words: Vocabulary) -> None:
+    _require_known("metric", query.metrics, words.metrics)
+    _require_known("dimension", query.dimensions, words.dimensions)
+    filtered = tuple(f.dimension for f in query.filters)
+    _require_known("dimension", filtered, words.dimensions, is_filter=True)
+    if not query.metrics:
+        raise UsageError("no metric is asked for", allowed=", ".join(words.metrics))
+    for name in query.metrics:
+        if words.metrics[name].value == QUANTILE:
+            raise UsageError(
+                f"metric {name!r} is a quantile and does not add up over units",
+                next_step="read it from the experiment's results",
+            )
+    for condition in query.filters:
+        if not condition.values:
+            raise UsageError(f"the filter on {condition.dimension!r} has no value")
+    arms = {v for f in query.filters if f.dimension == VARIANT for v in f.values}
+    _require_known("variant", tuple(arms), words.variants, is_filter=True)
+    if query.clock is Clock.OUTCOME:
+        _require_outcome_clock(query)
+
+
+def _require_known(
+    what: str,
+    asked: Sequence[str],
+    known: Collection[str],
+    *,
+    is_filter: bool = False,
+) -> None:
+    for name in asked:
+        if name not in known:
+            raise UsageError(
+                f"no {what} {name!r} in this experiment",
+                allowed=did_you_mean(name, known),
+                next_step="segments are declared in the plan, from before exposure",
+            )
+    if not is_filter and len(set(asked)) != len(asked):
+        raise UsageError(f"a {what} is asked for twice", found=", ".join(asked))
+
+
+def _require_outcome_clock(query: MetricQuery) -> None:
+    if query.grain is None:
+        raise UsageError("the outcome clock needs a grain", allowed="day, week, month")
+    used = {*query.dimensions, *(f.dimension for f in query.filters)} - {VARIANT}
+    if used:
+        raise UsageError(
+            "totals by outcome day exist by variant only",
+            found=", ".join(sorted(used)),
+            next_step="use the exposure clock for segments",
+        )
+
+
+def _unit_sql(query: MetricQuery) -> str:
+    labels = [(name, _column(name)) for name in query.dimensions]
+    if query.grain is not None:
+        labels.append(("time", _bucket("units.exposure_ts", query.grain)))
+    picked = "".join(f"    {text} as {_alias(name)},\n" for name, text in labels)
+    keys = ", ".join(str(i + 1) for i in range(len(labels) + 1))
+    conditions = [_metric_condition("facts", query), "units.is_in_analysis"]
+    conditions += [_condition(f) for f in query.filters]
+    where = "\n    and ".join(conditions)
+    return (
+        "with moments as (\n"
+        "select\n"
+        "    facts.metric_name,\n"
+        f"{picked}"
+        "    count(*) as n,\n"
+        "    sum(facts.value) as total,\n"
+        "    sum(facts.denominator) as denominator_total,\n"
+        "    var_samp(facts.value) as variance,\n"
+        "    var_samp(facts.denominator) as denominator_variance,\n"
+        "    covar_samp(facts.value, facts.denominator) as covariance\n"
+        "from exp.metric_calculations as facts\n"
+        "inner join exp.experiment_assignments as units\n"
+        "    on facts.experiment_id = units.experiment_id\n"
+        "    and facts.user_id = units.user_id\n"
+        f"where {where}\n"
+        f"group by {keys}\n"
+        ")\n"
+        "select\n"
+        "    metric_name,\n"
+        + "".join(f"    {_alias(name)},\n" for name, _ in labels)
+        + "    n,\n"
+        "    total,\n"
+        "    denominator_total,\n"
+        f"    {_VALUE} as value,\n"
+        f"    {_ERROR} as standard_error\n"
+        "from moments\n"
+        f"order by {keys}"
+    )
+
+
+_RATIO = "(total / nullif(denominator_total, 0))"
+_VALUE = f"case when denominator_total is null then total / n else {_RATIO} end"
+# ratio: variance of value - ratio x denominator, over the mean denominator
+_ERROR = (
+    "case\n"
+    "        when denominator_total is null then sqrt(variance / n)\n"
+    "        else sqrt(greatest(\n"
+    f"            variance - 2 * {_RATIO} * covariance\n"
+    f"            + power({_RATIO}, 2) * denominator_variance, 0\n"
+    "        ) / n) / nullif(abs(denominator_total / n), 0)\n"
+    "    end"
+)
+
+
+def _outcome_sql(query: MetricQuery, grain: Grain, words: Vocabulary) -> str:
+    ratios = [m for m in query.metrics if words.metrics[m] is MetricType.RATIO]
+    if ratios:
+        raise UsageError(
+            "the totals by outcome day have no denominator",
+            found=", ".join(ratios),
+            next_step="use the exposure clock, or ask for both parts of the ratio",
+        )
+    labels = [(name, f"days.{name}") for name in query.dimensions]
+    labels.append(("time", _bucket("days.day", grain)))
+    picked = "".join(f"    {text} as {_alias(name)},\n" for name, text in labels)
+    keys = ", ".join(str(i + 1) for i in range(len(labels) + 1))
+    conditions = [_metric_condition("days", query)]
+    conditions += [
+        f"days.variant {'not in' if f.is_negated else 'in'} ({_listed(f.values)})"
+        for f in query.filters
+    ]
+    where = "\n    and ".join(conditions)
+    return (
+        "select\n"
+        "    days.metric_name,\n"
+        f"{picked}"
+        "    cast(sum(days.n) as bigint) as n,\n"
+        "    sum(days.n * days.mean) as total,\n"
+        "    cast(null as double) as denominator_total,\n"
+        "    sum(days.n * days.mean) / nullif(sum(days.n), 0) as value,\n"
+        "    cast(null as double) as standard_error\n"
+        "from exp.metric_aggregates_daily as days\n"
+        f"where {where}\n"
+        f"group by {keys}\n"
+        f"order by {keys}"
+    )
+
+
+def _column(dimension: str) -> str:
+    if dimension == VARIANT:
+        return "units.variant"
+    return f"coalesce(units.attributes[{quote(dimension)}], {quote(UNKNOWN)})"
+
+
+def _alias(name: str) -> str:
+    """A declared segment may have any name; it stays one quoted identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _bucket(instant: str, grain: Grain) -> str:
+    return f"cast(date_trunc({quote(grain.value)}, {instant}) as date)"
+
+
+def _metric_condition(relation: str, query: MetricQuery) -> str:
+    return f"{relation}.metric_name in ({_listed(query.metrics)})"
+
+
+def _condition(condition: Filter) -> str:
+    word = "not in" if condition.is_negated else "in"
+    return f"{_column(condition.dimension)} {word} ({_listed(condition.values)})"
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(quote(value) for value in values)

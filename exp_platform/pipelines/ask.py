@@ -1,0 +1,162 @@
+"""Answer a question to the metrics layer from published tables, and say as of when."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from exp_platform.config import Settings
+from exp_platform.lake import Lake, validate_experiment_id
+from exp_platform.metrics.observations import transpile
+from exp_platform.metrics.query import MetricQuery, Vocabulary, compile_query
+from exp_platform.pipelines.registry import read_spec
+from exp_platform.pipelines.run import nothing_stored, open_lake
+from exp_platform.pipelines.shown import check_format
+from exp_platform.records import ExperimentSpec, MetricType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SOURCES = ("metric_calculations", "experiment_assignments", "metric_aggregates_daily")
+_READ = ("experiment_registry", "metric_definitions", "analysis_runs", *SOURCES)
+DIALECTS = ("duckdb", "spark", "trino")
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """Which state of the tables a number was read from.
+
+    Attributes:
+        definitions: metric -> version and content hash of its definition.
+        snapshots: table -> Iceberg snapshot id.
+        watermark: event time up to which the data are complete.
+        computed_at, run_id: the last run that published.
+    """
+
+    experiment_id: str
+    definitions: Mapping[str, str]
+    snapshots: Mapping[str, int]
+    watermark: datetime
+    computed_at: datetime
+    run_id: str
+
+    def fingerprint(self, *words: str) -> str:
+        """What identifies an answer: this state and what was asked, 32 hex digits."""
+        text = json.dumps([asdict(self), *words], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One experiment, ready to be asked about."""
+
+    spec: ExperimentSpec
+    words: Vocabulary
+    as_of: AsOf
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows with the SQL that made them and the state they were read from."""
+
+    table: "pa.Table"
+    sql: str
+    as_of: AsOf
+
+
+def find_subject(settings: Settings, experiment_id: str) -> Subject:
+    """What may be asked about an experiment, pinned to the snapshots of this moment.
+
+    Raises:
+        UsageError: not an experiment id.
+        ContractError: nobody published metrics of it.
+    """
+    validate_experiment_id(experiment_id)
+    lake = open_lake(settings)
+    try:
+        return _describe(lake, experiment_id)
+    finally:
+        lake.close()
+
+
+def answer_query(settings: Settings, subject: Subject, query: MetricQuery) -> Answer:
+    """Read the answer at the subject's snapshots, in one thread: same bits every time.
+
+    Args:
+        settings: a loaded configuration.
+        subject: from `find_subject`.
+        query: the question.
+
+    Raises:
+        UsageError: the question names something that is not there.
+        StorageError: a snapshot has expired since.
+    """
+    sql = compile_query(query, subject.words)
+    lake = open_lake(settings)
+    try:
+        with lake.engine() as engine:
+            engine.execute("set threads = 1")
+            for table in SOURCES:
+                lake.attach(
+                    engine,
+                    table,
+                    experiment_id=subject.as_of.experiment_id,
+                    snapshot_id=subject.as_of.snapshots.get(table),
+                )
+            return Answer(engine.arrow(sql), sql, subject.as_of)
+    finally:
+        lake.close()
+
+
+def query_sql(subject: Subject, query: MetricQuery, *, dialect: str = "duckdb") -> str:
+    """The SQL of a question without running it.
+
+    Args:
+        subject: from `find_subject`.
+        query: the question.
+        dialect: duckdb, spark or trino.
+
+    Raises:
+        UsageError: an unknown name or dialect.
+    """
+    check_format(dialect, DIALECTS)
+    sql = compile_query(query, subject.words)
+    return sql if dialect == "duckdb" else transpile(sql, dialect)
+
+
+def _describe(lake: Lake, experiment_id: str) -> Subject:
+    states = lake.states()
+    pinned = {name: s for name in _READ if (s := states.get(name)) is not None}
+
+    def rows(table: str) -> list[dict[str, Any]]:
+        if table not in pinned:
+            raise nothing_stored(experiment_id, table)
+        found: list[dict[str, Any]] = lake.read(
+            table, experiment_id, snapshot_id=pinned[table]
+        ).to_pylist()
+        if not found:
+            raise nothing_stored(experiment_id, table)
+        return found
+
+    spec = read_spec(rows("experiment_registry")[0])
+    definitions = rows("metric_definitions")
+    last = max(rows("analysis_runs"), key=lambda r: (r["computed_at"], r["run_id"]))
+    variants = (spec.control, *spec.treatments)
+    return Subject(
+        spec=spec,
+        words=Vocabulary(
+            {d["metric_name"]: MetricType(d["type"]) for d in definitions},
+            spec.plan.segments,
+            variants,
+        ),
+        as_of=AsOf(
+            experiment_id=experiment_id,
+            definitions={d["metric_name"]: d["metric_version"] for d in definitions},
+            snapshots=pinned,
+            watermark=spec.watermark_ts,
+            computed_at=last["computed_at"],
+            run_id=last["run_id"],
+        ),
+    )

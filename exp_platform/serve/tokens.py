@@ -1,0 +1,101 @@
+"""Bearer tokens: only their hashes are kept, and without a token nobody gets in."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from exp_platform.errors import UsageError
+
+_HEX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Who may ask.
+
+    Attributes:
+        hashes: SHA-256 of each token, by the holder's name.
+    """
+
+    hashes: dict[str, str]
+
+    def holder_of(self, token: str) -> str | None:
+        """Whose token this is; None for nobody's."""
+        digest = hash_token(token)
+        found = None
+        for name, known in self.hashes.items():
+            # no early exit: the time taken must not tell how far a guess came
+            if hmac.compare_digest(digest, known):
+                found = name
+        return found
+
+
+def new_token() -> str:
+    """A random token of 256 bits."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """What is kept of a token; it is random, so one round of SHA-256 is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def read_tokens(file: Path) -> Tokens:
+    """Tokens from a file with one `name sha256` on each line.
+
+    Raises:
+        UsageError: the file is not there, is empty, or a line is something else.
+    """
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "the token file cannot be read", where=str(file), found=str(error)
+        ) from error
+    hashes: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, digest = line.strip().partition(" ")
+        digest = digest.strip().lower()
+        is_hash = len(digest) == _HEX and set(digest) <= set("0123456789abcdef")
+        if not is_hash or name in hashes:
+            raise UsageError(
+                "a line of the token file is not `name sha256`, or its name comes twice",
+                where=f"{file}, line {number}",
+                next_step="make a line with `exp token NAME`",
+            )
+        hashes[name] = digest
+    if not hashes:
+        raise UsageError(
+            "the token file has no token",
+            where=str(file),
+            next_step="make one with `exp token NAME`",
+        )
+    return Tokens(hashes)
+
+
+def add_token(file: Path, name: str) -> str:
+    """Make a token, append its hash to a file that only its owner can read.
+
+    Returns:
+        The token; it is shown once and kept nowhere.
+
+    Raises:
+        UsageError: the name is not one word, or has a token already.
+    """
+    if not name or any(letter.isspace() for letter in name) or name.startswith("#"):
+        raise UsageError("a token's name is one word", found=repr(name))
+    if file.exists() and name in read_tokens(file).hashes:
+        raise UsageError(
+            f"{name!r} has a token already",
+            where=str(file),
+            next_step="remove its line to revoke it",
+        )
+    token = new_token()
+    file.touch(mode=0o600, exist_ok=True)
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(f"{name} {hash_token(token)}\n")
+    return token

@@ -1,0 +1,186 @@
+"""Asking: the numbers are those of the published totals, in every format."""
+
+import io
+import math
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pytest
+
+from exp_platform.serve.jobs import Jobs
+
+QUERY = "/v1/experiments/exp_tiny/query"
+SEGMENTED = {"dimensions": ["variant", "platform"]}
+
+
+def ask(client, url=QUERY, **body):
+    response = client.post(url, json={"metrics": ["conversion"], **body})
+    assert response.status_code == 200, response.text
+    document = response.json()
+    return [
+        dict(zip(document["columns"], row, strict=True)) for row in document["rows"]
+    ]
+
+
+def totals_of(ready, metric):
+    rows = ready.tables("metric_aggregates_overall")["metric_aggregates_overall"]
+    return {
+        (r["segment"], r["variant"]): r
+        for r in rows
+        if r["experiment_id"] == "exp_tiny" and r["metric_name"] == metric
+    }
+
+
+@pytest.mark.parametrize("metric", ["conversion", "revenue_per_user"])
+@pytest.mark.parametrize("dimensions", [["variant"], ["variant", "platform"]])
+def test_query_gives_the_published_totals(client, ready, metric, dimensions):
+    stored = totals_of(ready, metric)
+    rows = ask(client, metrics=[metric], dimensions=dimensions)
+    assert len(rows) in {2, 6}
+    for row in rows:
+        segment = f"platform={row['platform']}" if "platform" in row else "all"
+        there = stored[segment, row["variant"]]
+        assert row["n"] == there["n"]
+        # sums in another order: a few units in the last place
+        assert row["value"] == pytest.approx(there["mean"], rel=1e-12)
+        error = math.sqrt(there["variance"] / there["n"])
+        assert row["standard_error"] == pytest.approx(error, rel=1e-10)
+
+
+def test_query_ratio_is_the_ratio_of_totals(client, ready):
+    stored = totals_of(ready, "revenue_per_session")
+    results = client.get("/v1/experiments/exp_tiny/results").json()
+    estimate = next(
+        r
+        for r in results
+        if r["method"] == "ratio_delta" and r["metric_name"] == "revenue_per_session"
+    )
+    rows = {r["variant"]: r for r in ask(client, metrics=["revenue_per_session"])}
+    for variant, row in rows.items():
+        there = stored["all", variant]
+        ratio = there["mean"] / there["denominator_mean"]
+        assert row["value"] == pytest.approx(ratio, rel=1e-12)
+    errors = [row["standard_error"] ** 2 for row in rows.values()]
+    # two independent arms: the estimate's error, by another formula
+    assert math.sqrt(sum(errors)) == pytest.approx(estimate["standard_error"], rel=1e-9)
+
+
+def test_query_by_exposure_week_adds_up(client):
+    weeks = ask(client, grain="week")
+    whole = {r["variant"]: r for r in ask(client)}
+    for variant, row in whole.items():
+        parts = [w for w in weeks if w["variant"] == variant]
+        assert sum(w["n"] for w in parts) == row["n"]
+        assert sum(w["total"] for w in parts) == row["total"]
+        assert len({w["time"] for w in parts}) == len(parts) > 1
+
+
+def test_query_by_outcome_day_is_the_daily_table(client, ready):
+    daily = {
+        (r["variant"], r["day"].isoformat()): r
+        for r in ready.tables("metric_aggregates_daily")["metric_aggregates_daily"]
+        if (r["experiment_id"], r["metric_name"]) == ("exp_tiny", "revenue_per_user")
+    }
+    rows = ask(client, metrics=["revenue_per_user"], grain="day", clock="outcome")
+    assert {(r["variant"], r["time"]) for r in rows} == set(daily)
+    for row in rows:
+        there = daily[row["variant"], row["time"]]
+        assert row["value"] == pytest.approx(there["mean"], rel=1e-12)
+        assert row["standard_error"] is None
+
+
+def test_filters_keep_and_leave_out(client):
+    every = ask(client, **SEGMENTED)
+    platforms = sorted({row["platform"] for row in every})
+    kept = ask(
+        client,
+        filters=[{"dimension": "platform", "values": platforms[:1]}],
+        **SEGMENTED,
+    )
+    left = ask(
+        client,
+        filters=[{"dimension": "platform", "values": platforms[:1], "negated": True}],
+        **SEGMENTED,
+    )
+    assert {row["platform"] for row in kept} == set(platforms[:1])
+    assert {row["platform"] for row in left} == set(platforms[1:])
+    assert sorted(map(repr, [*kept, *left])) == sorted(map(repr, every))
+
+
+def test_csv_and_arrow_hold_the_rows_of_json(client):
+    rows = ask(client, **SEGMENTED)
+    body = {"metrics": ["conversion"], **SEGMENTED}
+    text = client.post(QUERY, json=body, headers={"Accept": "text/csv"})
+    lines = pa_csv.read_csv(io.BytesIO(text.content)).to_pylist()
+    assert [(r["variant"], r["platform"], r["n"]) for r in lines] == [
+        (r["variant"], r["platform"], r["n"]) for r in rows
+    ]
+    arrow = client.post(f"{QUERY}?format=arrow", json=body)
+    table = pa.ipc.open_stream(arrow.content).read_all()
+    assert table.to_pylist() == rows
+    assert b"snapshots" in table.schema.metadata[b"exp.as_of"]
+    assert text.headers["x-exp-as-of"] == arrow.headers["x-exp-as-of"]
+
+
+def test_answer_says_as_of_when(client, ready):
+    body = client.post(QUERY, json={"metrics": ["conversion"]}).json()
+    stored = ready.tables("metric_definitions")["metric_definitions"]
+    versions = {
+        r["metric_name"]: r["metric_version"]
+        for r in stored
+        if r["experiment_id"] == "exp_tiny"
+    }
+    snapshots = ready.snapshots()
+    assert body["as_of"]["definitions"] == versions
+    for table, snapshot in body["as_of"]["snapshots"].items():
+        assert snapshot == str(snapshots[table])
+    assert body["as_of"]["watermark"].startswith("20")
+    assert "metric_calculations" in body["sql"]
+
+
+def test_etag_spares_the_answer_and_knows_the_format(client):
+    body = {"metrics": ["conversion"]}
+    first = client.post(QUERY, json=body)
+    tag = {"If-None-Match": first.headers["etag"]}
+    again = client.post(QUERY, json=body, headers=tag)
+    assert (again.status_code, again.content) == (304, b"")
+    other = client.post(f"{QUERY}?format=csv", json=body, headers=tag)
+    assert other.status_code == 200
+    wider = client.post(QUERY, json={**body, **SEGMENTED}, headers=tag)
+    assert wider.status_code == 200
+
+
+def test_a_long_question_becomes_a_job(client):
+    body = {"metrics": ["conversion"]}
+    accepted = client.post(QUERY, json=body, headers={"Prefer": "respond-async"})
+    assert accepted.status_code == 202
+    where = accepted.headers["location"]
+    for _ in range(600):
+        if client.get(where).json()["status"] == "done":
+            break
+    answer = client.get(accepted.json()["result"])
+    direct = client.post(QUERY, json=body)
+    assert answer.json() == direct.json()
+    assert answer.headers["etag"] == direct.headers["etag"]
+    stranger = {"Authorization": "Bearer another-token"}
+    assert client.get(where, headers=stranger).status_code == 404
+
+
+def test_too_many_jobs_are_refused(make_app, listen, open_client):
+    app = make_app()
+    app.state.jobs = Jobs(waiting=0)
+    with listen(app) as base:
+        client = open_client({"Authorization": "Bearer a-token-of-the-tests"}, base)
+        refused = client.post(QUERY, json={"metrics": ["conversion"]})
+    assert refused.status_code == 503
+    assert "ask again" in refused.json()["next_step"]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "spark", "trino"])
+def test_sql_is_compiled_and_not_run(client, dialect):
+    body = {"metrics": ["conversion"], "grain": "week", **SEGMENTED}
+    answer = client.post(
+        f"/v1/experiments/exp_tiny/sql?dialect={dialect}", json=body
+    ).json()
+    assert answer["dialect"] == dialect
+    assert "metric_calculations" in answer["sql"]

@@ -1,0 +1,132 @@
+"""What is refused: no token, unknown names, SQL in any place a text can stand."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+QUERY = "/v1/experiments/exp_tiny/query"
+ATTACKS = [
+    "conversion' or '1'='1",
+    "conversion'; drop table exp.metric_calculations; --",
+    "conversion') union select * from exp.experiment_registry --",
+    "'; copy (select 1) to '/tmp/stolen' --",
+    "x' || (select getenv('HOME')) || '",
+    "read_csv('/etc/passwd')",
+    '"; select 1; --',
+    "platform'] or true --",
+    "variant, (select 1)",
+    "/* */ platform",
+    "\uff50latform",
+    "platform\\'",
+    "$$platform$$",
+    "{{ platform }}",
+]
+
+
+def refused(client, code=422, **body):
+    answer = client.post(QUERY, json={"metrics": ["conversion"], **body})
+    assert answer.status_code == code, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("place", ["metric", "dimension", "filter", "variant"])
+def test_injection_is_an_unknown_name(client, attack, place):
+    body = {
+        "metric": {"metrics": [attack]},
+        "dimension": {"dimensions": [attack]},
+        "filter": {"filters": [{"dimension": attack, "values": ["ios"]}]},
+        "variant": {"filters": [{"dimension": "variant", "values": [attack]}]},
+    }[place]
+    error = refused(client, **body)
+    assert "in this experiment" in error["error"]
+    assert error["allowed"]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_injection_as_a_value_matches_nothing(client, attack):
+    condition = {"dimension": "platform", "values": [attack]}
+    answer = client.post(
+        QUERY, json={"metrics": ["conversion"], "filters": [condition]}
+    )
+    assert (answer.status_code, answer.json()["rows"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"metrics": []}, "at least 1"),
+        ({"metrics": ["conversion", "conversion"]}, "twice"),
+        ({"dimensions": ["variant", "variant"]}, "twice"),
+        ({"clock": "outcome"}, "needs a grain"),
+        (
+            {"clock": "outcome", "grain": "day", "dimensions": ["platform"]},
+            "by variant only",
+        ),
+        (
+            {"clock": "outcome", "grain": "day", "metrics": ["revenue_per_session"]},
+            "no denominator",
+        ),
+        ({"grain": "hour"}, "'day', 'week' or 'month'"),
+        ({"limit": 3}, "Extra inputs"),
+        ({"filters": [{"dimension": "platform", "values": []}]}, "at least 1"),
+        ({"metrics": ["conversion\u0000"]}, "pattern"),
+        ({"metrics": ["conversoin"]}, "no metric 'conversoin'"),
+    ],
+)
+def test_wrong_questions_are_told_what_is_wrong(client, body, words):
+    assert words in refused(client, **body)["error"]
+
+
+def test_unknown_things_are_404(client):
+    for url in ("/v1/experiments/exp_none", "/v1/metrics/none", "/v1/jobs/none"):
+        answer = client.get(url)
+        assert answer.status_code == 404, url
+        assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic dGVzdHM6", "Bearer"])
+def test_without_a_known_token_nothing_is_told(open_client, header):
+    stranger = open_client({"Authorization": header} if header else {})
+    paths = stranger.get("/openapi.json").json()["paths"]
+    assert len(paths) == 10
+    for path, methods in paths.items():
+        if path == "/healthz":
+            assert stranger.get(path).json() == {"status": "ok"}
+            continue
+        for method in methods:
+            answer = stranger.request(method, path, json={"metrics": ["x"]})
+            assert answer.status_code == 401, path
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.fixture(scope="module")
+def operations(address):
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    return [found.ok() for found in schema.get_all_operations()]
+
+
+def test_any_request_gets_a_documented_answer(operations):
+    assert len(operations) == 10
+    for operation in operations:
+        try_requests(operation)
+
+
+def try_requests(operation):
+    @settings(
+        max_examples=10,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def keeps_the_document(case):
+        headers = {"Authorization": "Bearer a-token-of-the-tests"}
+        # names that nobody published are well-formed, and refused
+        case.call_and_validate(
+            headers=headers, excluded_checks=[positive_data_acceptance]
+        )
+
+    keeps_the_document()

@@ -1,0 +1,58 @@
+"""Tokens: only hashes are kept, and a broken file lets nobody in."""
+
+import stat
+
+import pytest
+
+from exp_platform.errors import UsageError
+from exp_platform.serve.server import Address, _choose_tokens
+from exp_platform.serve.tokens import add_token, hash_token, read_tokens
+
+
+def test_add_token_keeps_the_hash_alone(tmp_path):
+    file = tmp_path / "tokens"
+    token = add_token(file, "dashboard")
+    assert token not in file.read_text("utf-8")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    tokens = read_tokens(file)
+    assert tokens.holder_of(token) == "dashboard"
+    assert tokens.holder_of(token + "x") is None
+    assert tokens.holder_of("") is None
+
+
+def test_add_token_refuses_a_name_twice(tmp_path):
+    add_token(tmp_path / "tokens", "a")
+    with pytest.raises(UsageError, match="already"):
+        add_token(tmp_path / "tokens", "a")
+
+
+@pytest.mark.parametrize("name", ["", "two words", "#x", "tab\t"])
+def test_add_token_refuses_a_name_that_is_no_word(tmp_path, name):
+    with pytest.raises(UsageError, match="one word"):
+        add_token(tmp_path / "tokens", name)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "a b\n", "a\n", f"a {'0' * 63}\n", "a {0} {0}\n"]
+)
+def test_read_tokens_refuses_what_is_no_token_file(tmp_path, text):
+    file = tmp_path / "tokens"
+    file.write_text(text, "utf-8")
+    with pytest.raises(UsageError):
+        read_tokens(file)
+
+
+def test_read_tokens_refuses_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_tokens(tmp_path / "none")
+
+
+def test_without_a_file_only_loopback_gets_a_token(tmp_path, capsys):
+    file = tmp_path / "tokens"
+    with pytest.raises(UsageError, match="others could reach"):
+        _choose_tokens(Address("0.0.0.0"), file)
+    tokens = _choose_tokens(Address(), file)
+    shown = capsys.readouterr().err.split()[-1]
+    assert tokens.holder_of(shown) == "this process"
+    file.write_text(f"me {hash_token('secret')}\n", "utf-8")
+    assert _choose_tokens(Address("0.0.0.0"), file).holder_of("secret") == "me"
