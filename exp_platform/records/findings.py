@@ -63,10 +63,17 @@ class Estimate:
         estimand: ATE, ITT, ATT ... of which population.
         difference: treatment - control, in units of the metric.
         relative_lift: difference / control mean, its interval by `relative_method`.
-        p_value: two-sided, of the difference; `relative_p_value` of the lift.
-        p_value_adjusted: after the correction of the plan's family, if in one.
+        p_value: two-sided, of the difference, by the method; in the rows of a run as if
+            the data were looked at once. `relative_p_value` of the lift.
+        sequential_p_value: two-sided, valid at every look so far; None = the row is not
+            part of a sequence of looks.
+        p_value_adjusted: after the correction of its family, if in one: goals Holm,
+            the one that decides; single segments BH.
+        harm_p_value: one-sided, of "no harm", valid at every look so far.
         statistic, df: as the method defines them (t and its degrees of freedom).
         period: `full`, or the registered post-period of a DiD.
+        look: number of the look; None = all data up to the watermark. look_ts: its
+            instant; the units' windows had closed by then.
         segment: subset of units, `all` or `attribute=value`; the attribute alone for a
             test over its levels.
         status, reason: why there is no number, when there is none.
@@ -94,7 +101,9 @@ class Estimate:
     relative_method: str | None = None
     p_value: float | None = None
     relative_p_value: float | None = None
+    sequential_p_value: float | None = None
     p_value_adjusted: float | None = None
+    harm_p_value: float | None = None
     alpha: float = 0.05
     statistic: float | None = None
     df: float | None = None
@@ -102,6 +111,7 @@ class Estimate:
     role: EstimateRole = EstimateRole.PRIMARY
     period: str = "full"
     look: int | None = None
+    look_ts: datetime | None = None
     metric_version: str = ""
     segment: str = "all"
     reason: str = ""

@@ -42,6 +42,15 @@ class Assignment(StrEnum):
     SELF_SELECTED = "self_selected"
 
 
+class LookMethod(StrEnum):
+    """How several looks at one experiment share one error rate."""
+
+    GROUP_SEQUENTIAL = "group_sequential"
+    CONFIDENCE_SEQUENCE = "confidence_sequence"
+    MSPRT = "msprt"
+    FIXED = "fixed"
+
+
 class EstimateRole(StrEnum):
     """Primary estimates decide, secondary ones stand beside, diagnostics explain."""
 

@@ -3,15 +3,20 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 
 from exp_platform.records.outcomes import (
     Assignment,
     Direction,
+    LookMethod,
     MarginScale,
     MetricRole,
     MetricType,
 )
+
+SpendingKind = Literal["obrien_fleming", "pocock", "power"]
+SpendingClock = Literal["schedule", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class MetricPlan:
             for a guardrail, there is no default.
         mde: effect the experiment was sized for, relative to control.
         covariate: the plan declares the definition's covariate, so CUPED is primary.
+        mixture_sd: standard deviation of the effects an mSPRT mixes over, in units of
+            the metric; required by that method.
     """
 
     metric_name: str
@@ -84,6 +91,39 @@ class MetricPlan:
     margin_scale: MarginScale = MarginScale.RELATIVE
     mde: float | None = None
     covariate: bool = False
+    mixture_sd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SequentialDesign:
+    """When the answer is read, and by which rule.
+
+    Attributes:
+        method: None = `group_sequential` where an end or planned units are registered,
+            else `confidence_sequence`. Undated input has one fixed look.
+        spending, exponent: how a group sequential test spends its error rate; the
+            exponent is that of `power`.
+        harm_spending: the same for harm.
+        clock: `schedule` reads the share of the registered duration that has passed,
+            `units` matured units against planned ones.
+        planned_units: matured units of all arms the experiment was sized for; a
+            confidence sequence is tightest there.
+        look_every_days: days from one look to the next, all at 00:00 UTC.
+        look_days: looks at 00:00 UTC so many days after the first day, instead.
+        follow_up_days: days after the end of exposures at which the last look is taken.
+        has_end: the registry's end is a promise, not just where the data stop.
+    """
+
+    method: LookMethod | None = None
+    spending: SpendingKind = "obrien_fleming"
+    exponent: float = 3.0
+    harm_spending: SpendingKind = "pocock"
+    clock: SpendingClock = "schedule"
+    planned_units: int | None = None
+    look_every_days: int = 1
+    look_days: tuple[int, ...] = ()
+    follow_up_days: float = 0.0
+    has_end: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +140,7 @@ class AnalysisPlan:
         keep_duplicates: rows that agree in every column are separate facts.
         bot_rows_per_day: outcome rows of a unit on one day above which it is a bot.
         exclude_bots: bots leave the analysis set.
+        sequential: looks before the end.
     """
 
     metrics: tuple[MetricPlan, ...]
@@ -112,6 +153,7 @@ class AnalysisPlan:
     keep_duplicates: bool = False
     bot_rows_per_day: int = 100
     exclude_bots: bool = False
+    sequential: SequentialDesign = SequentialDesign()
 
     def of(self, metric_name: str) -> MetricPlan:
         """The plan of one metric; an unplanned metric is only monitored."""
@@ -173,6 +215,11 @@ class ExperimentSpec:
         return tuple(v.name for v in self.variants if v.name != self.control)
 
     @property
+    def last_look_ts(self) -> datetime:
+        """Instant of the last look: the end of exposures and the follow-up."""
+        return self.end_ts + timedelta(days=self.plan.sequential.follow_up_days)
+
+    @property
     def is_complete(self) -> bool:
-        """The data reach the registered end."""
-        return self.watermark_ts >= self.end_ts
+        """The data reach the last look."""
+        return self.watermark_ts >= self.last_look_ts

@@ -1,6 +1,7 @@
 """What SQL hands to the estimators: moments and sums, one record per arm."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,23 @@ class MetricTotals:
     new_covariance: float | None = None
     n_immature: int = 0
     n_missing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LookTotals:
+    """Two arms at one look: all units that had matured by then, each counted once.
+
+    Attributes:
+        look: number, 1 for the first registered look.
+        look_ts: instant by which the units' windows had closed.
+        elapsed: share of the registered duration, 1 at its end; None = no end.
+    """
+
+    look: int
+    look_ts: datetime
+    elapsed: float | None
+    control: MetricTotals
+    treatment: MetricTotals
 
 
 @dataclass(frozen=True, slots=True)

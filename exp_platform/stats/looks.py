@@ -7,12 +7,12 @@ units against planned ones); the information clock says how much data two looks 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exp_platform.errors import ContractError
+from exp_platform.records import SpendingClock
 from exp_platform.stats.boundary import Sides, solve_boundaries
 from exp_platform.stats.inference import Array
 from exp_platform.stats.spending import Spending, spend_alpha
@@ -53,7 +53,7 @@ class SequentialPlan:
 
     spending: Spending = field(default_factory=Spending)
     planned_units: tuple[int, int] | None = None
-    clock: Literal["schedule", "units"] = "schedule"
+    clock: SpendingClock = "schedule"
     min_units_per_arm: int = LEAST_UNITS
 
 

@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from exp_platform.errors import ContractError
+from exp_platform.records import SpendingKind
 from exp_platform.stats.inference import Array
-
-SpendingKind = Literal["obrien_fleming", "pocock", "power"]
 
 
 @dataclass(frozen=True, slots=True)
