@@ -7,6 +7,7 @@ from typing import Any
 from exp_platform.checks.wording import join_words
 from exp_platform.decision.evidence import Evidence, Inputs, gather_evidence
 from exp_platform.decision.explain import explain
+from exp_platform.decision.look_words import find_look
 from exp_platform.decision.reasons import MEANINGS, Reason
 from exp_platform.decision.rules import apply_rules
 from exp_platform.records import (
@@ -77,6 +78,7 @@ def _as_details(evidence: Evidence, rule_words: str) -> dict[str, Any]:
         "seven_days": "not judged: undated input"
         if evidence.whole_days is None
         else "judged",
+        "look": _describe_look(evidence),
         "harm_level": evidence.harm_level,
         "goals": [
             {
@@ -100,6 +102,22 @@ def _as_details(evidence: Evidence, rule_words: str) -> dict[str, Any]:
             for g in evidence.guardrails
         ],
         "gaps": [{"reason": g.reason.value, "item": g.item} for g in evidence.gaps],
+    }
+
+
+def _describe_look(evidence: Evidence) -> dict[str, Any] | None:
+    """The look that the decision rests on, None before the first."""
+    row = find_look(evidence)
+    if row is None:
+        return None
+    place = row.details.get("sequential", {})
+    return {
+        "look": row.look,
+        "look_ts": None if row.look_ts is None else row.look_ts.isoformat(),
+        "looks_planned": place.get("looks_planned"),
+        "method": place.get("method"),
+        "spending_time": place.get("spending_time"),
+        "information_share": place.get("information_share"),
     }
 
 
@@ -165,7 +183,8 @@ def _demote(arm: Decision, reason: Reason, note: str) -> Decision:
 def _decide_overall(arms: Sequence[Decision], evidence: Evidence) -> Decision:
     """The experiment's decision: the only arm's, or what all arms together allow."""
     if len(arms) == 1:
-        return replace(arms[0], treatment="", details={"arm": arms[0].treatment})
+        details = {"arm": arms[0].treatment, "look": arms[0].details["look"]}
+        return replace(arms[0], treatment="", details=details)
     if not arms:
         return Decision(
             experiment_id=evidence.spec.experiment_id,
@@ -202,6 +221,7 @@ def _decide_overall(arms: Sequence[Decision], evidence: Evidence) -> Decision:
         would_change=would_change,
         details={
             "arm": lead.treatment,
+            "look": lead.details["look"],
             "arms": {a.treatment: a.outcome.value for a in arms},
         },
     )

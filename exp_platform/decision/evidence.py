@@ -6,13 +6,14 @@ read findings and never have to wonder.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from exp_platform.checks.catalogue import required_checks
 from exp_platform.checks.verdict import TrustVerdict, assess_verdict
 from exp_platform.checks.wording import format_p
-from exp_platform.decision.family import is_deciding, rests_on_trends
+from exp_platform.decision.family import harm_level, is_deciding, rests_on_trends
+from exp_platform.decision.proof import Proof, is_final, is_followed, read_proof
 from exp_platform.decision.reasons import Reason
 from exp_platform.records import (
     CheckResult,
@@ -71,7 +72,8 @@ class Goal:
         is_superior: better, at the plan's alpha after Holm over goals x arms.
         is_worse: worse, two-sided at the plan's alpha without correction: a
             correction would make it easier to ship.
-        harm_p: one-sided p of "there is no harm".
+        harm_p: one-sided p of "there is no harm". All of them hold at every look so
+            far.
     """
 
     estimate: Estimate
@@ -90,8 +92,11 @@ class Evidence:
         guardrail_estimates: their primary rows, by metric name.
         gaps: required items that could not.
         harm_level: p at or below which one metric counts as harmed.
-        whole_days: days of exposure observed; None = undated, not judged.
+        whole_days: days of exposure at the look in force; None = undated, not judged.
+        is_complete: the registered end or the planned units are reached; undated input
+            has no end to wait for.
         is_did: a primary estimate rests on parallel trends.
+        rows: the primary rows of goals and guardrails.
     """
 
     spec: ExperimentSpec
@@ -103,13 +108,15 @@ class Evidence:
     gaps: tuple[Gap, ...]
     harm_level: float
     whole_days: int | None
+    is_complete: bool
     is_did: bool
     pretrends: tuple[PretrendTest, ...]
+    rows: tuple[Estimate, ...]
 
     @property
-    def is_complete(self) -> bool:
-        """The registered end is reached; undated input has no end to wait for."""
-        return self.spec.is_complete or not self.spec.is_dated
+    def is_early(self) -> bool:
+        """Something is tested at the end alone, and the end is not reached."""
+        return not self.is_complete and not all(map(is_followed, self.rows))
 
     @property
     def has_goals(self) -> bool:
@@ -150,9 +157,13 @@ def gather_evidence(inputs: Inputs, treatment: str) -> Evidence:
     )
     required = required_checks(spec, is_did_primary=is_did)
     verdict = assess_verdict(spec.experiment_id, inputs.checks, required=required)
-    goals, goal_gaps = _judge_goals(inputs, treatment)
-    guardrails, guardrail_gaps = _vet_guardrails(inputs, treatment)
-    tests = max(1, len(planned) * len(spec.treatments))
+    found = [_find_primary(inputs, name, treatment) for name in planned]
+    rows = tuple(row for row in found if isinstance(row, Estimate))
+    is_complete = _is_complete(spec, rows, len(planned))
+    goals, goal_gaps = _judge_goals(inputs, treatment, is_complete=is_complete)
+    guardrails, guardrail_gaps = _vet_guardrails(
+        inputs, treatment, is_complete=is_complete
+    )
     return Evidence(
         spec=spec,
         treatment=treatment,
@@ -160,18 +171,30 @@ def gather_evidence(inputs: Inputs, treatment: str) -> Evidence:
         goals=goals,
         guardrails=guardrails,
         guardrail_estimates={
-            g.metric_name: estimate
-            for g in guardrails
-            if isinstance(
-                estimate := _find_primary(inputs, g.metric_name, treatment), Estimate
-            )
+            row.metric_name: row
+            for row in rows
+            if row.metric_name in {g.metric_name for g in guardrails}
         },
         gaps=(*_find_unrun(verdict), *goal_gaps, *guardrail_gaps),
-        harm_level=spec.plan.alpha_harm / tests,
-        whole_days=_count_days(spec),
+        harm_level=harm_level(spec),
+        whole_days=_count_days(spec, rows),
+        is_complete=is_complete,
         is_did=is_did,
         pretrends=tuple(t for t in inputs.pretrends if t.treatment == treatment),
+        rows=rows,
     )
+
+
+def _is_complete(
+    spec: ExperimentSpec, rows: tuple[Estimate, ...], n_planned: int
+) -> bool:
+    """Nothing is left to wait for: the end of the schedule, or of every test."""
+    if not spec.is_dated or (
+        rows and len(rows) == n_planned and all(map(is_final, rows))
+    ):
+        return True
+    design = spec.plan.sequential
+    return spec.is_complete and (design.has_end or design.planned_units is None)
 
 
 def _find_unrun(verdict: TrustVerdict) -> list[Gap]:
@@ -182,20 +205,26 @@ def _find_unrun(verdict: TrustVerdict) -> list[Gap]:
     ]
 
 
-def _count_days(spec: ExperimentSpec) -> int | None:
+def _count_days(spec: ExperimentSpec, rows: tuple[Estimate, ...]) -> int | None:
+    """Whole days of exposure that every look in force has seen."""
     if not spec.is_dated:
         return None
-    observed = min(spec.end_ts, spec.watermark_ts) - spec.start_ts
-    return max(0, observed // timedelta(days=1))
+    looks = [row.look_ts for row in rows if row.look_ts is not None]
+    observed: datetime = min(spec.end_ts, spec.watermark_ts, *looks)
+    return max(0, (observed - spec.start_ts) // timedelta(days=1))
 
 
 def _judge_goals(
-    inputs: Inputs, treatment: str
+    inputs: Inputs, treatment: str, *, is_complete: bool
 ) -> tuple[tuple[Goal, ...], tuple[Gap, ...]]:
     goals, gaps = [], []
     for name in inputs.spec.plan.names(MetricRole.GOAL):
         found = _find_primary(inputs, name, treatment)
-        judged = found if isinstance(found, Gap) else _judge_goal(found, inputs)
+        judged = (
+            found
+            if isinstance(found, Gap)
+            else _judge_goal(found, inputs, is_complete=is_complete)
+        )
         if isinstance(judged, Gap):
             gaps.append(judged)
         else:
@@ -203,7 +232,7 @@ def _judge_goals(
     return tuple(goals), tuple(gaps)
 
 
-def _judge_goal(estimate: Estimate, inputs: Inputs) -> Goal | Gap:
+def _judge_goal(estimate: Estimate, inputs: Inputs, *, is_complete: bool) -> Goal | Gap:
     name, alpha = estimate.metric_name, inputs.spec.plan.alpha
     direction = inputs.directions.get(name)
     numbers = (estimate.difference, estimate.p_value, estimate.statistic)
@@ -211,22 +240,28 @@ def _judge_goal(estimate: Estimate, inputs: Inputs) -> Goal | Gap:
         return _gap_of(estimate)
     if not _is_p(estimate.p_value_adjusted):
         return Gap(Reason.P_NOT_ADJUSTED, f"{name} has no p-value after Holm")
-    harm_p = None if direction is None else harm_p_value(estimate, direction)
-    if harm_p is None or not _is_p(harm_p):
+    proof = None
+    if direction is not None:
+        proof = read_proof(estimate, direction, is_complete=is_complete)
+    if proof is None or not _is_p(proof.harm_p):
         return Gap(Reason.HARM_UNKNOWN, f"{name} was not tested for harm")
-    good = 1.0 if direction is Direction.INCREASE else -1.0
-    gain = good * (estimate.difference or 0.0)
-    p_value, p_adjusted = estimate.p_value, estimate.p_value_adjusted
     return Goal(
         estimate=estimate,
-        is_superior=gain > 0 and p_adjusted is not None and p_adjusted <= alpha,
-        is_worse=gain < 0 and p_value is not None and p_value <= alpha,
-        harm_p=harm_p,
+        is_superior=_is_superior(estimate, proof, alpha),
+        is_worse=proof.worse_p <= alpha,
+        harm_p=proof.harm_p,
     )
 
 
+def _is_superior(estimate: Estimate, proof: Proof, alpha: float) -> bool:
+    """Proven better, and not worse again at this look."""
+    adjusted = estimate.p_value_adjusted
+    is_proven = adjusted is not None and adjusted <= alpha
+    return is_proven and proof.better_p < proof.worse_p and proof.gain > 0
+
+
 def _vet_guardrails(
-    inputs: Inputs, treatment: str
+    inputs: Inputs, treatment: str, *, is_complete: bool
 ) -> tuple[tuple[GuardrailAssessment, ...], tuple[Gap, ...]]:
     known, gaps = [], []
     for name in inputs.spec.plan.names(MetricRole.GUARDRAIL):
@@ -237,11 +272,17 @@ def _vet_guardrails(
         ]
         estimate = _find_primary(inputs, name, treatment)
         gap = _find_guardrail_gap(inputs, name, found, estimate)
-        if gap is None:
-            known.append(found[0])
-        else:
+        if gap is not None:
             gaps.append(gap)
+        elif isinstance(estimate, Estimate):
+            is_judged = is_complete or is_followed(estimate)
+            known.append(found[0] if is_judged else _leave_open(found[0]))
     return tuple(known), tuple(gaps)
+
+
+def _leave_open(guardrail: GuardrailAssessment) -> GuardrailAssessment:
+    """A test for the end alone proves no harm before it, and nothing may ship."""
+    return replace(guardrail, harm_p_value=1.0, is_degraded=False)
 
 
 def _find_guardrail_gap(
@@ -259,7 +300,9 @@ def _find_guardrail_gap(
         why = found[0].reason if len(found) == 1 else "not assessed"
         words = f"guardrail {name} unknown ({why.replace('_', ' ').lower()})"
         direction = inputs.directions.get(name)
-        harm_p = None if direction is None else harm_p_value(estimate, direction)
+        harm_p = estimate.harm_p_value
+        if direction is not None and not is_followed(estimate):
+            harm_p = harm_p_value(estimate, direction)
         if harm_p is not None and harm_p <= ALPHA:
             words += f", and it got worse: one-sided {format_p(harm_p)}"
         return Gap(Reason.GUARDRAIL_UNKNOWN, words)

@@ -1,10 +1,17 @@
 """Why a decision came out as it did, and what would change it, for people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from exp_platform.checks.catalogue import CATALOGUE
 from exp_platform.checks.wording import format_number, format_p, join_words
 from exp_platform.decision.evidence import SHIP_DAYS, Evidence
+from exp_platform.decision.look_words import (
+    find_look,
+    say_end,
+    say_looks,
+    say_reach,
+    say_when,
+)
 from exp_platform.decision.phrases import (
     describe_effect,
     describe_guardrail,
@@ -12,16 +19,11 @@ from exp_platform.decision.phrases import (
     format_margin,
 )
 from exp_platform.decision.reasons import MEANINGS, Reason
-from exp_platform.decision.rules import Match
+from exp_platform.decision.rules import Match, find_obstacles
 from exp_platform.records import CheckStatus, MetricRole, Outcome
 from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
 
 _Explanation = tuple[str, str]
-
-_NO_EARLY_LOOK = (
-    "Only the look at the registered end exists, so neither harm nor success is judged "
-    "before it"
-)
 
 
 def explain(letter: str, match: Match, evidence: Evidence) -> _Explanation:
@@ -63,8 +65,8 @@ def _explain_missing(match: Match, evidence: Evidence) -> _Explanation:
     items = "; ".join(dict.fromkeys(gap.item for gap in evidence.gaps))
     rationale = f"Something required is missing: {items}."
     if match.outcome is Outcome.KEEP_RUNNING:
-        rationale += f" {_NO_EARLY_LOOK}."
-        return rationale, f"{_say_end(evidence)} and all of these in place."
+        rationale += f" {say_looks(evidence)}"
+        return rationale, f"{say_end(evidence)} and all of these in place."
     harmed = _say_harm(evidence)
     if harmed:
         rationale += f" Look at this too: {harmed}."
@@ -74,7 +76,7 @@ def _explain_missing(match: Match, evidence: Evidence) -> _Explanation:
 def _explain_harm(_: Match, evidence: Evidence) -> _Explanation:
     limit = format_number(evidence.harm_level)
     return (
-        f"Harm: {_say_harm(evidence)}.",
+        f"{say_when(evidence, 'harm')}: {_say_harm(evidence)}.",
         f"A new experiment in which no metric has a one-sided p of harm up to {limit}.",
     )
 
@@ -83,7 +85,7 @@ def _explain_ship(_: Match, evidence: Evidence) -> _Explanation:
     tests = _count_tests(evidence)
     better = [goal for goal in evidence.goals if goal.is_superior]
     told = "; ".join(describe_effect(goal.estimate, tests=tests) for goal in better)
-    rationale = f"Better: {told}."
+    rationale = f"{say_when(evidence, 'better')}: {told}."
     if evidence.guardrails:
         inside = "; ".join(map(describe_guardrail, evidence.guardrails))
         rationale += f" Every guardrail is proven inside its margin: {inside}."
@@ -103,21 +105,20 @@ def _explain_ship(_: Match, evidence: Evidence) -> _Explanation:
 
 
 def _explain_incomplete(_: Match, evidence: Evidence) -> _Explanation:
-    spec = evidence.spec
-    reach = f"{spec.watermark_ts:%Y-%m-%d %H:%M} UTC"
-    end = f"{spec.end_ts:%Y-%m-%d %H:%M} UTC"
-    return (
-        f"The data reach {reach}, the registered end is {end}. {_NO_EARLY_LOOK}.",
-        f"{_say_end(evidence)}.",
+    rationale = f"{say_reach(evidence)} {say_looks(evidence)}"
+    if find_look(evidence) is None:
+        return rationale, f"{say_end(evidence)}."
+    open_points = _list_reasons(find_obstacles(evidence), evidence)
+    end = say_end(evidence)
+    return f"{rationale} So far: {'; '.join(open_points)}.", (
+        "A look at which a goal and every guardrail have crossed their bounds; or "
+        f"{end[0].lower()}{end[1:]}."
     )
 
 
 def _explain_review(match: Match, evidence: Evidence) -> _Explanation:
     tests = _count_tests(evidence)
-    told = []
-    for reason in match.reasons:
-        subjects = _list_subjects(reason, evidence)
-        told.append(MEANINGS[reason] + (f": {'; '.join(subjects)}" if subjects else ""))
+    told = _list_reasons(match.reasons, evidence)
     rationale = " ".join(_sentence(words) for words in told)
     better = [goal.estimate for goal in evidence.goals if goal.is_superior]
     if better:
@@ -125,6 +126,15 @@ def _explain_review(match: Match, evidence: Evidence) -> _Explanation:
         rationale += f" In its favour: {named}."
     needed = [_say_needed(reason, evidence) for reason in match.reasons]
     return rationale, f"To ship: {'; '.join(filter(None, needed))}."
+
+
+def _list_reasons(reasons: Sequence[Reason], evidence: Evidence) -> list[str]:
+    """Each reason in words, with the metrics or the number it is about."""
+    told = []
+    for reason in reasons:
+        subjects = _list_subjects(reason, evidence)
+        told.append(MEANINGS[reason] + (f": {'; '.join(subjects)}" if subjects else ""))
+    return told
 
 
 def _list_subjects(reason: Reason, evidence: Evidence) -> list[str]:
@@ -208,10 +218,6 @@ def _say_harm(evidence: Evidence) -> str:
     ]
     limit = format_number(evidence.harm_level)
     return f"{'; '.join(told)} (harm is called at {limit} or less)" if told else ""
-
-
-def _say_end(evidence: Evidence) -> str:
-    return f"Data up to the registered end, {evidence.spec.end_ts:%Y-%m-%d %H:%M} UTC"
 
 
 def _count_tests(evidence: Evidence) -> int:

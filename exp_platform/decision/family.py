@@ -1,10 +1,13 @@
 """Families of tests: goals x arms that decide, segments that are only explored."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from exp_platform.records import Estimate, EstimateRole, ExperimentSpec, MetricRole
 from exp_platform.stats.heterogeneity import adjust_segments as correct_segments
-from exp_platform.stats.multiplicity import adjust_estimates
+from exp_platform.stats.multiplicity import adjust_holm
 
 TREND_METHODS = ("did", "event_study", "callaway_santanna", "twfe")
 """First words of the methods that assume parallel trends."""
@@ -15,7 +18,8 @@ def adjust_goals(
 ) -> tuple[Estimate, ...]:
     """Correct the goals' primary p-values for goals x arms, by Holm.
 
-    A goal that has no estimate still counts, so that a metric that failed never makes
+    The sequential p-value is corrected where the row belongs to a sequence of looks. A
+    goal that has no estimate still counts, so that a metric that failed never makes
     the others look better.
 
     Args:
@@ -32,9 +36,33 @@ def adjust_goals(
     goals = spec.plan.names(MetricRole.GOAL)
     members = [i for i, e in enumerate(estimates) if is_deciding(e, goals)]
     planned = len(goals) * len(spec.treatments)
-    adjusted = adjust_estimates([estimates[i] for i in members], family_size=planned)
-    by_position = dict(zip(members, adjusted, strict=True))
-    return tuple(by_position.get(i, e) for i, e in enumerate(estimates))
+    adjusted = adjust_holm(
+        [_decisive_p(estimates[i]) for i in members], family_size=planned
+    )
+    rows = list(estimates)
+    for i, p_value in zip(members, adjusted.tolist(), strict=True):
+        known = None if np.isnan(p_value) else p_value
+        rows[i] = replace(rows[i], p_value_adjusted=known)
+    return tuple(rows)
+
+
+def _decisive_p(estimate: Estimate) -> float | None:
+    if estimate.sequential_p_value is not None:
+        return estimate.sequential_p_value
+    return estimate.p_value
+
+
+def harm_level(spec: ExperimentSpec) -> float:
+    """One-sided p at or below which one metric of one arm counts as harmed.
+
+    The plan's error rate of harm, split evenly over goals and guardrails x arms.
+
+    Args:
+        spec: registry row with the plan.
+    """
+    roles = (MetricRole.GOAL, MetricRole.GUARDRAIL)
+    planned = sum(len(spec.plan.names(role)) for role in roles)
+    return spec.plan.alpha_harm / max(1, planned * len(spec.treatments))
 
 
 def adjust_segments(

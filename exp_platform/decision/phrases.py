@@ -27,12 +27,18 @@ def describe_effect(estimate: Estimate, *, tests: int | None = None) -> str:
     if ends[0] is not None and ends[1] is not None:
         low, high = (format_change(e, scale).lstrip("+") for e in ends if e is not None)
         level = format_number(100 * (1 - estimate.alpha))
-        parts.append(f"{level} % interval {low} to {high}")
+        kind = "repeated interval" if _is_repeated(estimate) else "interval"
+        parts.append(f"{level} % {kind} {low} to {high}")
     if tests is not None and estimate.p_value_adjusted is not None:
         adjusted = "adjusted " if tests > 1 else ""
         parts.append(f"{adjusted}{format_p(estimate.p_value_adjusted)}")
     told = format_change(change, scale)
     return f"{name} {told}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _is_repeated(estimate: Estimate) -> bool:
+    """The interval holds at all looks together."""
+    return estimate.details.get("sequential", {}).get("critical_value") is not None
 
 
 def describe_guardrail(guardrail: GuardrailAssessment) -> str:

@@ -1,7 +1,8 @@
 """The ordered rules of METHODS section 4; the first that matches decides.
 
-This cut has one look, at the registered end. Before it there is no sequential p, so
-neither harm nor success is judged and the answer is to keep running.
+Every p-value here holds at all looks so far, so an arm may be shipped or rolled back
+before the end. A metric that is tested at the end alone (no window) proves nothing
+before it.
 """
 
 from collections.abc import Callable
@@ -63,8 +64,6 @@ def match_missing(evidence: Evidence) -> Match | None:
 
 def match_harm(evidence: Evidence) -> Match | None:
     """(c) Harm beyond its error rate is rolled back."""
-    if not evidence.is_complete:
-        return None
     reasons = []
     if evidence.harmed_guardrails:
         reasons.append(Reason.GUARDRAIL_DEGRADED)
@@ -100,10 +99,10 @@ RULES = (
         "registered end, review after it.",
         match_missing,
     ),
-    Rule("c", "Harm beyond its error rate at the end: roll back.", match_harm),
+    Rule("c", "Harm beyond its error rate, at any look: roll back.", match_harm),
     Rule(
         "d",
-        "At the end: a goal is superior, every guardrail is non-inferior, no goal is "
+        "At one look: a goal is superior, every guardrail is non-inferior, no goal is "
         "worse, seven whole days: ship.",
         match_ship,
     ),
@@ -130,7 +129,7 @@ def find_obstacles(evidence: Evidence) -> tuple[Reason, ...]:
     """
     stands = {
         Reason.NO_PLAN: not evidence.has_goals,
-        Reason.NOT_COMPLETE: not evidence.is_complete,
+        Reason.NOT_COMPLETE: evidence.is_early,
         Reason.GOAL_WORSE: any(goal.is_worse for goal in evidence.goals),
         Reason.GUARDRAIL_INCONCLUSIVE: any(
             g.status is not GuardrailStatus.NON_INFERIOR for g in evidence.guardrails

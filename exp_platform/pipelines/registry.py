@@ -17,9 +17,13 @@ from exp_platform.records import (
     AnalysisPlan,
     Assignment,
     ExperimentSpec,
+    LookMethod,
     MarginScale,
     MetricPlan,
     MetricRole,
+    SequentialDesign,
+    SpendingClock,
+    SpendingKind,
     Variant,
 )
 
@@ -46,6 +50,22 @@ class _MetricText(_Strict):
     margin_scale: MarginScale = MarginScale.RELATIVE
     mde: Positive | None = None
     covariate: bool = False
+    mixture_sd: Positive | None = None
+
+
+class _SequentialText(_Strict):
+    """The looks as they are written down; see `SequentialDesign`."""
+
+    method: LookMethod | None = None
+    spending: SpendingKind = "obrien_fleming"
+    exponent: Positive = 3.0
+    harm_spending: SpendingKind = "pocock"
+    clock: SpendingClock = "schedule"
+    planned_units: int | None = Field(None, ge=2)
+    look_every_days: int = Field(1, ge=1, le=_MAX_PRE_DAYS)
+    look_days: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    follow_up_days: float = Field(0.0, ge=0, le=_MAX_PRE_DAYS)
+    has_end: bool = True
 
 
 class _PlanText(_Strict):
@@ -61,6 +81,7 @@ class _PlanText(_Strict):
     keep_duplicates: bool = False
     bot_rows_per_day: int = Field(100, ge=1)
     exclude_bots: bool = False
+    sequential: _SequentialText = _SequentialText()
 
 
 def read_spec(row: Mapping[str, Any]) -> ExperimentSpec:
@@ -134,8 +155,48 @@ def read_plan(text: str, where: str) -> AnalysisPlan:
             allowed=did_you_mean(document.tie_break, names),
             next_step=_NEXT,
         )
-    metrics = tuple(_read_metric(entry, where) for entry in document.metrics)
-    return AnalysisPlan(**{**dict(document), "metrics": metrics})
+    plan = AnalysisPlan(
+        **{
+            **dict(document),
+            "metrics": tuple(_read_metric(entry, where) for entry in document.metrics),
+            "sequential": SequentialDesign(**dict(document.sequential)),
+        }
+    )
+    _check_looks(plan, where)
+    return plan
+
+
+def _check_looks(plan: AnalysisPlan, where: str) -> None:
+    """What was registered about looking must fit together."""
+    design = plan.sequential
+    is_group = design.method in (None, LookMethod.GROUP_SEQUENTIAL)
+    needs_units = design.clock == "units" and is_group
+    has_units = design.planned_units is not None
+    no_sd = [
+        metric.metric_name
+        for metric in plan.metrics
+        if metric.role is not MetricRole.MONITOR and metric.mixture_sd is None
+    ]
+    problems = {
+        "clock `units` needs planned_units": needs_units and not has_units,
+        "without a registered end a group sequential test needs planned_units and "
+        "clock `units`": not design.has_end
+        and is_group
+        and (design.method is not None or has_units)
+        and not (has_units and design.clock == "units"),
+        "look_days and look_every_days exclude each other": bool(design.look_days)
+        and design.look_every_days != 1,
+        f"msprt needs mixture_sd of {', '.join(no_sd)}": bool(no_sd)
+        and design.method is LookMethod.MSPRT,
+    }
+    for problem, is_so in problems.items():
+        if is_so:
+            raise ContractError(
+                problem,
+                where=f"{where}, sequential",
+                found=str(asdict(design)),
+                next_step=_NEXT,
+            )
 
 
 def _plan_error(error: ValidationError, where: str) -> ContractError:
@@ -144,7 +205,12 @@ def _plan_error(error: ValidationError, where: str) -> ContractError:
     location = [part for part in first["loc"] if not isinstance(part, int)]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        model = _MetricText if location[0] == "metrics" else _PlanText
+        parts: dict[str, type[_Strict]] = {
+            "metrics": _MetricText,
+            "sequential": _SequentialText,
+        }
+        part = str(location[0]) if len(location) > 1 else ""
+        model = parts.get(part, _PlanText)
         return ContractError(
             f"unknown key {key!r}",
             where=where,

@@ -86,10 +86,40 @@ def track_sequential_p(
     tested = schedule.tested
     if tested.size:
         table = _tabulate(_freeze(schedule), spending, sides)
+        so_far = np.ones(len(z))
         for position, look in enumerate(tested):
             values = np.abs(z[:, look]) if sides == 2 else z[:, look]
-            p_values[:, look] = _invert(table, position, values)
+            so_far = _lower(table, position, values, so_far)
+            p_values[:, look] = so_far
     return np.minimum.accumulate(p_values, axis=1)
+
+
+def read_boundary(
+    schedule: Schedule, spending: Spending, alpha: float, *, sides: Sides = 2
+) -> Array:
+    """How large must z be at each look? From the table that the p-values use.
+
+    Args:
+        schedule: looks so far.
+        spending: how the error rate is spent.
+        alpha: error rate of the whole plan.
+        sides: 1 or 2.
+
+    Returns:
+        As one row of `critical_values`, to 1e-9; infinite at looks without a test.
+    """
+    level, edges = -float(ndtri(alpha / sides)), PANEL_EDGES[sides]
+    if not edges[0] <= level <= edges[-1]:
+        solved = critical_values(schedule, spending, np.array([alpha]), sides=sides)
+        return np.asarray(solved[0])
+    critical = np.full(schedule.times.size, np.inf)
+    tested = schedule.tested
+    if tested.size:
+        table = _tabulate(_freeze(schedule), spending, sides)
+        levels = np.array([level])
+        found = [_evaluate(table, k, levels)[0] for k in range(tested.size)]
+        critical[tested] = found
+    return critical
 
 
 def _freeze(schedule: Schedule) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
@@ -183,17 +213,22 @@ def _evaluate(table: BoundaryTable, look: int, levels: Array) -> Array:
     )
 
 
-def _invert(table: BoundaryTable, look: int, values: Array) -> Array:
-    """Smallest error rate whose bound is at or below each value, shape (n_values,)."""
+def _lower(table: BoundaryTable, look: int, values: Array, so_far: Array) -> Array:
+    """The p-values so far, lowered where a look proves more.
+
+    A look's own is the smallest error rate whose bound is at or below the value.
+    """
     levels, lowest = table.levels, table.lowest[:, look]
     known = np.nan_to_num(values, nan=-np.inf)
     cell = np.searchsorted(lowest, known, "right") - 1
-    is_inside = (cell >= 0) & (cell < levels.size - 1)
-    p_values = np.where(cell < 0, 1.0, SMALLEST_P)
+    at_best = table.sides * ndtr(-levels[np.minimum(cell + 1, levels.size - 1)])
+    is_open = (cell >= 0) & (at_best < so_far)
+    p_values = np.where(is_open, SMALLEST_P, so_far)
+    is_inside = is_open & (cell < levels.size - 1)
     if np.any(is_inside):
         x = _solve_cell(table, look, known[is_inside], cell[is_inside])
         p_values[is_inside] = table.sides * ndtr(-x)
-    return np.asarray(np.where(p_values > LARGEST_P, 1.0, p_values))
+    return np.minimum(so_far, np.where(p_values > LARGEST_P, 1.0, p_values))
 
 
 def _solve_cell(

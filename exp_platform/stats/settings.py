@@ -1,6 +1,7 @@
 """What an estimator has to know beside the totals."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from exp_platform.records import EstimateRole, MetricDefinition
 
@@ -29,4 +30,9 @@ class EstimateSettings:
     @property
     def metric_version(self) -> str:
         """Version and content hash of the definition, as stored in the row."""
-        return f"{self.definition.version}:{self.definition.definition_hash}"
+        return _name_version(self.definition)
+
+
+@lru_cache(maxsize=1024)
+def _name_version(definition: MetricDefinition) -> str:
+    return f"{definition.version}:{definition.definition_hash}"

@@ -7,6 +7,7 @@ upper side is more, stopping earlier on the lower side is less.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from exp_platform.stats.boundary import (
     LOWEST,
@@ -23,7 +24,11 @@ from exp_platform.stats.spending import Spending, spend_alpha
 REACH = 15.0
 """Effects farther than so many standard errors from the estimate are not searched."""
 
-BISECTIONS = 60
+STEPS = 60
+"""Most steps of the search; the secant needs about eight."""
+
+CLOSE = 1e-10
+"""Steps below this, in standard errors, end the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,24 @@ def _find_drifts(
     solved: Boundaries, information: Array, z: float, chances: Array
 ) -> Array:
     """Effects under which an outcome of at least this has the given probabilities."""
-    low = np.full(chances.size, z - REACH)
-    high = np.full(chances.size, z + REACH)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        is_below = _chance_of_more(solved, information, z, middle) < chances
-        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-    return np.asarray((low + high) / 2)
+    wanted = ndtri(chances)
+    low, high = np.full(chances.size, z - REACH), np.full(chances.size, z + REACH)
+    drift, before = z + wanted, np.full(chances.size, np.nan)
+    gap_before = before
+    for _ in range(STEPS):
+        with np.errstate(all="ignore"):
+            # On the normal scale the chance is close to a line of slope 1.
+            gap = ndtri(_chance_of_more(solved, information, z, drift)) - wanted
+            slope = (gap - gap_before) / (drift - before)
+            step = gap / np.where(slope > 0.1, slope, 1.0)
+        low, high = np.where(gap < 0, drift, low), np.where(gap < 0, high, drift)
+        before, gap_before = drift, gap
+        drift = drift - step
+        is_inside = (drift > low) & (drift < high)
+        drift = np.where(is_inside, drift, (low + high) / 2)
+        if np.all(np.abs(drift - before) < CLOSE * (1 + np.abs(drift))):
+            break
+    return np.asarray(drift)
 
 
 def _chance_of_more(

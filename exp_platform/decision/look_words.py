@@ -1,0 +1,92 @@
+"""How looks read in a decision: which one this is, and what is not looked at yet."""
+
+from exp_platform.checks.wording import join_words
+from exp_platform.decision.evidence import Evidence
+from exp_platform.records import Estimate
+
+
+def find_look(evidence: Evidence) -> Estimate | None:
+    """The row of the latest look at any goal or guardrail, None before the first.
+
+    Args:
+        evidence: one arm.
+    """
+    looks = [row for row in evidence.rows if row.look is not None and row.is_ok]
+    return max(looks, key=lambda row: row.look or 0, default=None)
+
+
+def name_look(row: Estimate) -> str:
+    """A look by its number and instant.
+
+    Args:
+        row: of a look.
+    """
+    planned = row.details.get("sequential", {}).get("looks_planned")
+    number = f"look {row.look}" + (f" of {planned}" if planned else "")
+    if row.look_ts is None:
+        return number
+    return f"{number} ({row.look_ts:%Y-%m-%d %H:%M} UTC)"
+
+
+def say_when(evidence: Evidence, finding: str) -> str:
+    """The start of a finding: the look it rests on, while the plan goes on.
+
+    Args:
+        evidence: one arm.
+        finding: one word, such as "better".
+    """
+    look = find_look(evidence)
+    if evidence.is_complete or look is None:
+        return finding.capitalize()
+    return f"At {name_look(look)}, {finding}"
+
+
+def say_looks(evidence: Evidence) -> str:
+    """Which look this is, and what is tested at the end alone.
+
+    Args:
+        evidence: one arm whose plan is not complete.
+    """
+    look = find_look(evidence)
+    sentences = [] if look is None else [f"This is {name_look(look)}."]
+    growing = [
+        row.metric_name
+        for row in evidence.rows
+        if row.details.get("sequential", {}).get("why_one_look") == "NO_WINDOW"
+    ]
+    if growing:
+        verb = "is" if len(growing) == 1 else "are"
+        sentences.append(
+            f"{join_words(growing)} {verb} tested at the end alone: without a window "
+            "the values still grow."
+        )
+    if look is None and not growing:
+        sentences.append("Neither harm nor success is judged yet.")
+    return " ".join(sentences)
+
+
+def say_reach(evidence: Evidence) -> str:
+    """How far the data reach, and how far they are to reach.
+
+    Args:
+        evidence: one arm.
+    """
+    spec = evidence.spec
+    reach = f"The data reach {spec.watermark_ts:%Y-%m-%d %H:%M} UTC"
+    if spec.plan.sequential.has_end:
+        end = f"{spec.last_look_ts:%Y-%m-%d %H:%M} UTC"
+        return f"{reach}, the registered end is {end}."
+    return f"{reach}; {spec.plan.sequential.planned_units or 0:,} units are planned."
+
+
+def say_end(evidence: Evidence) -> str:
+    """What completes the plan.
+
+    Args:
+        evidence: one arm.
+    """
+    spec = evidence.spec
+    if spec.plan.sequential.has_end:
+        end = f"{spec.last_look_ts:%Y-%m-%d %H:%M} UTC"
+        return f"Data up to the registered end, {end}"
+    return f"Data of the {spec.plan.sequential.planned_units or 0:,} planned units"

@@ -1,0 +1,502 @@
+"""Whole experiments read at every look, from totals alone."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exp_platform.decision.looks import due_looks
+from exp_platform.decision.sequential import decide_looks, judge_looks, strip_looks
+from exp_platform.decision.series import LookSeries, collect_looks, plan_units
+from exp_platform.records import (
+    Direction,
+    EstimateRole,
+    EstimateStatus,
+    LookMethod,
+    MetricDefinition,
+    MetricPlan,
+    MetricRole,
+    MetricTotals,
+    MetricType,
+    Outcome,
+    SequentialDesign,
+)
+from exp_platform.stats.confidence_sequence import (
+    SequencePlan,
+    estimate_confidence_sequence,
+)
+from exp_platform.stats.group_sequential import estimate_group_sequential
+from exp_platform.stats.guardrail import GuardrailStatus
+from exp_platform.stats.looks import SequentialPlan
+from exp_platform.stats.msprt import estimate_msprt
+from exp_platform.stats.settings import EstimateSettings
+from exp_platform.stats.welch import estimate_welch
+
+DAYS = 14
+WINDOW = 2
+PER_DAY = 400
+SD = 3.0
+MEAN = 10.0
+
+
+def metric(name, **changes):
+    base = MetricDefinition(
+        name, 1, MetricType.MEAN, Direction.INCREASE, name, window_days=float(WINDOW)
+    )
+    return replace(base, **changes)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An experiment whose units matured on days 3 to 14, with set daily means."""
+
+    case: object
+    effects: dict
+    per_day: int = PER_DAY
+
+    @property
+    def spec(self):
+        return self.case.spec
+
+    def spec_at(self, day):
+        return replace(self.spec, watermark_ts=self.spec.start_ts + timedelta(days=day))
+
+    def series(self, day=DAYS, **changes):
+        spec = self.spec_at(day)
+        return [
+            self._one(spec, metric(name, **changes), effect)
+            for name, effect in self.effects.items()
+        ]
+
+    def _one(self, spec, definition, effect):
+        looks = due_looks(spec, definition)
+        moved = [effect(day) if callable(effect) else effect for day in range(DAYS + 1)]
+        cohorts = {
+            arm: [
+                (day, self._cohort(definition.name, arm, is_treated * moved[day]))
+                for day in range(WINDOW + 1, DAYS + 1)
+            ]
+            for arm, is_treated in (("A", 0), ("B", 1))
+        }
+        nobody = tuple(
+            MetricTotals("e", definition.name, arm, 0, None, None) for arm in "AB"
+        )
+        days = [
+            round((look.instant - spec.start_ts) / timedelta(days=1)) for look in looks
+        ]
+        found = collect_looks(looks, cohorts, days=days, arms=nobody)
+        return LookSeries(definition, "B", found)
+
+    def _cohort(self, name, arm, shift):
+        return MetricTotals("e", name, arm, self.per_day, MEAN + shift, SD**2)
+
+    def decide(self, day=DAYS, **changes):
+        series = self.series(day, **changes)
+        return decide_looks(self.spec_at(day), series, checks=self.case.checks)[-1]
+
+    def judge(self, day=DAYS, **changes):
+        return judge_looks(self.spec_at(day), self.series(day), **changes)
+
+    def design(self, **changes):
+        return replace(
+            self, case=self.case.plan(sequential=SequentialDesign(**changes))
+        )
+
+
+@pytest.fixture
+def trial(shippable):
+    """Orders better, revenue flat, refunds inside a margin of 5 % (less is worse)."""
+    case = shippable.plan(
+        metrics=(
+            MetricPlan("orders", MetricRole.GOAL),
+            MetricPlan("revenue", MetricRole.GOAL),
+            MetricPlan("refunds", MetricRole.GUARDRAIL, margin=0.05),
+        )
+    )
+    checks = tuple(
+        replace(shippable.checks[0], check_name=name)
+        for name in ("SRM", "SQL_TWIN", "KEYS", "CROSSOVER", "MISSING_VALUES")
+    )
+    case = replace(case, checks=checks)
+    return Trial(case, {"orders": 0.35, "revenue": 0.0, "refunds": 0.0})
+
+
+def primary(judged, name):
+    (row,) = [
+        e
+        for e in judged.estimates
+        if e.metric_name == name and e.role is EstimateRole.PRIMARY
+    ]
+    return row
+
+
+def assert_close(one, other):
+    # Nodes of the integration move with the last look's information: 1e-9 of z.
+    assert one is other is None or one == pytest.approx(other, rel=1e-7)
+
+
+def rows_of(judged, name):
+    return [e for e in judged.estimates if e.metric_name == name and e.look is not None]
+
+
+def test_decide_looks_ships_early_at_one_look(trial):
+    decision = trial.decide(9)
+    assert (decision.outcome, decision.rule) == (Outcome.SHIP, "d")
+    assert decision.rationale.startswith(
+        "At look 9 of 14 (2026-03-10 00:00 UTC), better: "
+    )
+    assert "repeated interval" in decision.rationale
+    assert decision.details["look"]["look"] == 9
+    assert trial.decide(DAYS).outcome is Outcome.SHIP
+
+
+def test_decide_looks_waits_for_seven_whole_days(trial):
+    strong = replace(trial, effects={**trial.effects, "orders": 2.0, "refunds": 1.0})
+    judged = strong.judge(6)
+    assert primary(judged, "orders").p_value_adjusted < 1e-6
+    assert strong.decide(6).outcome is Outcome.KEEP_RUNNING
+    assert "fewer than seven whole days were observed: 6" in strong.decide(6).rationale
+    assert strong.decide(7).outcome is Outcome.SHIP
+
+
+def test_decide_looks_keeps_running_without_a_crossing(trial):
+    flat = replace(trial, effects=dict.fromkeys(trial.effects, 0.0))
+    decision = flat.decide(9)
+    assert (decision.outcome, decision.rule) == (Outcome.KEEP_RUNNING, "e")
+    assert "This is look 9 of 14" in decision.rationale
+    assert "no goal is proven better" in decision.rationale
+    last = flat.decide(DAYS)
+    assert (last.outcome, last.rule) == (Outcome.REVIEW, "f")
+    assert last.reasons == ("NO_GOAL_EFFECT",)
+
+
+def test_decide_looks_waits_for_the_guardrail(trial):
+    metrics = tuple(
+        replace(m, margin=0.01) if m.margin else m for m in trial.spec.plan.metrics
+    )
+    strict = replace(trial, case=trial.case.plan(metrics=metrics))
+    decision = strict.decide(9)
+    assert decision.outcome is Outcome.KEEP_RUNNING
+    assert "a guardrail is not proven inside its margin" in decision.rationale
+
+
+def test_decide_looks_rolls_back_early(trial):
+    harmful = replace(trial, effects={**trial.effects, "refunds": -0.8})
+    decision = harmful.decide(5)
+    assert (decision.outcome, decision.rule) == (Outcome.ROLL_BACK, "c")
+    assert decision.reasons == ("GUARDRAIL_DEGRADED",)
+    assert decision.rationale.startswith("At look 5 of 14")
+
+
+def test_decide_looks_does_not_roll_back_before_there_are_units(trial):
+    harmful = replace(trial, effects={**trial.effects, "refunds": -5.0}, per_day=60)
+    decision = harmful.decide(3)
+    assert decision.outcome is Outcome.KEEP_RUNNING
+    assert decision.reasons == ("INSUFFICIENT_DATA", "NOT_COMPLETE")
+
+
+def test_decide_looks_calls_harm_inside_the_margin_review(trial):
+    inside = replace(trial, effects={**trial.effects, "refunds": -0.24})
+    inside = replace(inside, per_day=3000)
+    decision = inside.decide(DAYS)
+    assert decision.outcome is Outcome.REVIEW
+    assert "DEGRADED_WITHIN_MARGIN" in decision.reasons
+
+
+def test_decide_looks_refuses_values_that_still_grow(trial):
+    """Day-1 enrolment: everybody is there, nobody's value is final."""
+    strong = replace(trial, effects=dict.fromkeys(trial.effects, 2.0))
+    for day in range(1, DAYS):
+        decision = strong.decide(day, window_days=None)
+        assert decision.outcome is Outcome.KEEP_RUNNING
+    series = strong.series(DAYS, window_days=None)
+    assert [len(one.looks) for one in series] == [1, 1, 1]
+
+
+def test_judge_looks_before_the_first_look_tests_nothing(trial):
+    strong = replace(trial, effects=dict.fromkeys(trial.effects, 2.0))
+    latest = [
+        estimate_welch(look.control, look.treatment, EstimateSettings(one.definition))
+        for one in strong.series()
+        for look in one.looks[-1:]
+    ]
+    spec = strong.spec_at(9)
+    growing = [
+        LookSeries(metric(name, window_days=None), "B", ()) for name in strong.effects
+    ]
+    judged = judge_looks(spec, growing, latest=latest)
+    for row in judged.estimates:
+        assert row.p_value < 1e-6
+        assert (row.sequential_p_value, row.harm_p_value) == (1.0, 1.0)
+        assert row.details["sequential"]["status"] == "NO_LOOK"
+        assert row.details["sequential"]["why_one_look"] == "NO_WINDOW"
+    assert [g.status for g in judged.guardrails] == [GuardrailStatus.NOT_SHOWN]
+    assert strip_looks(judged.estimates) == tuple(latest)
+
+
+def test_judge_looks_has_one_primary_row_per_metric_and_arm(trial):
+    judged = trial.judge(9)
+    for name in trial.effects:
+        assert primary(judged, name).look == 9
+        assert [row.look for row in rows_of(judged, name)] == list(range(1, 10))
+
+
+def test_judge_looks_gives_the_same_rows_whatever_was_run_before(trial):
+    whole = {(e.metric_name, e.look): e for e in trial.judge(DAYS).estimates}
+    for day in (5, 8, 11):
+        for row in trial.judge(day).estimates:
+            later = whole[row.metric_name, row.look]
+            fields = ("difference", "ci_lower", "sequential_p_value", "harm_p_value")
+            for field in fields:
+                assert_close(getattr(row, field), getattr(later, field))
+
+
+def test_judge_looks_agrees_with_the_group_sequential_estimator(trial):
+    series = trial.series(DAYS)[0]
+    kept = [look for look in series.looks if look.control.n]
+    rows = estimate_group_sequential(
+        [look.control for look in kept],
+        [look.treatment for look in kept],
+        EstimateSettings(series.definition),
+        plan=SequentialPlan(),
+        elapsed=[look.elapsed for look in kept],
+    )
+    ours = rows_of(trial.judge(DAYS), "orders")[-len(rows) :]
+    for row, our in zip(rows, ours, strict=True):
+        assert our.sequential_p_value == pytest.approx(row.p_value, rel=1e-9)
+        assert_close(our.ci_lower, row.ci_lower)
+        for name in ("stop_estimate", "stop_ci_upper"):
+            assert_close(our.details.get(name), row.details.get(name))
+    assert ours[-1].details["stop_look"] == rows[-1].details["stop_look"] + WINDOW
+
+
+def test_judge_looks_agrees_with_the_confidence_sequence(trial):
+    planned = trial.design(method=LookMethod.CONFIDENCE_SEQUENCE, planned_units=8_000)
+    series = planned.series(DAYS)[0]
+    kept = series.looks[WINDOW:]
+    rows = estimate_confidence_sequence(
+        [look.control for look in kept],
+        [look.treatment for look in kept],
+        EstimateSettings(series.definition),
+        plan=SequencePlan((4_000, 4_000)),
+    )
+    ours = rows_of(planned.judge(DAYS), "orders")[WINDOW:]
+    for row, our in zip(rows, ours, strict=True):
+        assert our.sequential_p_value == pytest.approx(row.p_value, rel=1e-12)
+        assert our.ci_upper == pytest.approx(row.ci_upper, rel=1e-12)
+
+
+def test_judge_looks_agrees_with_the_msprt(trial):
+    planned = trial.design(method=LookMethod.MSPRT)
+    metrics = tuple(replace(m, mixture_sd=0.5) for m in planned.spec.plan.metrics)
+    planned = replace(planned, case=planned.case.plan(metrics=metrics))
+    series = planned.series(DAYS)[0]
+    kept = series.looks[WINDOW:]
+    rows = estimate_msprt(
+        [look.control for look in kept],
+        [look.treatment for look in kept],
+        EstimateSettings(series.definition),
+        tau=0.5,
+    )
+    ours = rows_of(planned.judge(DAYS), "orders")[WINDOW:]
+    for row, our in zip(rows, ours, strict=True):
+        assert our.sequential_p_value == pytest.approx(row.p_value, rel=1e-12)
+        assert our.ci_upper == pytest.approx(row.ci_upper, rel=1e-12)
+
+
+def test_judge_looks_keeps_the_p_of_a_single_look(trial):
+    row = primary(trial.judge(9), "orders")
+    look = trial.series(9)[0].looks[-1]
+    fixed = estimate_welch(
+        look.control, look.treatment, EstimateSettings(metric("orders"))
+    )
+    assert (row.p_value, row.difference) == (fixed.p_value, fixed.difference)
+    assert row.sequential_p_value > row.p_value
+    assert row.ci_upper - row.ci_lower > fixed.ci_upper - fixed.ci_lower
+    assert row.method == "welch_t"
+
+
+def test_judge_looks_once_is_the_single_test(trial):
+    fixed = trial.design(method=LookMethod.FIXED)
+    series = fixed.series(DAYS)
+    judged = judge_looks(fixed.spec_at(DAYS), series)
+    row = primary(judged, "orders")
+    look = series[0].looks[-1]
+    alone = estimate_welch(
+        look.control, look.treatment, EstimateSettings(metric("orders"))
+    )
+    for field in ("p_value", "ci_lower", "ci_upper", "relative_ci_lower", "statistic"):
+        assert getattr(row, field) == getattr(alone, field)
+    assert row.sequential_p_value == alone.p_value
+    assert row.p_value_adjusted == 2 * alone.p_value
+    assert row.details["sequential"]["why_one_look"] == "FIXED"
+    assert fixed.decide(DAYS - 1).outcome is Outcome.KEEP_RUNNING
+
+
+def test_judge_looks_stops_at_the_planned_units(trial):
+    """OVERRUN: what comes after the planned units is not tested."""
+    planned = trial.design(planned_units=2 * 5 * PER_DAY)
+    judged = planned.judge(12)
+    row = primary(judged, "orders")
+    assert row.look == WINDOW + 5
+    assert row.details["sequential"]["is_final"]
+    assert row.details["sequential"]["spending_time"] == 1.0
+    assert row.details["sequential"]["information_share"] == 1.0
+    assert [e.look for e in rows_of(judged, "orders")][-1] == WINDOW + 5
+    flat = replace(planned, effects=dict.fromkeys(trial.effects, 0.0))
+    assert flat.decide(6).outcome is Outcome.KEEP_RUNNING
+    decision = flat.decide(12)
+    assert (decision.outcome, decision.rule) == (Outcome.REVIEW, "f")
+    assert planned.judge(12).estimates == replace(planned).judge(12).estimates
+
+
+def test_judge_looks_spends_all_at_an_end_that_comes_early(trial):
+    """Underrun: by units the clock stands at a quarter, the end forces the rest."""
+    planned = trial.design(planned_units=8 * 12 * PER_DAY, clock="units")
+    last = primary(planned.judge(DAYS), "orders").details["sequential"]
+    before = primary(planned.judge(DAYS - 1), "orders").details["sequential"]
+    assert last["spending_time"] == 1.0
+    assert last["alpha_spent"] == pytest.approx(0.05)
+    assert before["spending_time"] == pytest.approx(11 / 48)
+    assert last["information_share"] == pytest.approx(0.25)
+
+
+def test_judge_looks_never_calls_a_loss_a_gain(trial):
+    """A goal that crossed below and recovered has a small p for the wrong side."""
+    turning = replace(
+        trial,
+        effects={**trial.effects, "orders": lambda day: -0.7 if day < 6 else 0.35},
+    )
+    turning = replace(turning, case=turning.case.plan(alpha_harm=1e-9))
+    row = primary(turning.judge(DAYS), "orders")
+    assert row.difference > 0
+    assert row.p_value_adjusted < 0.01
+    assert row.details["sequential"]["p_less"] < row.details["sequential"]["p_greater"]
+    decision = turning.decide(DAYS)
+    assert decision.outcome is Outcome.REVIEW
+    assert "GOAL_WORSE" in decision.reasons
+    assert "NO_GOAL_EFFECT" in decision.reasons
+
+
+def test_judge_looks_turns_with_the_direction(trial):
+    less = replace(trial, effects={n: -e for n, e in trial.effects.items()})
+    decision = less.decide(9, direction=Direction.DECREASE)
+    assert decision.outcome is Outcome.SHIP
+    judged = judge_looks(less.spec_at(9), less.series(9, direction=Direction.DECREASE))
+    mirror = trial.judge(9)
+    for name in trial.effects:
+        one, other = primary(judged, name), primary(mirror, name)
+        assert one.harm_p_value == pytest.approx(other.harm_p_value, rel=1e-12)
+        assert one.ci_lower == pytest.approx(-other.ci_upper, rel=1e-12)
+
+
+def test_judge_looks_keeps_the_best_proof_of_a_guardrail(trial):
+    """Proven at look 8, unsure again at 14: what was proven stays proven."""
+    fading = replace(
+        trial,
+        effects={**trial.effects, "refunds": lambda day: 1.0 if day < 9 else -1.2},
+    )
+    early, late = fading.judge(8).guardrails[0], fading.judge(DAYS).guardrails[0]
+    assert early.status is late.status is GuardrailStatus.NON_INFERIOR
+    assert late.bound == pytest.approx(early.bound, rel=1e-9)
+    assert late.p_value == pytest.approx(early.p_value, rel=1e-9)
+    row = primary(fading.judge(DAYS), "refunds")
+    crossing = row.details["sequential"]["noninferiority_crossing"]
+    assert WINDOW < crossing <= 8
+
+
+def test_judge_looks_without_an_event_judges_by_scores(trial):
+    case = replace(trial, per_day=2_000)
+    spec = case.spec_at(DAYS)
+    rate = metric("refunds", type=MetricType.PROPORTION, direction=Direction.DECREASE)
+    plan = replace(spec.plan.of("refunds"), margin=0.01, margin_scale="absolute")
+    spec = replace(spec, plan=replace(spec.plan, metrics=(plan,)))
+    nobody = tuple(MetricTotals("e", "refunds", arm, 0, None, None) for arm in "AB")
+    cohorts = {
+        arm: [(day, MetricTotals("e", "refunds", arm, 2_000, 0.0, 0.0))]
+        for arm, day in (("A", 3), ("B", 3))
+    }
+    looks = due_looks(spec, rate)
+    found = collect_looks(looks, cohorts, days=[k.number for k in looks], arms=nobody)
+    judged = judge_looks(spec, [LookSeries(rate, "B", found)])
+    (guardrail,) = judged.guardrails
+    assert guardrail.status is GuardrailStatus.NON_INFERIOR
+    assert guardrail.test == "miettinen_nurminen"
+    row = primary(judged, "refunds")
+    assert row.status is EstimateStatus.INSUFFICIENT_DATA
+    assert row.sequential_p_value is None
+
+
+def test_judge_looks_without_new_units_repeats_the_look(trial):
+    still = replace(trial, effects={"orders": 0.3})
+    series = still.series(DAYS)[0]
+    looks = tuple(
+        replace(
+            look, control=series.looks[7].control, treatment=series.looks[7].treatment
+        )
+        if 7 < k < 12
+        else look
+        for k, look in enumerate(series.looks)
+    )
+    judged = judge_looks(still.spec_at(12), [replace(series, looks=looks[:12])])
+    row = primary(judged, "orders")
+    assert row.look == 8
+    repeated = rows_of(judged, "orders")[-1]
+    assert repeated.look == 12
+    assert repeated.difference == row.difference
+    assert repeated.details["sequential"]["status"] == "NO_NEW_DATA"
+
+
+def test_judge_looks_keeps_all_data_beside_the_look(trial):
+    series = trial.series(DAYS)[0]
+    look = series.looks[-1]
+    alone = estimate_welch(
+        look.control, look.treatment, EstimateSettings(series.definition)
+    )
+    judged = judge_looks(trial.spec_at(9), trial.series(9), latest=[alone])
+    (latest,) = [e for e in judged.estimates if e.look is None]
+    assert (latest.role, latest.p_value) == (EstimateRole.SECONDARY, alone.p_value)
+    assert latest.details["sequential"]["status"] == "LATEST"
+    assert strip_looks(judged.estimates) == (alone,)
+
+
+def test_collect_looks_merges_the_days_of_each_look(trial):
+    series = trial.series(DAYS)[0]
+    assert [look.control.n for look in series.looks[:4]] == [0, 0, PER_DAY, 2 * PER_DAY]
+    assert series.looks[-1].treatment.mean == pytest.approx(MEAN + 0.35)
+
+
+def test_plan_units_splits_by_planned_shares(two_arms):
+    spec = replace(
+        two_arms.spec,
+        plan=replace(
+            two_arms.spec.plan, sequential=SequentialDesign(planned_units=10_000)
+        ),
+    )
+    assert plan_units(spec, "C") == (4_000, 3_000)
+    assert plan_units(two_arms.spec, "C") is None
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    effects=st.lists(st.floats(-1.5, 1.5), min_size=3, max_size=3),
+    day=st.integers(1, DAYS),
+    per_day=st.sampled_from([20, 90, 400]),
+)
+def test_judge_looks_is_never_ok_beside_nan(trial, effects, day, per_day):
+    named = dict(zip(("orders", "revenue", "refunds"), effects, strict=True))
+    trial = replace(trial, effects=named, per_day=per_day)
+    for row in trial.judge(day).estimates:
+        numbers = (row.p_value, row.sequential_p_value, row.harm_p_value)
+        if row.is_ok:
+            assert np.isfinite(row.difference)
+            assert all(0 <= number <= 1 for number in numbers)
+        else:
+            assert set(numbers) == {None}
