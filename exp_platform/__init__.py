@@ -13,6 +13,7 @@ __all__ = [
     "compare",
     "decisions",
     "did",
+    "interactions",
     "results",
     "run",
 ]

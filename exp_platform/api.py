@@ -28,6 +28,7 @@ from exp_platform.records import (
 )
 
 if TYPE_CHECKING:
+    from exp_platform.pipelines.interactions import Interactions
     from exp_platform.pipelines.run_end_to_end import RunOutcome
 
 
@@ -117,6 +118,31 @@ def read_rows(
         allowed=did_you_mean(experiment_id, known) if known else "none yet",
         next_step=f"exp run {experiment_id}",
     )
+
+
+def interactions(
+    first: str,
+    second: str,
+    *,
+    metrics: Sequence[str] = (),
+    config: str | Path | None = None,
+) -> "Interactions":
+    """Do two experiments that ran on the same units disturb each other?
+
+    Args:
+        first: an experiment that was run.
+        second: another one.
+        metrics: names of either plan; none = all.
+        config: configuration file.
+
+    Raises:
+        UsageError: the same experiment twice, or an unknown metric.
+        ContractError: nothing stored, different kinds of units, assignment not by
+            chance and by unit, or no unit in both.
+    """
+    from exp_platform.pipelines.interactions import assess_experiments
+
+    return assess_experiments(settings_of(config), first, second, metrics=metrics)
 
 
 def compare(

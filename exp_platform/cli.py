@@ -290,6 +290,33 @@ def show_memo(experiment_id: ExperimentArgument, config: ConfigOption = None) ->
     typer.echo(read_memo(api.settings_of(config), experiment_id))
 
 
+@app.command("interactions")
+def show_interactions(
+    first: ExperimentArgument,
+    second: Annotated[str, typer.Argument(help="The other experiment's id.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(help="One of them; repeatable. None = all.")
+    ] = None,
+    output: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    config: ConfigOption = None,
+) -> None:
+    """Do two experiments on the same units disturb each other?"""
+    from exp_platform import api
+    from exp_platform.pipelines import interactions, shown
+
+    shown.check_format(output, ("table", "json"))
+    found = api.interactions(first, second, metrics=tuple(metric or ()), config=config)
+    if output == "json":
+        typer.echo(shown.as_json(interactions.as_document(found)))
+        return
+    counts, lines = interactions.as_tables(found)
+    shown.print_table(counts)
+    if lines:
+        shown.print_table(lines)
+    for note in interactions.as_notes(found):
+        typer.echo(note)
+
+
 @app.command("sql")
 def show_sql(
     experiment_id: ExperimentArgument,

@@ -9,7 +9,8 @@ from scipy.special import chdtrc, stdtr, stdtrit
 from exp_platform.records import MetricTotals
 from exp_platform.stats.contingency import TableTest, assess_table
 from exp_platform.stats.inference import Array
-from exp_platform.stats.welch import Arm
+from exp_platform.stats.ratio import has_denominator, ratio_arm
+from exp_platform.stats.welch import Arm, arm_of
 
 Cells = Mapping[tuple[str, str], MetricTotals]
 
@@ -21,7 +22,7 @@ class Contrast:
     Attributes:
         treatment, other: arms of the first and of the second experiment.
         difference: effect of `treatment` under `other` less the one under the other
-            experiment's control.
+            experiment's control; `effect_under` less `effect_alone`.
     """
 
     treatment: str
@@ -32,6 +33,8 @@ class Contrast:
     ci_lower: float
     ci_upper: float
     p_value: float
+    effect_alone: float
+    effect_under: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def assess_interaction(
 
     Args:
         cells: moments of the units in both experiments, by (arm of the first, arm of
-            the second).
+            the second); of a ratio where they have a denominator.
         controls: control arms of the first and the second.
         alpha: two-sided error rate of the contrasts' intervals.
         min_units: units below which a cell is too small.
@@ -78,10 +81,12 @@ def assess_interaction(
         Both experiments are randomised; units are independent.
 
     Outcomes:
-        A test, or none with MISSING_CELL, TOO_FEW_UNITS or ZERO_VARIANCE.
+        A test, or none with MISSING_CELL, TOO_FEW_UNITS, INVALID_MOMENTS,
+        DENOMINATOR_NEAR_ZERO or ZERO_VARIANCE.
 
     References:
-        Welch (1947), degrees of freedom of a contrast; Wald (1943).
+        Welch (1947), degrees of freedom of a contrast; Wald (1943); Deng, Knoblich and
+        Lu (2018) for ratios.
     """
     first = _arms(controls[0], (key[0] for key in cells))
     second = _arms(controls[1], (key[1] for key in cells))
@@ -91,18 +96,26 @@ def assess_interaction(
     if reason:
         return InteractionTest(assignment, reason=reason)
     order = [cells[a, b] for a in first for b in second]
-    arm = Arm(*(np.array(c, float) for c in zip(*map(_moments, order), strict=True)))
+    arm = _stack(order)
     variances = arm.variance_of_mean
     pairs = [(i, j) for i in range(1, len(first)) for j in range(1, len(second))]
     rows = np.array([_contrast(i, j, len(first), len(second)) for i, j in pairs])
-    if np.any(rows**2 @ variances <= 0):
+    spread = rows * variances @ rows.T
+    if np.any(np.diag(spread) <= 0) or np.linalg.matrix_rank(spread) < len(pairs):
         return InteractionTest(assignment, reason="ZERO_VARIANCE")
+    means = arm.mean.reshape(len(first), len(second))
+    effects = means - means[0]
     contrasts = [
-        _infer(row, arm, (first[i], second[j]), alpha)
+        _infer(
+            row,
+            arm,
+            (first[i], second[j]),
+            effects=(float(effects[i, 0]), float(effects[i, j])),
+            alpha=alpha,
+        )
         for row, (i, j) in zip(rows, pairs, strict=True)
     ]
     gaps = rows @ arm.mean
-    spread = rows * variances @ rows.T
     statistic = float(gaps @ np.linalg.solve(spread, gaps))
     return InteractionTest(
         assignment,
@@ -118,8 +131,11 @@ def _arms(control: str, names: Iterable[str]) -> list[str]:
     return [control, *others]
 
 
-def _moments(totals: MetricTotals) -> tuple[int, float | None, float | None]:
-    return totals.n, totals.mean, totals.variance
+def _stack(cells: Iterable[MetricTotals]) -> Arm:
+    """Moments of all cells, each field of shape (n_cells,)."""
+    arms = [arm_of(c) if c.denominator_mean is None else ratio_arm(c) for c in cells]
+    columns = ([getattr(a, name) for a in arms] for name in ("n", "mean", "variance"))
+    return Arm(*(np.concatenate(column) for column in columns))
 
 
 def _find_reason(
@@ -130,9 +146,19 @@ def _find_reason(
         return "MISSING_CELL"
     if min(totals.n for totals in cells.values()) < max(2, min_units):
         return "TOO_FEW_UNITS"
-    known = [v for t in cells.values() for v in (t.mean, t.variance)]
-    is_finite = all(value is not None and np.isfinite(value) for value in known)
-    return "" if is_finite else "INVALID_MOMENTS"
+    known = [v for t in cells.values() for v in _moments(t)]
+    if not all(value is not None and np.isfinite(value) for value in known):
+        return "INVALID_MOMENTS"
+    ratios = [t for t in cells.values() if t.denominator_mean is not None]
+    return "" if all(map(has_denominator, ratios)) else "DENOMINATOR_NEAR_ZERO"
+
+
+def _moments(totals: MetricTotals) -> tuple[float | None, ...]:
+    own = (totals.mean, totals.variance)
+    if totals.denominator_mean is None:
+        return own
+    below = (totals.denominator_mean, totals.denominator_variance)
+    return (*own, *below, totals.denominator_covariance)
 
 
 def _contrast(i: int, j: int, n_first: int, n_second: int) -> Array:
@@ -142,7 +168,14 @@ def _contrast(i: int, j: int, n_first: int, n_second: int) -> Array:
     return weights.ravel()
 
 
-def _infer(row: Array, arm: Arm, names: tuple[str, str], alpha: float) -> Contrast:
+def _infer(
+    row: Array,
+    arm: Arm,
+    names: tuple[str, str],
+    *,
+    effects: tuple[float, float],
+    alpha: float,
+) -> Contrast:
     parts = row**2 * arm.variance_of_mean
     error, difference = float(np.sqrt(parts.sum())), float(row @ arm.mean)
     df = float(parts.sum() ** 2 / np.sum(parts**2 / (arm.n - 1)))
@@ -155,4 +188,6 @@ def _infer(row: Array, arm: Arm, names: tuple[str, str], alpha: float) -> Contra
         ci_lower=difference - half_width,
         ci_upper=difference + half_width,
         p_value=float(2 * stdtr(df, -abs(difference) / error)),
+        effect_alone=effects[0],
+        effect_under=effects[1],
     )

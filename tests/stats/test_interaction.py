@@ -74,3 +74,37 @@ def test_what_has_no_answer_says_why(total):
     flat = {key: replace(arm, variance=0.0) for key, arm in cells.items()}
     assert assess_interaction(flat, ("c", "c")).reason == "ZERO_VARIANCE"
     assert assess_interaction(flat, ("c", "c")).p_value is None
+
+
+def test_contrast_is_the_difference_of_its_two_effects(golden, total):
+    cells = _cells(golden("segments")["interaction"]["data"], total)
+    for one in assess_interaction(cells, ("c", "c")).contrasts:
+        alone = cells[one.treatment, "c"].mean - cells["c", "c"].mean
+        under = cells[one.treatment, one.other].mean - cells["c", one.other].mean
+        assert (one.effect_alone, one.effect_under) == pytest.approx((alone, under))
+        # Sums of the same four means in another order.
+        assert one.difference == pytest.approx(under - alone, abs=1e-12)
+
+
+def test_ratio_with_denominator_one_is_the_mean(total):
+    random = np.random.default_rng(4)
+    keys = [(a, b) for a in ("c", "t") for b in ("c", "u")]
+    draws = {key: random.normal(3, 1, 150) for key in keys}
+    plain = {key: total(y) for key, y in draws.items()}
+    ratios = {key: total(y, denominator=np.ones(150)) for key, y in draws.items()}
+    there = assess_interaction(plain, ("c", "c"))
+    here = assess_interaction(ratios, ("c", "c"))
+    assert here.contrasts == there.contrasts
+    lost = {key: replace(arm, denominator_mean=0.0) for key, arm in ratios.items()}
+    found = assess_interaction(lost, ("c", "c"))
+    assert (found.reason, found.p_value) == ("DENOMINATOR_NEAR_ZERO", None)
+
+
+def test_contrasts_that_hang_together_have_no_joint_test(total):
+    random = np.random.default_rng(4)
+    keys = [(a, b) for a in ("c", "t") for b in ("c", "u", "v")]
+    cells = {key: total(random.normal(3, 1, 150)) for key in keys}
+    for key in keys:
+        if key[1] != "c":
+            cells[key] = replace(cells[key], variance=0.0)
+    assert assess_interaction(cells, ("c", "c")).reason == "ZERO_VARIANCE"
