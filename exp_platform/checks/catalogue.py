@@ -74,8 +74,9 @@ _ENTRIES = (
         protects_against="An error in one of the two implementations, SQL and Python, "
         "of the same test.",
         rule="Fails when a difference is more than 1e-9 standard errors apart, a "
-        "standard error or df more than 1e-9 relative, counts at all, or a row is "
-        "missing on one side.",
+        "standard error or df more than 1e-9 relative, counts at all, a row is missing "
+        "on one side, or SQL's normal p, Holm, interval or lift is not the one that "
+        "Python's statistic gives.",
         next_step="Compare the two rows named in the details; report it as a bug.",
     ),
     CheckEntry(

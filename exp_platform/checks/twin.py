@@ -1,42 +1,62 @@
 """Do SQL and Python agree on the same test (METHODS section 6)?"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from exp_platform.checks.catalogue import checks_not_run
+from exp_platform.checks.normal import NormalFigures, compute_normal_figures
 from exp_platform.checks.wording import format_count, format_number
-from exp_platform.records import CheckResult, CheckStatus, Estimate
+from exp_platform.records import CheckResult, CheckStatus, Estimate, EstimateStatus
 
 RELATIVE = 1e-9
 ROUNDING = 1e-12
 
 TwinPair = tuple[Estimate, Mapping[str, Any] | None]
+Expected = dict[str, tuple[float | None, float]]
 
 
-def check_sql_twin(experiment_id: str, pairs: Sequence[TwinPair]) -> CheckResult:
+def check_sql_twin(
+    experiment_id: str,
+    pairs: Sequence[TwinPair],
+    *,
+    goals: Collection[str] = (),
+    family_size: int = 0,
+) -> CheckResult:
     """Are the numbers of `analysis_results` those of `experiment_results`?
 
-    Where Python has no number its status says why, and SQL is not asked; where
-    Python has one, SQL must have the same.
+    Where Python has a number, SQL must have the same; its p, interval and Holm are
+    normal, so they are compared with the normal ones of Python's statistic. Where
+    Python has too little data for a test, SQL must have none either.
 
     Args:
         experiment_id: experiment concerned.
         pairs: each fixed-horizon estimate with its SQL row; None = there is no row.
+        goals: metrics whose p on all units are corrected together.
+        family_size: planned goals x arms.
     """
-    if not pairs:
+    if not any(estimate.difference is not None for estimate, _ in pairs):
         return checks_not_run(
             ["SQL_TWIN"],
             experiment_id,
             reason="NO_ESTIMATES",
             message="There are no estimates to compare with SQL.",
         )[0]
-    gaps = {_label(estimate): _largest_gap(estimate, row) for estimate, row in pairs}
+    estimates = [estimate for estimate, _ in pairs]
+    figures = compute_normal_figures(estimates, goals=goals, family_size=family_size)
+    gaps = {
+        _label(estimate): _largest_gap(estimate, row, normal)
+        for (estimate, row), normal in zip(pairs, figures, strict=True)
+    }
+    return _conclude(experiment_id, gaps)
+
+
+def _conclude(experiment_id: str, gaps: Mapping[str, tuple[str, float]]) -> CheckResult:
     worst = max(gaps, key=lambda label: gaps[label][1])
     field, size = gaps[worst]
     disagree = [label for label, (_, gap) in gaps.items() if gap > 1]
     status = CheckStatus.FAILED if disagree else CheckStatus.PASSED
-    compared = format_count(len(pairs), "comparison")
+    compared = format_count(len(gaps), "comparison")
     return CheckResult(
         experiment_id=experiment_id,
         check_name="SQL_TWIN",
@@ -52,7 +72,7 @@ def check_sql_twin(experiment_id: str, pairs: Sequence[TwinPair]) -> CheckResult
         value=None if math.isinf(size) else size,
         threshold=1.0,
         can_fail=True,
-        details={"disagree": disagree, "compared": len(pairs), "worst": worst},
+        details={"disagree": disagree, "compared": len(gaps), "worst": worst},
     )
 
 
@@ -62,35 +82,86 @@ def _label(estimate: Estimate) -> str:
 
 
 def _largest_gap(
-    estimate: Estimate, row: Mapping[str, Any] | None
+    estimate: Estimate, row: Mapping[str, Any] | None, normal: NormalFigures | None
 ) -> tuple[str, float]:
     """The field with the largest gap, as a multiple of what is allowed."""
     if row is None:
         # A metric that errored in Python has no row to be compared with.
         return ("its row", math.inf) if estimate.is_ok else ("", 0.0)
+    is_refused = estimate.status is EstimateStatus.INSUFFICIENT_DATA
+    if is_refused and row.get("p_value_z") is not None:
+        return "p_value_z", math.inf
+    expected = _expect(estimate)
+    if normal is not None:
+        expected |= _expect_normal(estimate, normal) | _expect_lift(estimate)
     gaps = {
-        name: _gap(getattr(estimate, name), row.get(name), allowed)
-        for name, allowed in _allowances(estimate).items()
+        name: _gap(ours, row.get(name), allowed)
+        for name, (ours, allowed) in expected.items()
     }
     field = max(gaps, key=lambda name: gaps[name])
     return field, gaps[field]
 
 
-def _allowances(estimate: Estimate) -> dict[str, float]:
-    """How far each field may differ, absolute."""
+def _expect(estimate: Estimate) -> Expected:
+    """Python's own numbers, and how far SQL's may be from them, absolute."""
     error = abs(estimate.standard_error or 0.0)
-    means = (estimate.control_mean or 0.0, estimate.treatment_mean or 0.0)
-    mean_allowed = RELATIVE * error + ROUNDING * max(abs(mean) for mean in means)
-    return {
+    near = _mean_allowance(estimate)
+    allowed = {
         "n_control": 0.0,
         "n_treatment": 0.0,
-        "control_mean": mean_allowed,
-        "treatment_mean": mean_allowed,
-        "difference": mean_allowed,
+        "control_mean": near,
+        "treatment_mean": near,
+        "difference": near,
         "standard_error": RELATIVE * error,
         "df": RELATIVE * abs(estimate.df or 0.0),
         "statistic": RELATIVE * (1 + abs(estimate.statistic or 0.0)),
     }
+    return {name: (getattr(estimate, name), room) for name, room in allowed.items()}
+
+
+def _expect_normal(estimate: Estimate, normal: NormalFigures) -> Expected:
+    """The normal p and interval; their allowance is what that of z and SE makes it."""
+    p, adjusted = normal.p_value, normal.p_value_adjusted
+    ends = _mean_allowance(estimate) + RELATIVE * (normal.ci_upper - normal.ci_lower)
+    expected: Expected = {
+        "p_value_z": (p, ROUNDING + _tail_allowance(normal.z) * p),
+        "ci_lower_z": (normal.ci_lower, ends),
+        "ci_upper_z": (normal.ci_upper, ends),
+    }
+    if adjusted is not None:
+        room = normal.family_size * ROUNDING
+        room += _tail_allowance(normal.largest_z) * adjusted
+        expected["p_value_z_adjusted"] = (adjusted, room)
+    return expected
+
+
+def _expect_lift(estimate: Estimate) -> Expected:
+    """The lift, and its interval where both take the delta method."""
+    lift, base = estimate.relative_lift, abs(estimate.control_mean or 0.0)
+    if lift is None or base == 0:
+        return {}
+    room = _mean_allowance(estimate) * (1 + abs(lift)) / base
+    expected: Expected = {"relative_lift": (lift, room)}
+    lower, upper = estimate.relative_ci_lower, estimate.relative_ci_upper
+    if estimate.relative_method == "delta" and lower is not None and upper is not None:
+        room += RELATIVE * (upper - lower)
+        expected["relative_ci_lower"] = (lower, room)
+        expected["relative_ci_upper"] = (upper, room)
+    return expected
+
+
+def _mean_allowance(estimate: Estimate) -> float:
+    means = (estimate.control_mean or 0.0, estimate.treatment_mean or 0.0)
+    largest = max(abs(mean) for mean in means)
+    return RELATIVE * abs(estimate.standard_error or 0.0) + ROUNDING * largest
+
+
+def _tail_allowance(z: float) -> float:
+    """Relative change of a normal tail when z moves by its own allowance.
+
+    A tail falls by at most (1 + |z|) of itself per unit of z.
+    """
+    return RELATIVE * (1 + abs(z)) ** 2
 
 
 def _gap(ours: float | None, sql: float | None, allowed: float) -> float:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.observations import DAY_US
-from exp_platform.records import ExperimentSpec, MetricDefinition
+from exp_platform.records import ExperimentSpec, MetricDefinition, MetricPlan
+from exp_platform.stats.guardrail import ALPHA as GUARDRAIL_ALPHA
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +35,12 @@ def write_scope(
         "exclude_bots": spec.plan.exclude_bots,
         "cluster_attribute": spec.cluster or "",
         "namespace": spec.namespace,
+        "assignment": spec.assignment.value,
+        "is_dated": spec.is_dated,
+        "alpha": spec.plan.alpha,
+        "guardrail_alpha": GUARDRAIL_ALPHA,
+        "min_units_per_arm": spec.plan.min_units_per_arm,
+        "accepts_within_margin": spec.plan.accept_within_margin,
     }
     variants = [
         {
@@ -45,7 +52,7 @@ def write_scope(
         for variant in spec.variants
     ]
     metrics = [
-        _metric_row(spec.experiment_id, name, definition)
+        _metric_row(spec.experiment_id, definition, spec.plan.of(name))
         for name, definition in definitions.items()
     ]
     engine.register("exp_run.run_experiments", pa.Table.from_pylist([experiment]))
@@ -56,12 +63,17 @@ def write_scope(
 
 
 def _metric_row(
-    experiment_id: str, name: str, definition: MetricDefinition
+    experiment_id: str, definition: MetricDefinition, plan: MetricPlan
 ) -> dict[str, Any]:
     days, covariate = definition.window_days, definition.covariate
     return {
         "experiment_id": experiment_id,
-        "metric_name": name,
+        "metric_name": definition.name,
+        "metric_type": definition.type.value,
+        "direction": definition.direction.value,
+        "role": plan.role.value,
+        "margin": plan.margin,
+        "margin_scale": plan.margin_scale.value,
         "numerator": definition.numerator,
         "denominator": definition.denominator,
         "covariate": covariate.metric_name if covariate else None,
@@ -76,11 +88,13 @@ def _metric_schema() -> "pa.Schema":
     """Types of run_metrics, which may have no row or nulls only."""
     import pyarrow as pa
 
-    texts = ("experiment_id", "metric_name", "numerator", "denominator", "covariate")
-    numbers = ("delay_us", "window_us", "lookback_us", "maturity_us")
+    texts = ("experiment_id", "metric_name", "metric_type", "direction", "role")
+    more_texts = ("margin_scale", "numerator", "denominator", "covariate")
+    spans = ("delay_us", "window_us", "lookback_us", "maturity_us")
     return pa.schema(
-        [*((name, pa.string()) for name in texts)]
-        + [(name, pa.int64()) for name in numbers]
+        [(name, pa.string()) for name in (*texts, *more_texts)]
+        + [("margin", pa.float64())]
+        + [(name, pa.int64()) for name in spans]
     )
 
 

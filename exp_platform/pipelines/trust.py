@@ -40,6 +40,7 @@ from exp_platform.records import (
     CheckResult,
     Estimate,
     EstimateRole,
+    EstimateStatus,
     ExperimentSpec,
     MetricDefinition,
     MetricRole,
@@ -50,6 +51,7 @@ from exp_platform.records import (
 
 UNIT_CHECKS = ("BOTS", "BOTS_BY_ARM", "MINIMUM_DATA")
 _TWIN_METHODS = ("welch_t", "ratio_delta")
+_TWIN_STATUSES = (EstimateStatus.OK, EstimateStatus.INSUFFICIENT_DATA)
 
 
 def check_trust(
@@ -311,6 +313,13 @@ def _check_twin(
     pairs = [
         (e, rows.get((e.metric_name, e.segment, e.treatment)))
         for e in estimates
-        if e.method in _TWIN_METHODS and e.difference is not None
+        if e.method in _TWIN_METHODS and e.status in _TWIN_STATUSES
     ]
-    return check_sql_twin(ingested.spec.experiment_id, pairs)
+    spec = ingested.spec
+    goals = spec.plan.names(MetricRole.GOAL)
+    return check_sql_twin(
+        spec.experiment_id,
+        pairs,
+        goals=goals,
+        family_size=len(goals) * len(spec.treatments),
+    )

@@ -30,17 +30,34 @@ ESTIMATE = Estimate(
     standard_error=0.2,
     df=1900.0,
     statistic=2.5,
+    relative_lift=0.1,
+    relative_ci_lower=0.02,
+    relative_ci_upper=0.18,
+    relative_method="delta",
 )
-ROW = {name: getattr(ESTIMATE, name) for name in FIELDS}
+# Phi(-2.5) and the 97.5 % point of the normal distribution, from tables
+ROW = {
+    **{name: getattr(ESTIMATE, name) for name in FIELDS},
+    "p_value_z": 2 * 0.00620966532577613517,
+    "ci_lower_z": 0.5 - 0.2 * 1.95996398454005424,
+    "ci_upper_z": 0.5 + 0.2 * 1.95996398454005424,
+    "relative_lift": 0.1,
+    "relative_ci_lower": 0.02,
+    "relative_ci_upper": 0.18,
+}
 
 
 def test_check_sql_twin_of_equal_numbers_passes():
     check = check_sql_twin("e", [(ESTIMATE, ROW)])
-    assert (check.status, check.value) == (CheckStatus.PASSED, 0.0)
+    assert check.status is CheckStatus.PASSED
+    # the tables have one digit more than a double
+    assert check.value == pytest.approx(0, abs=1e-5)
     assert check.can_fail
 
 
 # Allowed: 1e-9 * SE + 1e-12 * 5.5 = 2.055e-10 of a mean; 1e-9 relative of the rest.
+# p: 1e-12 + 1e-9 * 3.5^2 * p = 1.531e-10. Ends: a mean's and 1e-9 of the width, 9.9e-10.
+# Lift: a mean's times 1.1 / 5 = 4.52e-11; its ends 1e-9 of the width more, 2.05e-10.
 @pytest.mark.parametrize(
     ("field", "inside", "outside"),
     [
@@ -49,6 +66,12 @@ def test_check_sql_twin_of_equal_numbers_passes():
         ("standard_error", 1.9e-10, 2.1e-10),
         ("df", 1.8e-6, 2.0e-6),
         ("statistic", 3.4e-9, 3.6e-9),
+        ("p_value_z", 1.52e-10, 1.54e-10),
+        ("ci_lower_z", 9.8e-10, 1.0e-9),
+        ("ci_upper_z", 9.8e-10, 1.0e-9),
+        ("relative_lift", 4.5e-11, 4.6e-11),
+        ("relative_ci_lower", 2.0e-10, 2.1e-10),
+        ("relative_ci_upper", 2.0e-10, 2.1e-10),
     ],
 )
 def test_check_sql_twin_at_the_tolerance(field, inside, outside):
@@ -72,23 +95,61 @@ def test_check_sql_twin_with_nan_fails():
     assert check.status is CheckStatus.FAILED
 
 
-def test_check_sql_twin_does_not_ask_where_python_has_no_number():
-    refused = replace(
-        ESTIMATE,
-        status=EstimateStatus.INSUFFICIENT_DATA,
-        control_mean=None,
-        treatment_mean=None,
-        difference=None,
-        standard_error=None,
-        df=None,
-        statistic=None,
-    )
-    assert check_sql_twin("e", [(refused, ROW)]).status is CheckStatus.PASSED
-    assert check_sql_twin("e", [(refused, None)]).status is CheckStatus.PASSED
+def refuse(reason, status=EstimateStatus.INSUFFICIENT_DATA):
+    names = ("difference", "standard_error", "df", "statistic", "relative_lift")
+    nothing = dict.fromkeys(names)
+    return replace(ESTIMATE, status=status, reason=reason, **nothing)
 
 
-def test_check_sql_twin_without_pairs_is_not_run_and_blocks():
-    check = check_sql_twin("e", [])
+def test_check_sql_twin_does_not_ask_where_python_errored():
+    errored = refuse("INVALID_MOMENTS", EstimateStatus.METRIC_ERRORED)
+    for row in (ROW, None):
+        check = check_sql_twin("e", [(ESTIMATE, ROW), (errored, row)])
+        assert check.status is CheckStatus.PASSED
+
+
+def test_check_sql_twin_fails_where_sql_tests_what_python_refuses():
+    refused = refuse("TOO_FEW_UNITS")
+    silent = {**ROW, "p_value_z": None}
+    passed = check_sql_twin("e", [(ESTIMATE, ROW), (refused, silent)])
+    failed = check_sql_twin("e", [(ESTIMATE, ROW), (refused, {**ROW, "p_value_z": 0})])
+    assert passed.status is CheckStatus.PASSED
+    assert failed.status is CheckStatus.FAILED
+    assert "first in p_value_z of revenue:B" in failed.message
+
+
+def test_check_sql_twin_asks_for_no_interval_but_deltas():
+    fieller = replace(ESTIMATE, relative_method="fieller")
+    row = {**ROW, "relative_ci_lower": None, "relative_ci_upper": None}
+    assert check_sql_twin("e", [(fieller, row)]).status is CheckStatus.PASSED
+    assert check_sql_twin("e", [(ESTIMATE, row)]).status is CheckStatus.FAILED
+
+
+def test_check_sql_twin_compares_holm_over_the_planned_family():
+    # z 2.5 and 1 in a family of 3: p .01242 x 3 and .3173 x 2
+    other = replace(ESTIMATE, treatment="C", difference=0.2, statistic=1.0)
+    other_row = {
+        **ROW,
+        "difference": 0.2,
+        "statistic": 1.0,
+        "p_value_z": 0.31731050786291410,
+        "ci_lower_z": 0.2 - 0.2 * 1.95996398454005424,
+        "ci_upper_z": 0.2 + 0.2 * 1.95996398454005424,
+    }
+    pairs = [
+        (ESTIMATE, {**ROW, "p_value_z_adjusted": 0.03725799195465681}),
+        (other, {**other_row, "p_value_z_adjusted": 0.63462101572582820}),
+    ]
+    told = {"goals": ("revenue",), "family_size": 3}
+    assert check_sql_twin("e", pairs, **told).status is CheckStatus.PASSED
+    too_small = check_sql_twin("e", pairs, goals=("revenue",), family_size=2)
+    assert "first in p_value_z_adjusted" in too_small.message
+    assert check_sql_twin("e", [(ESTIMATE, ROW)], **told).status is CheckStatus.FAILED
+
+
+@pytest.mark.parametrize("pairs", [[], [(refuse("TOO_FEW_UNITS"), ROW)]])
+def test_check_sql_twin_without_numbers_is_not_run_and_blocks(pairs):
+    check = check_sql_twin("e", pairs)
     assert (check.status, check.can_fail) == (CheckStatus.NOT_RUN, True)
 
 

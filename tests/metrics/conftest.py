@@ -39,7 +39,7 @@ def make_spec(**changes: Any) -> ExperimentSpec:
     return ExperimentSpec(**(plain | changes))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spec() -> Callable[..., ExperimentSpec]:
     return make_spec
 

@@ -1,81 +1,79 @@
-with totals as (
+-- The fixed-horizon test of every comparison, written in SQL alone. Python computes the
+-- same in analysis_results; the check SQL_TWIN compares the two. Tests and intervals here
+-- are normal (suffix _z), Python's are t: df stands here only to be compared.
+with comparisons as (
 
     select
-        metric_aggregates_overall.*,
-        denominator_mean is not null as is_ratio,
-        mean / nullif(denominator_mean, 0) as ratio
-    from exp_run.metric_aggregates_overall as metric_aggregates_overall
-
-),
-
-arms as (
-
-    select
-        totals.*,
-        variants.is_control,
-        case when totals.is_ratio then totals.ratio else totals.mean end as metric_value,
+        comparisons.*,
         case
-            when totals.is_ratio
-                then
-                    (
-                        totals.variance
-                        - 2 * totals.ratio * totals.denominator_covariance
-                        + totals.ratio * totals.ratio * totals.denominator_variance
-                    )
-                    / (totals.denominator_mean * totals.denominator_mean)
-            else totals.variance
-        end / totals.n as squared_error
-    from totals
-    inner join exp_run.run_variants as variants
-        on
-            totals.experiment_id = variants.experiment_id
-            and totals.variant = variants.variant
+            when not comparisons.is_ratio and comparisons.reason = ''
+                then comparisons.treatment_error / (comparisons.control_error + comparisons.treatment_error)
+        end as treatment_part,
+        -- the lift has no meaning on a baseline that is not positive
+        case when comparisons.reason = '' and comparisons.control_mean > 0 then comparisons.control_mean end as baseline,
+        experiments.alpha,
+        quantiles.quantile
+    from exp_run.int_comparisons as comparisons
+    inner join exp_run.run_experiments as experiments
+        on comparisons.experiment_id = experiments.experiment_id
+    inner join exp_run.int_normal_quantiles as quantiles
+        on comparisons.experiment_id = quantiles.experiment_id
 
 ),
 
-comparisons as (
+lifts as (
 
     select
-        control.experiment_id,
-        control.metric_name,
-        control.segment,
-        control.variant as control,
-        treatment.variant as treatment,
-        control.n as n_control,
-        treatment.n as n_treatment,
-        control.metric_value as control_mean,
-        treatment.metric_value as treatment_mean,
-        control.squared_error as control_error,
-        treatment.squared_error as treatment_error
-    from arms as control
-    inner join arms as treatment
-        on
-            control.experiment_id = treatment.experiment_id
-            and control.metric_name = treatment.metric_name
-            and control.segment = treatment.segment
-    where control.is_control and not treatment.is_control
+        *,
+        difference / baseline as relative_lift,
+        -- delta method; near zero, where Python takes Fieller's interval, there is none
+        case
+            when baseline >= 5 * sqrt(control_error)
+                then nullif(sqrt(treatment_error + power(treatment_mean / baseline, 2) * control_error), 0) / baseline
+        end as relative_error
+    from comparisons
 
 )
 
 select
-    experiment_id,
-    metric_name,
-    segment,
-    control,
-    treatment,
-    n_control,
-    n_treatment,
-    control_mean,
-    treatment_mean,
-    treatment_mean - control_mean as difference,
-    sqrt(control_error + treatment_error) as standard_error,
-    power(control_error + treatment_error, 2)
-    / nullif(
-        power(treatment_error, 2) / nullif(n_treatment - 1, 0)
-        + power(control_error, 2) / nullif(n_control - 1, 0),
-        0
+    lifts.experiment_id,
+    lifts.metric_name,
+    lifts.segment,
+    lifts.control,
+    lifts.treatment,
+    lifts.reason,
+    lifts.n_control,
+    lifts.n_treatment,
+    lifts.control_mean,
+    lifts.treatment_mean,
+    lifts.difference,
+    lifts.standard_error,
+    1 / (
+        power(lifts.treatment_part, 2) / (lifts.n_treatment - 1)
+        + power(1 - lifts.treatment_part, 2) / (lifts.n_control - 1)
     ) as df,
-    (treatment_mean - control_mean)
-    / nullif(sqrt(control_error + treatment_error), 0) as statistic
-from comparisons
-order by metric_name, segment, treatment
+    lifts.statistic,
+    tests.p_value_z,
+    tests.p_value_z_adjusted,
+    lifts.alpha,
+    case when lifts.reason = '' then lifts.difference - lifts.quantile * lifts.standard_error end as ci_lower_z,
+    case when lifts.reason = '' then lifts.difference + lifts.quantile * lifts.standard_error end as ci_upper_z,
+    lifts.relative_lift,
+    lifts.relative_lift - lifts.quantile * lifts.relative_error as relative_ci_lower,
+    lifts.relative_lift + lifts.quantile * lifts.relative_error as relative_ci_upper,
+    guardrails.noninferiority_z,
+    guardrails.noninferiority_p_z
+from lifts
+left join exp_run.int_normal_tests as tests
+    on
+        lifts.experiment_id = tests.experiment_id
+        and lifts.metric_name = tests.metric_name
+        and lifts.segment = tests.segment
+        and lifts.treatment = tests.treatment
+left join exp_run.int_guardrail_tests as guardrails
+    on
+        lifts.experiment_id = guardrails.experiment_id
+        and lifts.metric_name = guardrails.metric_name
+        and lifts.segment = guardrails.segment
+        and lifts.treatment = guardrails.treatment
+order by lifts.metric_name, lifts.segment, lifts.treatment

@@ -1,0 +1,88 @@
+"""The normal figures of estimates: what SQL computes in its own way, for the twin.
+
+SQL has no t distribution, so its p-values and intervals are normal. Here are the same
+ones from Python's statistics, by another implementation of the normal distribution.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from exp_platform.records import Estimate
+from exp_platform.stats.multiplicity import adjust_holm
+
+
+@dataclass(frozen=True, slots=True)
+class NormalFigures:
+    """One estimate read as normal.
+
+    Attributes:
+        z: its statistic. largest_z: the largest |z| of its family.
+        p_value: two-sided; `p_value_adjusted` after Holm, None = in no family.
+        ci_lower, ci_upper: of the difference, at the estimate's alpha.
+        family_size: tests that were planned in the family.
+    """
+
+    z: float
+    p_value: float
+    ci_lower: float
+    ci_upper: float
+    p_value_adjusted: float | None = None
+    family_size: int = 0
+    largest_z: float = 0.0
+
+
+def compute_normal_figures(
+    estimates: Sequence[Estimate],
+    *,
+    goals: Collection[str] = (),
+    family_size: int = 0,
+) -> list[NormalFigures | None]:
+    """What would each estimate say if its statistic were exactly normal?
+
+    Args:
+        estimates: of one fixed-horizon method per comparison.
+        goals: metrics whose estimates on all units form the family of Holm.
+        family_size: planned goals x arms; tests that could not be done still count.
+
+    Returns:
+        In the order of the estimates; None where there is no test.
+
+    References:
+        Holm (1979).
+    """
+    family = [
+        i
+        for i, e in enumerate(estimates)
+        if e.is_ok and e.segment == "all" and e.metric_name in goals
+    ]
+    z = [abs(estimates[i].statistic or 0.0) for i in family]
+    p_values = 2 * ndtr(-np.array(z, dtype=float))
+    adjusted = adjust_holm(p_values, family_size=family_size)
+    by_place = dict(zip(family, adjusted.tolist(), strict=True))
+    largest = max(z, default=0.0)
+    return [
+        _figures(e, by_place.get(i), max(family_size, len(family)), largest)
+        for i, e in enumerate(estimates)
+    ]
+
+
+def _figures(
+    estimate: Estimate, adjusted: float | None, family_size: int, largest_z: float
+) -> NormalFigures | None:
+    z, error = estimate.statistic, estimate.standard_error
+    difference = estimate.difference
+    if not estimate.is_ok or z is None or error is None or difference is None:
+        return None
+    half_width = -float(ndtri(estimate.alpha / 2)) * error
+    return NormalFigures(
+        z=z,
+        p_value=2 * float(ndtr(-abs(z))),
+        ci_lower=difference - half_width,
+        ci_upper=difference + half_width,
+        p_value_adjusted=adjusted,
+        family_size=family_size,
+        largest_z=largest_z,
+    )
