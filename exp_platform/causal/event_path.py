@@ -5,6 +5,7 @@ may be gathered into longer periods: a bound on "the largest change between two 
 before the event" says little when a period is one noisy day.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,9 @@ REFERENCE = -1
 """The last period before the event, as a block number."""
 
 WEEK = 7
+
+MOST_PRE, MOST_POST = 13, 28
+"""Periods before and after the event beyond which days are gathered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,57 @@ def path_of(
     )
 
 
-def choose_period(days: tuple[int, ...]) -> int:
-    """Weeks when the pre-period has at least two, else days."""
-    return WEEK if sum(day < 0 for day in days) >= 2 * WEEK else 1
+def choose_period(days: tuple[int, ...], *, is_daily: bool = True) -> int:
+    """How many of the totals' days make one period of the event study?
+
+    Weeks when two whole ones lie before the event, and longer ones where more than 13
+    would lie before it or more than 28 after: the cost grows with their number, and
+    the largest of many noisy steps says little.
+
+    Args:
+        days: day numbers, 0 begins with the event.
+        is_daily: they are days, not years or months, which have no weeks.
+    """
+    n_pre = sum(day < 0 for day in days)
+    base = WEEK if is_daily and n_pre >= 2 * WEEK else 1
+    ratios = (n_pre / MOST_PRE, (len(days) - n_pre) / MOST_POST)
+    wanted = math.ceil(max(ratios) / base)
+    return base * max(1, min(wanted, n_pre // (2 * base)))
+
+
+def gather_path(path: EventPath, period: int) -> EventPath:
+    """The same effect by longer periods, against the last of them before the event.
+
+    Args:
+        path: by single periods, all weights above 0.
+        period: how many make one, at most half of those before the event; an
+            incomplete first one is left out.
+    """
+    block = np.arange(-path.n_pre - 1, path.n_post) // period
+    weights = np.concatenate([np.ones(path.n_pre + 1), path.weights])
+    kept = [
+        number
+        for number in np.unique(block)
+        if number >= 0 or np.sum(block == number) == period
+    ]
+    # The reference period's level is 0: its place among the levels is after n others.
+    levels = np.insert(np.eye(path.coefficients.size), path.n_pre, 0.0, axis=0)
+    rows = np.array(
+        [
+            np.average(
+                levels[block == number], axis=0, weights=weights[block == number]
+            )
+            for number in kept
+        ]
+    )
+    slopes = np.delete(rows, kept.index(REFERENCE), axis=0)
+    slopes -= rows[kept.index(REFERENCE)]
+    return EventPath(
+        coefficients=slopes @ path.coefficients,
+        covariance=slopes @ path.covariance @ slopes.T,
+        n_pre=sum(bool(number < REFERENCE) for number in kept),
+        weights=np.array([weights[block == n].sum() for n in kept if n > REFERENCE]),
+    )
 
 
 def gather_days(gram: GramTotals, period_days: int) -> GramTotals:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, chdtri, log_ndtr, ndtri_exp
+from scipy.special import chdtrc, chdtri, gammaln, log_ndtr, ndtri_exp
 
 from exp_platform.causal.event_path import EventPath
 from exp_platform.stats.inference import Array
@@ -26,7 +26,8 @@ RAYS = 2_000
 
 FIRST_GRID = 401
 REFINEMENTS = 6
-BISECTIONS = 25
+NEWTON_STEPS = 50
+CONVERGED = 1e-9
 REACH = 20.0
 """Half-width of the first grid, in standard errors beyond the plausible bias."""
 
@@ -135,7 +136,10 @@ def _list_candidates(
     rays = np.random.default_rng(seed).standard_normal((RAYS, size))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     rays = np.vstack([rays, -rays]) @ root.T
-    for change in changes[:n]:
+    drifts = changes[:n] @ path.coefficients
+    # The likeliest first: one under which 0 is possible ends the search.
+    for place in np.argsort(-np.abs(drifts)):
+        change = changes[place] * (1.0 if drifts[place] > 0 else -1.0)
         for sign in (1.0, -1.0):
             slopes, shifts = _find_vertices(
                 changes[n:], mbar * sign * change, path.covariance, path.weights
@@ -157,12 +161,21 @@ def _find_first_stage(rays: Array, slopes: Array, tail: float) -> float:
     largest = np.max(rays @ slopes.T, axis=1)
     size = rays.shape[1]
     reached = largest[largest > 0]
-    low, high = 0.0, float(np.sqrt(chdtri(size, 1e-12)) * np.max(reached, initial=0.0))
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        share = np.sum(chdtrc(size, np.square(middle / reached))) / largest.size
-        low, high = (middle, high) if share > tail else (low, middle)
-    return high
+    wanted = tail * largest.size
+    if reached.size <= wanted:
+        return 0.0
+    # Newton's steps on the logarithm come down to the root from the right of it.
+    point = float(np.sqrt(chdtri(size, tail)) * np.max(reached))
+    constant = (1 - size / 2) * np.log(2.0) - gammaln(size / 2)
+    for _ in range(NEWTON_STEPS):
+        lengths = point / reached
+        beyond = float(np.sum(chdtrc(size, lengths**2)))
+        density = np.exp(constant + (size - 1) * np.log(lengths) - lengths**2 / 2)
+        step = np.log(beyond / wanted) * beyond / float(np.sum(density / reached))
+        point += step
+        if abs(step) <= CONVERGED * point:
+            break
+    return float(point)
 
 
 def _nearly(covariance: Array) -> Array:

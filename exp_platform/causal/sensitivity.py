@@ -7,7 +7,7 @@ interval first contains 0.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from exp_platform.causal.relative_magnitudes import (
     excludes_zero,
 )
 from exp_platform.causal.smoothness import bound_smoothness
-from exp_platform.records import EstimateStatus, GramTotals
+from exp_platform.records import Estimate, EstimateStatus, GramTotals
 from exp_platform.stats.draft import Refusal, status_of
 
 MBARS = (0.5, 1.0, 1.5, 2.0)
@@ -127,15 +127,27 @@ def assess_sensitivity(
     if reason is not None:
         return replace(blank, status=status_of(reason), reason=reason.value)
     path = path_of(control, treatment, period_days=period)
+    return bound_path(blank, path, alpha=alpha, bends=bends)
+
+
+def bound_path(
+    blank: Sensitivity,
+    path: EventPath,
+    *,
+    alpha: float = 0.05,
+    bends: Sequence[float] = (0.0,),
+) -> Sensitivity:
+    """The bounds of a path that was estimated in any way, e.g. for staggered adoption.
+
+    Args:
+        blank: names of experiment, metric and arms.
+        path: with at least one coefficient before the reference period.
+        alpha: error rate of the intervals, two-sided.
+        bends: values of M.
+    """
     reason = _refuse_path(path)
     if reason is not None:
         return replace(blank, status=status_of(reason), reason=reason.value)
-    return _describe(blank, path, alpha, bends)
-
-
-def _describe(
-    blank: Sensitivity, path: EventPath, alpha: float, bends: Sequence[float]
-) -> Sensitivity:
     return replace(
         blank,
         status=EstimateStatus.OK,
@@ -150,6 +162,32 @@ def _describe(
         breakdown_mbar=find_breakdown_mbar(path, alpha=alpha),
         breakdown_m=find_breakdown_m(path, alpha=alpha),
     )
+
+
+def note_sensitivity(estimate: Estimate, found: Sensitivity) -> Estimate:
+    """The row that rests on parallel trends, with its bounds in `details`.
+
+    Args:
+        estimate: the row.
+        found: the bounds, or why there are none; as JSON values under `sensitivity`.
+    """
+    names = (
+        "reason",
+        "period_days",
+        "n_pre",
+        "n_post",
+        "estimate",
+        "standard_error",
+        "breakdown_mbar",
+        "breakdown_m",
+    )
+    noted = {
+        "status": found.status.value,
+        **{name: getattr(found, name) for name in names},
+        "relative_magnitudes": [asdict(one) for one in found.relative_magnitudes],
+        "smoothness": [asdict(one) for one in found.smoothness],
+    }
+    return replace(estimate, details={**estimate.details, "sensitivity": noted})
 
 
 def find_breakdown_mbar(path: EventPath, *, alpha: float = 0.05) -> float:

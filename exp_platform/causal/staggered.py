@@ -28,7 +28,6 @@ from exp_platform.causal.effect import (
     describe_randomisation,
     stop_effect,
 )
-from exp_platform.causal.event_path import EventPath
 from exp_platform.causal.group_times import (
     ControlGroup,
     GroupTimes,
@@ -170,29 +169,6 @@ def estimate_staggered(
         )
         rows += made
     return StaggeredEffects(tuple(estimates), tuple(rows), found)
-
-
-def path_of_effects(group_times: GroupTimes) -> EventPath | None:
-    """The dynamic effects as an event study, for the sensitivity bounds.
-
-    Args:
-        group_times: made with the universal base period, so that every lead is against
-            the last period before treatment.
-
-    Returns:
-        The path with equal weights on all event times from 0 on; None without leads.
-
-    References:
-        Rambachan and Roth (2023), section 2.1.
-    """
-    effects = average_effects(group_times, "dynamic")
-    n_pre = int(np.sum(effects.at < 0))
-    if n_pre == 0:
-        return None
-    n_post = effects.at.size - n_pre
-    return EventPath(
-        effects.estimates, effects.covariance, n_pre, np.full(n_post, 1 / n_post)
-    )
 
 
 def _compare(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from exp_platform.checks.catalogue import CATALOGUE
 from exp_platform.checks.wording import format_number, format_p, join_words
 from exp_platform.decision.evidence import SHIP_DAYS, Evidence
+from exp_platform.decision.family import rests_on_trends
 from exp_platform.decision.look_words import (
     find_look,
     say_end,
@@ -20,6 +21,7 @@ from exp_platform.decision.phrases import (
 )
 from exp_platform.decision.reasons import MEANINGS, Reason
 from exp_platform.decision.rules import Match, find_obstacles
+from exp_platform.decision.trends import describe_robustness
 from exp_platform.records import CheckStatus, MetricRole, Outcome
 from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
 
@@ -89,6 +91,10 @@ def _explain_ship(_: Match, evidence: Evidence) -> _Explanation:
     if evidence.guardrails:
         inside = "; ".join(map(describe_guardrail, evidence.guardrails))
         rationale += f" Every guardrail is proven inside its margin: {inside}."
+    trends = [g.estimate for g in better if rests_on_trends(g.estimate)]
+    if trends:
+        told = "; ".join(map(describe_robustness, trends))
+        rationale += f" With trends as unequal after the start as before it: {told}."
     if evidence.whole_days is None:
         rationale += " The input has no dates: the rule of seven days was not judged."
     alpha = format_number(evidence.spec.plan.alpha)
@@ -148,9 +154,11 @@ def _list_subjects(reason: Reason, evidence: Evidence) -> list[str]:
         return [describe_guardrail(g) for g in _unproven(evidence)]
     if reason is Reason.DEGRADED_WITHIN_MARGIN:
         return [describe_guardrail(g) for g in evidence.guardrails if g.is_degraded]
-    if reason is Reason.TOO_FEW_DAYS:
-        return [f"{evidence.whole_days}"]
-    return []
+    if reason in {Reason.SENSITIVITY_NOT_RUN, Reason.SENSITIVITY_FAILED}:
+        better = [g.estimate for g in evidence.goals if g.is_superior]
+        goals = better or [g.estimate for g in evidence.goals]
+        return [describe_robustness(e) for e in goals if rests_on_trends(e)]
+    return [f"{evidence.whole_days}"] if reason is Reason.TOO_FEW_DAYS else []
 
 
 _NEEDED = {
@@ -162,7 +170,8 @@ _NEEDED = {
     Reason.PRETREND_MISSING: "a pre-trend test of every goal",
     Reason.PRETREND_UNDERPOWERED: "a pre-period long enough to see a drift that matters",
     Reason.PRETREND_NEGLIGIBLE: "pre-trends that hold",
-    Reason.SENSITIVITY_NOT_RUN: "an interval that stays off 0 when trends differ as much "
+    Reason.SENSITIVITY_NOT_RUN: "bounds on the effect under unequal trends",
+    Reason.SENSITIVITY_FAILED: "an interval that stays off 0 when trends differ as much "
     "after the start as before it",
 }
 

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     PRETREND_UNDERPOWERED = "PRETREND_UNDERPOWERED"
     PRETREND_NEGLIGIBLE = "PRETREND_NEGLIGIBLE"
     SENSITIVITY_NOT_RUN = "SENSITIVITY_NOT_RUN"
+    SENSITIVITY_FAILED = "SENSITIVITY_FAILED"
     SEVERAL_SHIPPABLE_ARMS = "SEVERAL_SHIPPABLE_ARMS"
     OTHER_ARM_CHOSEN = "OTHER_ARM_CHOSEN"
     OTHER_ARM_OPEN = "OTHER_ARM_OPEN"
@@ -74,6 +75,8 @@ MEANINGS = {
     Reason.PRETREND_UNDERPOWERED: "a drift that matters could have gone unseen",
     Reason.PRETREND_NEGLIGIBLE: "there is a pre-trend, too small to matter",
     Reason.SENSITIVITY_NOT_RUN: "how robust the result is to unequal trends is not known",
+    Reason.SENSITIVITY_FAILED: "0 is possible if trends differ after the start as much "
+    "as before it",
     Reason.SEVERAL_SHIPPABLE_ARMS: "several arms may ship and no tie-break picks one",
     Reason.OTHER_ARM_CHOSEN: "the tie-break picked another arm",
     Reason.OTHER_ARM_OPEN: "another arm is not trusted or has something missing",

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exp_platform.decision.evidence import SHIP_DAYS, Evidence
-from exp_platform.decision.family import rests_on_trends
 from exp_platform.decision.reasons import Reason
-from exp_platform.records import CheckStatus, Outcome, PretrendOutcome, Verdict
+from exp_platform.decision.trends import find_trend_obstacles
+from exp_platform.records import CheckStatus, Outcome, Verdict
 from exp_platform.stats.guardrail import GuardrailStatus
 
 
@@ -141,7 +141,11 @@ def find_obstacles(evidence: Evidence) -> tuple[Reason, ...]:
         and evidence.whole_days < SHIP_DAYS,
     }
     found = [reason for reason, is_standing in stands.items() if is_standing]
-    return (*found, *(_did_obstacles(evidence) if evidence.is_did else ()))
+    if not evidence.is_did:
+        return tuple(found)
+    goals = [goal.estimate for goal in evidence.goals]
+    better = [goal.estimate for goal in evidence.goals if goal.is_superior]
+    return (*found, *find_trend_obstacles(goals, better, evidence.pretrends))
 
 
 def _is_degraded_within(evidence: Evidence) -> bool:
@@ -151,22 +155,3 @@ def _is_degraded_within(evidence: Evidence) -> bool:
         g.is_degraded and g.status is GuardrailStatus.NON_INFERIOR
         for g in evidence.guardrails
     )
-
-
-def _did_obstacles(evidence: Evidence) -> tuple[Reason, ...]:
-    """A difference-in-differences ships only on trends that hold, tested for drift."""
-    tested = {test.metric_name: test.outcome for test in evidence.pretrends}
-    outcomes = {
-        tested.get(goal.estimate.metric_name)
-        for goal in evidence.goals
-        if rests_on_trends(goal.estimate)
-    }
-    stands = {
-        Reason.PRETREND_FAILED: PretrendOutcome.FAILED in outcomes,
-        Reason.PRETREND_MISSING: None in outcomes,
-        Reason.PRETREND_UNDERPOWERED: PretrendOutcome.UNDERPOWERED in outcomes,
-        Reason.PRETREND_NEGLIGIBLE: PretrendOutcome.NEGLIGIBLE in outcomes,
-        # The interval over relative magnitudes of the violation is not computed yet.
-        Reason.SENSITIVITY_NOT_RUN: True,
-    }
-    return tuple(reason for reason, is_standing in stands.items() if is_standing)

@@ -1,6 +1,7 @@
 """Stage did: differences in differences of units' daily values, clustered."""
 
 from exp_platform.causal.did import estimate_did, panel_of
+from exp_platform.causal.sensitivity import assess_sensitivity, note_sensitivity
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.estimates import store_methods
 from exp_platform.pipelines.routing import (
@@ -13,7 +14,7 @@ from exp_platform.pipelines.routing import (
 )
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
-from exp_platform.records import Estimate
+from exp_platform.records import Estimate, EstimateRole, GramTotals
 
 METHODS = ("did_2x2",)
 
@@ -32,10 +33,19 @@ def estimate_did_all(
         treatment = measured.grams.get((name, comparison.treatment))
         if choice.is_chosen and control is not None and treatment is not None:
             settings = settings_for(ingested, comparison, choice)
-            found.append(estimate_did(panel_of(control), panel_of(treatment), settings))
+            estimate = estimate_did(panel_of(control), panel_of(treatment), settings)
+            found.append(_bound(estimate, control, treatment))
         else:
             found.append(refuse(ingested, comparison, choice))
     return tuple(found)
+
+
+def _bound(estimate: Estimate, control: GramTotals, treatment: GramTotals) -> Estimate:
+    """How robust a deciding row is to unequal trends; others decide nothing."""
+    if estimate.role is not EstimateRole.PRIMARY or not estimate.is_ok:
+        return estimate
+    bounds = assess_sensitivity(control, treatment, alpha=estimate.alpha)
+    return note_sensitivity(estimate, bounds)
 
 
 def run_alone(run: Run) -> None:

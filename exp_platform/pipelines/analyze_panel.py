@@ -24,6 +24,7 @@ from exp_platform.pipelines.panel_methods import (
     total_arms,
 )
 from exp_platform.pipelines.panel_request import PanelLayout
+from exp_platform.pipelines.panel_sensitivity import bound_estimate
 from exp_platform.pipelines.panel_trends import assess_panel_trends
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.routing import Choices
@@ -144,7 +145,9 @@ def estimate_panel_metric(
             found.append(_refuse(metric, settings, choice))
         elif choice.method not in BROUGHT_ALONG:
             rows = RUNNERS[choice.method](metric, settings)
-            found += [_place(estimate, metric) for estimate in rows]
+            found += [
+                bound_estimate(_place(estimate, metric), metric) for estimate in rows
+            ]
     return found
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.causal.cohort_totals import spans_cohorts, total_cohorts
+from exp_platform.causal.group_times import GroupTimes, compare_cohorts, compare_units
 from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as text
@@ -43,6 +45,14 @@ class PanelMetric:
     def panel(self) -> Panel:
         """Units seen in every period, without those treated from the first one on."""
         return arrange_panel(self.data)
+
+    @cached_property
+    def group_times(self) -> GroupTimes:
+        """Effects by cohort and period against the last period before treatment."""
+        panel = self.panel
+        if panel.covariates.shape[1] or spans_cohorts(panel):
+            return compare_units(panel, base_period="universal")
+        return compare_cohorts(total_cohorts(panel), base_period="universal")
 
     @cached_property
     def sections(self) -> Panel:

@@ -7,10 +7,9 @@ import numpy as np
 
 from exp_platform.causal.aggregation import AveragedEffects, average_effects
 from exp_platform.causal.clusters import FEWEST_CLUSTERS
-from exp_platform.causal.cohort_totals import spans_cohorts, total_cohorts
 from exp_platform.causal.contrasts import DayContrasts
 from exp_platform.causal.event_study import estimate_deltas
-from exp_platform.causal.group_times import GroupTimes, compare_cohorts, compare_units
+from exp_platform.causal.group_times import GroupTimes
 from exp_platform.causal.identification import STAGGERED
 from exp_platform.causal.pretrends import assess_contrasts, assess_pretrends
 from exp_platform.pipelines.panel_data import PanelMetric
@@ -63,11 +62,7 @@ def _assess_cohorts(
     metric: PanelMetric, simple: Estimate | None, role: EstimateRole
 ) -> tuple[tuple[PretrendDelta, ...], PretrendTest | None]:
     """The same for several dates: leads are against the last period before treatment."""
-    panel = metric.panel
-    if panel.covariates.shape[1] or spans_cohorts(panel):
-        found = compare_units(panel, base_period="universal")
-    else:
-        found = compare_cohorts(total_cohorts(panel), base_period="universal")
+    found = metric.group_times
     blank = PretrendTest(
         experiment_id=metric.spec.experiment_id,
         metric_name=metric.data.metric_name,
@@ -94,7 +89,7 @@ def _assess_cohorts(
         treatment_covariance=np.zeros((leads.size, leads.size)),
         n_clusters_control=found.n_clusters,
         n_clusters_treatment=2,
-        scale=float(np.max(np.abs(panel.outcomes))),
+        scale=float(np.max(np.abs(metric.panel.outcomes))),
     )
     used = (effects.at >= 0) | is_lead
     test = assess_contrasts(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from exp_platform.checks.wording import name_period
 from exp_platform.records import (
+    Estimate,
     EstimateRole,
     MetricDefinition,
     PretrendDelta,
@@ -13,6 +14,7 @@ from exp_platform.records import (
 from exp_platform.report import numbers
 from exp_platform.report.event_study import EventStudyChart, draw_event_study
 from exp_platform.report.facts import MemoFacts
+from exp_platform.report.robustness import RobustnessView, describe_robustness
 from exp_platform.report.words import PRETREND_TITLES, STATUS_WORDS, humanise
 
 
@@ -39,6 +41,8 @@ class PretrendView:
     chart: EventStudyChart | None
     days: tuple[DayRow, ...]
     period: str
+    unit: str
+    robustness: RobustnessView
 
 
 def describe_pretrends(facts: MemoFacts) -> tuple[PretrendView, ...]:
@@ -70,6 +74,20 @@ def _describe(
         chart=draw_event_study(definition, deltas, period=period),
         days=tuple(_describe_day(definition, one, period) for one in deltas),
         period=period,
+        unit=numbers.format_unit(definition),
+        robustness=describe_robustness(definition, _find_primary(facts, key), period),
+    )
+
+
+def _find_primary(facts: MemoFacts, key: tuple[str, str]) -> Estimate | None:
+    return next(
+        (
+            one
+            for one in facts.estimates
+            if one.role is EstimateRole.PRIMARY
+            and (one.metric_name, one.treatment, one.segment) == (*key, "all")
+        ),
+        None,
     )
 
 

@@ -11,11 +11,12 @@ from exp_platform.causal.aggregation import (
     average_effects,
     find_band,
 )
+from exp_platform.causal.cohort_path import path_of_effects
 from exp_platform.causal.cohort_totals import spans_cohorts, total_cohorts
 from exp_platform.causal.group_times import compare_cohorts, compare_units
 from exp_platform.causal.panel_data import PanelData, arrange_panel
 from exp_platform.causal.relative_magnitudes import bound_relative_magnitudes
-from exp_platform.causal.staggered import estimate_staggered, path_of_effects
+from exp_platform.causal.staggered import estimate_staggered
 from exp_platform.causal.staggered_randomisation import permute_cohorts
 from exp_platform.records import EstimateRole, EstimateStatus
 
@@ -296,12 +297,6 @@ def test_totals_that_are_not_finite_are_an_error(field, settings):
     found = estimate_staggered(replace(totals, cohorts=broken), settings)
     assert found.estimates[0].status is EstimateStatus.METRIC_ERRORED
     assert found.estimates[0].reason == "INVALID_MOMENTS"
-
-
-def test_path_of_effects_without_leads_is_none():
-    panel = arrange_panel(_panel([2, np.inf]))
-    found = compare_cohorts(total_cohorts(panel), base_period="universal")
-    assert path_of_effects(found) is None
 
 
 def test_estimate_staggered_refuses_too_few_units(settings):

@@ -465,6 +465,72 @@ def test_did_never_ships_without_a_sensitivity_interval(shippable, outcome):
     assert decision.reasons[0] == named[outcome]
 
 
+def bounds(lower, upper, **changes):
+    """Details of a row with its interval at Mbar = 1."""
+    interval = {"bound": 1.0, "lower": lower, "upper": upper}
+    sensitivity = {
+        "status": "OK",
+        "reason": "",
+        "breakdown_mbar": 1.7,
+        "relative_magnitudes": [{**interval, "bound": 0.5}, interval],
+        **changes,
+    }
+    return {"details": {"sensitivity": sensitivity}}
+
+
+def with_bounds(case, **by_metric):
+    return replace(
+        case,
+        estimates=tuple(
+            replace(e, **by_metric.get(e.metric_name, {})) for e in case.estimates
+        ),
+        pretrends=tuple(
+            pretrend(name, PretrendOutcome.HOLDS) for name in ("orders", "revenue")
+        ),
+    )
+
+
+def test_did_ships_on_trends_that_hold_and_an_interval_off_zero(shippable):
+    case = with_bounds(as_did(shippable), orders=bounds(0.004, 0.036))
+    decision = case.decide()[0]
+    assert (decision.outcome, decision.reasons) == (Outcome.SHIP, ("GOAL_SUPERIOR",))
+    assert "orders 0.004 to 0.036; 0 from 1.7 times on" in decision.rationale
+
+
+REFUSED = bounds(0.0, 0.0, status="INSUFFICIENT_DATA", relative_magnitudes=[])
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (bounds(-0.004, 0.036), "SENSITIVITY_FAILED"),
+        (bounds(0.0, 0.036), "SENSITIVITY_FAILED"),
+        # off 0, but on the other side of it than the estimate
+        (bounds(-0.036, -0.004), "SENSITIVITY_FAILED"),
+        (REFUSED, "SENSITIVITY_NOT_RUN"),
+        ({}, "SENSITIVITY_NOT_RUN"),
+    ],
+)
+def test_did_does_not_ship_on_an_interval_that_reaches_zero(shippable, found, reason):
+    decision = with_bounds(as_did(shippable), orders=found).decide()[0]
+    assert (decision.outcome, decision.reasons) == (Outcome.REVIEW, (reason,))
+    assert "orders" in decision.rationale
+
+
+def test_a_robust_goal_that_is_not_better_does_not_ship(shippable):
+    # revenue has no effect to speak of; its bounds say nothing about orders
+    case = with_bounds(as_did(shippable), revenue=bounds(0.1, 0.2), orders=REFUSED)
+    assert case.decide()[0].reasons == ("SENSITIVITY_NOT_RUN",)
+
+
+def test_did_that_lowers_what_should_fall_needs_an_interval_below_zero(shippable):
+    case = as_did(shippable)
+    falls = {"difference": -0.02, "statistic": -4.0}
+    case = with_bounds(case, orders={**falls, **bounds(-0.036, -0.004)})
+    case = replace(case, directions={**case.directions, "orders": Direction.DECREASE})
+    assert case.decide()[0].outcome is Outcome.SHIP
+
+
 def test_did_needs_no_srm_but_a_pretrend_check(shippable):
     case = as_did(shippable)
     without = replace(case, checks=case.checks[:-1]).decide()[0]

@@ -144,8 +144,56 @@ def test_one_date_makes_the_2x2_estimate_primary(analyze):
     effects = found["event_study"]["details"]["effects"]
     assert [row["label"] for row in effects] == [str(2000 + t) for t in range(8)]
     assert {e["treatment"] for e in found.values()} == {"treated"}
-    # However large the effect: trends must be shown to hold, and to bear violations.
+    # An effect of two standard deviations, but trends must bear violations too.
     assert outcome["decision"]["outcome"] == "REVIEW"
+    assert "SENSITIVITY_FAILED" in outcome["decision"]["reasons"]
+
+
+@pytest.mark.parametrize("cohorts", [(4,), (3, 5)])
+def test_a_robust_effect_ships(cohorts, analyze, project):
+    found, outcome = analyze(_draw(150, cohorts=cohorts, effect=5.0), *COHORTS)
+    assert outcome["decision"]["outcome"] == "SHIP"
+    assert outcome["decision"]["reasons"] == ["GOAL_SUPERIOR"]
+    method = "did_2x2" if len(cohorts) == 1 else "callaway_santanna_simple"
+    assert found[method]["role"] == "primary"
+    bounds = found[method]["details"]["sensitivity"]
+    assert (bounds["status"], bounds["period_days"]) == ("OK", 1)
+    assert bounds["n_pre"] == max(cohorts) - 1
+    decisive = bounds["relative_magnitudes"][1]
+    assert decisive["bound"] == 1.0
+    assert 0 < decisive["lower"] < bounds["estimate"] < decisive["upper"]
+    assert bounds["breakdown_mbar"] > 1
+    # Only the row that decides has bounds.
+    noted = [m for m, e in found.items() if "sensitivity" in e["details"]]
+    assert noted == [method]
+    memo = project.exp("memo", "panel").out
+    assert "If trends were not parallel" in memo
+    assert "With trends as unequal after the start as before it" in memo
+
+
+def test_a_single_period_before_never_ships(analyze):
+    columns = _draw(150, cohorts=(1,), effect=5.0)
+    found, outcome = analyze(columns, *COHORTS)
+    assert found["did_2x2"]["status"] == "OK"
+    bounds = found["did_2x2"]["details"]["sensitivity"]
+    assert (bounds["status"], bounds["reason"]) == (
+        "INSUFFICIENT_DATA",
+        "NO_PRE_PERIOD",
+    )
+    # The pre-trend check, which is required, had nothing to look at either.
+    assert outcome["decision"]["outcome"] == "REVIEW"
+    assert outcome["decision"]["reasons"] == ["CHECK_NOT_RUN"]
+
+
+def test_weeks_are_the_steps_of_a_daily_panel(analyze):
+    columns = _draw(60, 28, cohorts=(14,), effect=5.0)
+    days = [f"2024-03-{1 + year - 2000:02d}" for year in columns["year"]]
+    columns["day"] = days
+    columns["since"] = ["2024-03-15" if since else "" for since in columns["since"]]
+    flags = ("--unit", "shop", "--time", "day", "--outcome", "sales=sales")
+    found, _ = analyze(columns, *flags, "--cohort", "since")
+    bounds = found["did_2x2"]["details"]["sensitivity"]
+    assert (bounds["period_days"], bounds["n_pre"], bounds["n_post"]) == (7, 1, 2)
 
 
 def test_several_dates_make_callaway_santanna_primary(analyze, project):
@@ -165,7 +213,7 @@ def test_several_dates_make_callaway_santanna_primary(analyze, project):
     assert (test["status"], test["role"]) == ("OK", "primary")
     assert outcome["decision"]["outcome"] == "REVIEW"
     assert outcome["decision"]["rule"] == "f"
-    assert "SENSITIVITY_NOT_RUN" in outcome["decision"]["reasons"]
+    assert outcome["decision"]["reasons"] == ["SENSITIVITY_FAILED"]
 
 
 def test_a_drift_before_several_dates_fails(analyze, project):
