@@ -1,0 +1,1 @@
+"""The full stack on one machine: PostgreSQL, an S3 server and Trino on loopback."""
