@@ -1,10 +1,9 @@
-"""The catalog: one SQLite row per table, all rows of a run moved in one transaction."""
+"""The catalog: one row per table in SQLite or PostgreSQL, moved in one transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pyiceberg.catalog.sql import (
     IcebergNamespaceProperties,
@@ -17,12 +16,13 @@ from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import update_table_metadata
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from exp_platform.errors import StorageError, UsageError
-from exp_platform.lake.fileio import LocalFileIO
-from exp_platform.lake.files import location_of, storage_error
-from exp_platform.lake.locks import hold_lock, publish_lock
+from exp_platform.lake.areas import Area, RememberingIO
+from exp_platform.lake.database import catalog_errors, hide_password
+from exp_platform.lake.files import local_path, storage_error, sync_files
+from exp_platform.lake.locks import PUBLISH, Locks
 from exp_platform.lake.overwrite import StagedTransaction
 from exp_platform.lake.settings import LakeSettings
 from exp_platform.lake.tables import new_metadata
@@ -60,21 +60,21 @@ class LakeCatalog(SqlCatalog):
     """PyIceberg's SQL catalog with one addition: many tables commit as one.
 
     Args:
-        settings: places of the catalog and of the warehouse.
+        uri: SQLAlchemy URL of the database.
+        area: where the tables lie.
     """
 
-    def __init__(self, settings: LakeSettings) -> None:
-        _check_path(settings.warehouse)
-        _check_path(settings.catalog)
-        self.path = settings.catalog.absolute()
-        self.warehouse = settings.warehouse.absolute()
-        self.io = LocalFileIO()
+    def __init__(self, uri: str, area: Area) -> None:
+        self.area = area
+        self.io = area.new_io()
         self._metadata: dict[str, TableMetadata] = {}
-        super().__init__(
-            CATALOG,
-            uri=f"sqlite:///{self.path}?timeout={_BUSY_SECONDS}",
-            warehouse=location_of(self.warehouse),
-        )
+        super().__init__(CATALOG, uri=uri, warehouse=area.root)
+        self.shown = self.engine.url.render_as_string(hide_password=True)
+
+    @property
+    def written(self) -> list[str]:
+        """Locations written through this catalog since the list was cleared."""
+        return cast("RememberingIO", self.io).written
 
     def load_tables(self, names: Iterable[str] | None = None) -> dict[str, Table]:
         """Tables of the namespace by name, all as of one instant.
@@ -89,14 +89,13 @@ class LakeCatalog(SqlCatalog):
         )
         if names is not None:
             query = query.where(IcebergTables.table_name.in_(list(names)))
-        with _catalog_errors(self.path), self.engine.connect() as connection:
+        with catalog_errors(self.shown), self.engine.connect() as connection:
             found = connection.execute(query).all()
         return {name: self._table(name, str(location)) for name, location in found}
 
     def new_table(self, table: TableSchema) -> Table:
         """A table that exists nowhere yet, as the base of a first snapshot."""
-        location = location_of(self.warehouse / NAMESPACE / table.name)
-        metadata = new_metadata(table, location)
+        metadata = new_metadata(table, f"{self.area.root}/{NAMESPACE}/{table.name}")
         return Table((NAMESPACE, table.name), metadata, "", self.io, self)
 
     def stage(self, table: Table, transaction: StagedTransaction) -> StagedTable:
@@ -123,6 +122,11 @@ class LakeCatalog(SqlCatalog):
         for table in staged:
             self._write_metadata(table.metadata, self.io, table.location)
 
+    def persist_metadata(self) -> None:
+        """Force the metadata files to the disk; a store has them already."""
+        own = (place for place in self.written if place.startswith("file:"))
+        sync_files(map(local_path, own))
+
     def commit_staged(self, staged: Sequence[StagedTable]) -> None:
         """Move all pointers in one SQL transaction: all tables, or none.
 
@@ -131,7 +135,7 @@ class LakeCatalog(SqlCatalog):
             StorageError: the catalog file cannot be written.
         """
         try:
-            with _catalog_errors(self.path), self.engine.begin() as connection:
+            with catalog_errors(self.shown), self.engine.begin() as connection:
                 self._ensure_namespace(connection)
                 for table in staged:
                     self._move_pointer(connection, table)
@@ -211,44 +215,54 @@ class LakeCatalog(SqlCatalog):
             )
 
 
-def open_catalog(settings: LakeSettings) -> LakeCatalog:
-    """Open the catalog; folders and the SQLite file are created when absent.
+def open_catalog(settings: LakeSettings, area: Area, locks: Locks) -> LakeCatalog:
+    """Open the catalog; folders and tables of the catalog are made when absent.
 
     Raises:
-        StorageError: the file is not a catalog, or cannot be made.
+        StorageError: it cannot be reached or made, is not a catalog, or holds tables
+            under another catalog name.
     """
+    if settings.remote is not None:
+        with locks.hold(PUBLISH):
+            return _open_remote(settings.remote.catalog, area)
+    for path in (settings.warehouse, settings.catalog):
+        _check_path(path)
+    uri = f"sqlite:///{settings.catalog.absolute()}?timeout={_BUSY_SECONDS}"
     try:
         if settings.catalog.is_file():
-            return _open(settings)
+            return _open(uri, area)
         settings.warehouse.mkdir(parents=True, exist_ok=True)
-        with hold_lock(publish_lock(settings.catalog)):
-            return _open(settings)
+        with locks.hold(PUBLISH):
+            return _open(uri, area)
     except OSError as error:
         raise storage_error(error, settings.catalog) from error
 
 
-def _open(settings: LakeSettings) -> LakeCatalog:
+def _open(uri: str, area: Area) -> LakeCatalog:
     """Two processes may both find the tables absent; the slower one looks again."""
-    with _catalog_errors(settings.catalog):
+    with catalog_errors(hide_password(uri)):
         try:
-            return LakeCatalog(settings)
+            return LakeCatalog(uri, area)
         except OperationalError as error:
             if "already exists" not in str(error):
                 raise
-            return LakeCatalog(settings)
+            return LakeCatalog(uri, area)
 
 
-@contextmanager
-def _catalog_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except DatabaseError as error:
+def _open_remote(uri: str, area: Area) -> LakeCatalog:
+    catalog = _open(uri, area)
+    query = select(IcebergTables.catalog_name).distinct()
+    with catalog_errors(catalog.shown), catalog.engine.connect() as connection:
+        names = sorted(str(name) for name in connection.scalars(query))
+    if names and CATALOG not in names:
         raise StorageError(
-            "the catalog cannot be used",
-            where=str(path),
-            found=str(error.orig),
-            next_step="check the disk, the file and its permissions",
-        ) from error
+            "the database holds a catalog of another name, whose tables nobody would see",
+            where=catalog.shown,
+            found=", ".join(names),
+            allowed=CATALOG,
+            next_step="name another database, or rename catalog_name in iceberg_tables",
+        )
+    return catalog
 
 
 def _check_path(path: Path) -> None:

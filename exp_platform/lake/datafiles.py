@@ -7,7 +7,6 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.typedef import Record
 from pyiceberg.types import DateType, PrimitiveType, StringType, TimestamptzType
 
-from exp_platform.lake.files import location_of
 from exp_platform.lake.partitions import Partition, stored_values
 from exp_platform.lake.tables import bounded_fields
 from exp_platform.lake.writing import WrittenFile
@@ -34,7 +33,7 @@ def to_data_file(
     lower, upper = _column_bounds(file.footer, table)
     return DataFile.from_args(
         content=DataFileContent.DATA,
-        file_path=location_of(file.path),
+        file_path=file.place.location,
         file_format=FileFormat.PARQUET,
         partition=Record(*stored_values(partition)),
         record_count=file.record_count,

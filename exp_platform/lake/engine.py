@@ -14,6 +14,8 @@ from exp_platform.lake.types import quote_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from exp_platform.lake.areas import Area
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DISK_FULL = ("No space left", "max_temp_directory_size", "disk quota")
 
@@ -40,6 +42,7 @@ class Engine:
             name = ":memory:" if database is None else str(database)
             self._connection: Any = duckdb.connect(name, config=config)
         self._registered = 0
+        self._has_store = False
         self.execute("set TimeZone = 'UTC'")
         for schema in ("exp", "exp_raw", "exp_run"):
             self.execute(f"create schema if not exists {schema}")
@@ -103,6 +106,12 @@ class Engine:
         with _our_errors(qualified_name):
             self._connection.register(source, table)
         self.create_view(qualified_name, f"select * from {source}")
+
+    def open_store(self, area: "Area") -> None:
+        """Let SQL read the files of an object store by their location."""
+        if not self._has_store:
+            self._connection.register_filesystem(area.filesystem)
+            self._has_store = True
 
     def create_view(self, qualified_name: str, select: str) -> None:
         """Create or replace a view such as `exp.exposures`."""

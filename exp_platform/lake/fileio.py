@@ -54,7 +54,7 @@ class LocalFileIO(FileIO):
 
     def __init__(self, properties: Properties = EMPTY_DICT) -> None:
         super().__init__(properties)
-        self.written: list[Path] = []
+        self.written: list[str] = []
 
     def new_input(self, location: str) -> LocalFile:
         """A file to read."""
@@ -62,9 +62,8 @@ class LocalFileIO(FileIO):
 
     def new_output(self, location: str) -> LocalFile:
         """A file to write; it is remembered in `written`."""
-        file = LocalFile(location)
-        self.written.append(file.path)
-        return file
+        self.written.append(location)
+        return LocalFile(location)
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Remove a file."""

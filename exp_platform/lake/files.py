@@ -55,7 +55,7 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def storage_error(error: OSError, path: Path) -> StorageError:
+def storage_error(error: OSError, path: Path | str) -> StorageError:
     """What the operating system refused, in our words."""
     is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
     return StorageError(

@@ -1,17 +1,17 @@
 """One run's writes: data files at once, visibility of all tables in one commit."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from exp_platform.errors import StorageError, UsageError
+from exp_platform.lake.areas import Area
 from exp_platform.lake.engine import Engine
-from exp_platform.lake.files import remove_files, storage_error, sync_files
-from exp_platform.lake.locks import hold_lock, publish_lock
+from exp_platform.lake.files import storage_error
+from exp_platform.lake.locks import PUBLISH, Locks
 from exp_platform.lake.partitions import Partition, check_partition
 from exp_platform.lake.states import FileState, TableState
-from exp_platform.lake.writing import WrittenFile, new_data_path, write_data_file
+from exp_platform.lake.writing import WrittenFile, new_data_file, write_data_file
 from exp_platform.schemas import load_schema
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Publication:
     Args:
         open_catalog: called when publishing, so that writing data files does not wait
             for the catalog's libraries.
-        warehouse: folder of the tables.
+        area: where the tables lie.
+        locks: of the lake.
         run_id: first part of every file name.
         experiment_id: whose rows are written.
         engine: for data given as SQL.
@@ -45,14 +46,16 @@ class Publication:
     def __init__(
         self,
         open_catalog: "Callable[[], LakeCatalog]",
-        warehouse: Path,
+        area: Area,
         *,
+        locks: Locks,
         run_id: str,
         experiment_id: str,
         engine: Engine | None = None,
     ) -> None:
         self._open_catalog = open_catalog
-        self._warehouse = warehouse.absolute()
+        self._area = area
+        self._locks = locks
         self._run_id = run_id
         self._experiment_id = experiment_id
         self._engine = engine
@@ -123,7 +126,7 @@ class Publication:
         """Remove the files written, unless they were published."""
         if not self._is_closed:
             self._is_closed = True
-            remove_files(file.path for file in self._files())
+            self._area.discard(file.place for file in self._files())
 
     def publish(self, ledger: LedgerRow | None = None) -> dict[str, TableState]:
         """Make all tables show the new rows, in one catalog transaction.
@@ -140,12 +143,12 @@ class Publication:
         """
         self._check_open()
         try:
-            sync_files(file.path for file in self._files())
+            self._area.persist(file.place for file in self._files())
             catalog = self._open_catalog()
-            with hold_lock(publish_lock(catalog.path)):
+            with self._locks.hold(PUBLISH):
                 return self._publish_locked(catalog, ledger)
         except OSError as error:
-            raise storage_error(error, self._warehouse) from error
+            raise storage_error(error, self._area.root) from error
         finally:
             self.discard()
 
@@ -173,7 +176,7 @@ class Publication:
     def _attempt(
         self, catalog: "LakeCatalog", ledger: LedgerRow | None
     ) -> dict[str, TableState]:
-        catalog.io.written.clear()
+        catalog.written.clear()
         staged: list[StagedTable] = []
         try:
             tables = catalog.load_tables([*self._written, LEDGER])
@@ -181,13 +184,13 @@ class Publication:
             if ledger is not None:
                 self._stage_ledger(catalog, tables, staged, ledger(states))
             catalog.write_staged(staged)
-            sync_files(catalog.io.written)
+            catalog.persist_metadata()
             self._is_closed = True
             catalog.commit_staged(staged)
         except BaseException:
             if not catalog.any_current(staged):
                 self._is_closed = False
-                remove_files(catalog.io.written)
+                self._area.remove(catalog.written)
             raise
         catalog.remove_old_metadata(staged)
         return states
@@ -223,7 +226,8 @@ class Publication:
         file = self._write(LEDGER, partition, row)
         if file is None:
             return
-        catalog.io.written.append(file.path)
+        self._area.persist([file.place])
+        catalog.written.append(file.place.location)
         base = tables.get(LEDGER) or catalog.new_table(load_schema(LEDGER))
         change = stage_partitions(base, {partition: file}, replace=False)
         staged.append(catalog.stage(base, change.transaction))
@@ -233,23 +237,23 @@ class Publication:
     ) -> WrittenFile | None:
         schema = load_schema(table)
         try:
-            path = new_data_path(self._warehouse, schema, partition, self._run_id)
-            return write_data_file(path, schema, partition, data, engine=self._engine)
+            place = new_data_file(self._area, schema, partition, self._run_id)
+            return write_data_file(place, schema, partition, data, engine=self._engine)
         except OSError as error:
-            raise storage_error(error, self._warehouse) from error
+            raise storage_error(error, self._area.root) from error
 
     def _note(self, table: str, partition: Partition, file: WrittenFile | None) -> None:
         files = self._written.setdefault(table, {})
         earlier = files.get(partition)
         if earlier is not None:
-            remove_files([earlier.path])
+            self._area.discard([earlier.place])
         files[partition] = file
 
     def _files(self) -> list[WrittenFile]:
         return [f for files in self._written.values() for f in files.values() if f]
 
     def _file_state(self, file: WrittenFile) -> FileState:
-        path = file.path.relative_to(self._warehouse).as_posix()
+        path = file.place.location.removeprefix(f"{self._area.root}/")
         return FileState(path, file.size, file.sha256, file.record_count)
 
     def _check(self, table: str) -> None:

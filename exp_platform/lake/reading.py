@@ -3,10 +3,10 @@
 import logging
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import ContractError, StorageError
+from exp_platform.lake.areas import Area
 from exp_platform.lake.engine import Engine
 from exp_platform.lake.partitions import Where, row_filter
 from exp_platform.lake.types import (
@@ -38,12 +38,14 @@ class Plan:
     table: "Table | None"
     row_filter: "BooleanExpression | None"
     snapshot_id: int | None
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
+    area: Area
     has_deletes: bool = False
 
 
 def plan_read(
     table: "Table | None",
+    area: Area,
     *,
     where: Where | None = None,
     snapshot_id: int | None = None,
@@ -54,9 +56,7 @@ def plan_read(
         StorageError: the table has no such snapshot.
     """
     if table is None:
-        return Plan(None, None, snapshot_id, ())
-    from exp_platform.lake.files import local_path
-
+        return Plan(None, None, snapshot_id, (), area)
     if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
         raise StorageError(
             "unknown snapshot",
@@ -66,9 +66,9 @@ def plan_read(
         )
     wanted = row_filter(where or {})
     tasks = list(table.scan(wanted, snapshot_id=snapshot_id).plan_files())
-    files = sorted(local_path(task.file.file_path) for task in tasks)
+    files = sorted(task.file.file_path for task in tasks)
     has_deletes = any(task.delete_files for task in tasks)
-    return Plan(table, wanted, snapshot_id, tuple(files), has_deletes)
+    return Plan(table, wanted, snapshot_id, tuple(files), area, has_deletes)
 
 
 def attach_view(engine: Engine, table: TableSchema, plan: Plan, name: str = "") -> None:
@@ -90,9 +90,12 @@ def attach_view(engine: Engine, table: TableSchema, plan: Plan, name: str = "") 
     elif not plan.files:
         engine.create_view(name, _no_rows(table))
     else:
-        for path in plan.files:
-            check_field_ids(path)
-        files = ", ".join(quote_text(str(path)) for path in plan.files)
+        for location in plan.files:
+            check_field_ids(location, plan.area)
+        if not plan.files[0].startswith("file:"):
+            engine.open_store(plan.area)
+        readable = map(plan.area.readable, plan.files)
+        files = ", ".join(map(quote_text, readable))
         engine.create_view(
             name,
             f"select * from read_parquet([{files}], hive_partitioning = false, "
@@ -119,56 +122,56 @@ def read_arrow(table: TableSchema, plan: Plan) -> "pa.Table":
 
     if plan.has_deletes:
         return _read_with_deletes(table, plan)
-    parts = [_read_file(table, path) for path in plan.files]
+    parts = [_read_file(table, location, plan.area) for location in plan.files]
     schema = arrow_schema(table.name)
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
-def check_field_ids(path: Path) -> None:
+def check_field_ids(location: str, area: Area) -> None:
     """Refuse a file that reading by field id would turn into nulls.
 
     Raises:
         ContractError: the file has no field ids, or is not Parquet.
         StorageError: the file is gone.
     """
-    if not _has_field_ids(path):
+    if not _has_field_ids(location, area):
         raise ContractError(
             "a data file has no Iceberg field ids",
-            where=str(path),
+            where=area.readable(location),
             next_step="write it again through the lake; its columns would read as null",
         )
 
 
 @lru_cache(maxsize=4096)
-def _has_field_ids(path: Path) -> bool:
+def _has_field_ids(location: str, area: Area) -> bool:
     """Data files never change, so one look at the footer is enough."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(path)
+        schema = pq.read_schema(area.open(location))
     except FileNotFoundError as error:
         raise StorageError(
             "a data file is missing",
-            where=str(path),
+            where=area.readable(location),
             next_step="run the experiment again from its raw data",
         ) from error
     except (pa.ArrowException, OSError) as error:
         raise ContractError(
             "a data file is not readable Parquet",
-            where=str(path),
+            where=area.readable(location),
             found=str(error).splitlines()[0],
             next_step="run the experiment again from its raw data",
         ) from error
     return all(arrow_field_id(field) is not None for field in schema)
 
 
-def _read_file(table: TableSchema, path: Path) -> "pa.Table":
+def _read_file(table: TableSchema, location: str, area: Area) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_field_ids(path)
-    rows = pq.ParquetFile(path).read()
+    check_field_ids(location, area)
+    rows = pq.ParquetFile(area.open(location)).read()
     by_id = {arrow_field_id(f): i for i, f in enumerate(rows.schema)}
     schema = arrow_schema(table.name)
     columns = [
@@ -190,7 +193,7 @@ def _read_with_deletes(table: TableSchema, plan: Plan) -> "pa.Table":
     if there is None or plan.row_filter is None:
         return arrow_schema(table.name).empty_table()
     _log.warning("table %s has delete files: reading it through Arrow", table.name)
-    plain_io = load_file_io(location=there.location())
+    plain_io = load_file_io(plan.area.io_properties, there.location())
     source = Table(
         there.name(), there.metadata, there.metadata_location, plain_io, there.catalog
     )

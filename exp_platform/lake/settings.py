@@ -1,7 +1,37 @@
-"""Where the embedded tier keeps its files and how much memory its engine may use."""
+"""Where a lake keeps its files and how much memory its engine may use."""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """An S3-compatible store.
+
+    Attributes:
+        endpoint: URL; empty = the provider's own. Keys come from the environment.
+        region: any text for most servers, but both sides must agree.
+    """
+
+    endpoint: str = ""
+    region: str = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLake:
+    """A lake that several people and engines share.
+
+    Attributes:
+        catalog: SQLAlchemy URL of the PostgreSQL database with the catalog.
+        warehouse: location of the Iceberg tables, e.g. `s3://warehouse`.
+        raw: location of delivered files, e.g. `s3://raw`.
+        store: where both lie.
+    """
+
+    catalog: str
+    warehouse: str
+    raw: str
+    store: ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,10 +41,11 @@ class LakeSettings:
     Attributes:
         warehouse: folder of the Iceberg tables (data and metadata).
         catalog: SQLite file with one pointer per table.
-        raw: folder of delivered files.
-        temp_directory: where the engine spills.
+        raw: folder of delivered files; with a remote lake, the local copy of them.
+        temp_directory: where the engine spills and new files wait to be sent.
         memory_limit: of the engine, with unit, e.g. `4GB`.
         threads: of the engine; None = one per core.
+        remote: catalog, tables and raw files lie there instead.
     """
 
     warehouse: Path
@@ -23,3 +54,4 @@ class LakeSettings:
     temp_directory: Path
     memory_limit: str = "4GB"
     threads: int | None = None
+    remote: RemoteLake | None = None

@@ -1,13 +1,11 @@
 """Removes files nobody can reach: leftovers of killed runs and of expired snapshots."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from exp_platform.errors import StorageError
-from exp_platform.lake.files import local_path
 from exp_platform.lake.states import states_from_json
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ def sweep_orphans(
     ledger_snapshots: Iterable[str],
     *,
     min_age_seconds: float = MIN_AGE_SECONDS,
-) -> list[Path]:
+) -> list[str]:
     """Remove unreachable files of all tables.
 
     Call it with the publish lock held. Data files of a run that has not published yet
@@ -42,30 +40,34 @@ def sweep_orphans(
     """
     from exp_platform.lake.catalog import NAMESPACE
 
-    reachable = _reachable_from_ledger(catalog.warehouse, ledger_snapshots)
+    area = catalog.area
+    reachable = _reachable_from_ledger(area.root, ledger_snapshots)
     for table in catalog.load_tables().values():
-        reachable.update(map(local_path, _locations(table)))
+        reachable.update(map(_normal, _locations(table)))
     youngest = time.time() - min_age_seconds
-    orphans = [
-        path
-        for path in _listed(catalog.warehouse / NAMESPACE)
-        if path not in reachable and path.stat().st_mtime <= youngest
-    ]
-    for path in orphans:
-        path.unlink()
+    tables = f"{area.root}/{NAMESPACE}/"
+    orphans = sorted(
+        location
+        for location, changed_at in area.listed()
+        if location.startswith(tables)
+        and location not in reachable
+        and changed_at <= youngest
+    )
+    area.remove(orphans)
     return orphans
 
 
-def _listed(folder: Path) -> list[Path]:
-    return sorted(
-        Path(root) / name for root, _, names in os.walk(folder) for name in names
-    )
+def _normal(location: str) -> str:
+    """Spark names a local file `file:/a`, we `file:///a`; s3a is s3."""
+    if location.startswith("file:"):
+        return "file://" + urlsplit(location).path
+    return location.replace("s3a://", "s3://")
 
 
-def _reachable_from_ledger(warehouse: Path, texts: Iterable[str]) -> set[Path]:
+def _reachable_from_ledger(root: str, texts: Iterable[str]) -> set[str]:
     try:
         return {
-            warehouse / file.path
+            f"{root}/{file.path}"
             for text in texts
             for state in states_from_json(text).values()
             for file in state.files

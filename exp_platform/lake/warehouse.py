@@ -4,12 +4,13 @@ import importlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import UsageError
+from exp_platform.lake.areas import open_area
 from exp_platform.lake.engine import Engine
-from exp_platform.lake.locks import hold_lock, publish_lock
+from exp_platform.lake.locks import PUBLISH, DatabaseLocks, FileLocks, Locks
 from exp_platform.lake.publication import LEDGER, Publication
 from exp_platform.lake.raw import validate_experiment_id
 from exp_platform.lake.settings import LakeSettings
@@ -30,7 +31,7 @@ REGISTRY = "experiment_registry"
 
 
 class Lake:
-    """One warehouse on local disk.
+    """One warehouse, on the local disk or shared on an object store.
 
     Reading never creates anything: an absent warehouse has empty tables. The first
     publication creates folders, catalog and tables.
@@ -41,6 +42,7 @@ class Lake:
 
     def __init__(self, settings: LakeSettings) -> None:
         self.settings = settings
+        self.area = open_area(settings)
         self._opened: LakeCatalog | None = None
         self._preloading: threading.Thread | None = None
 
@@ -99,7 +101,8 @@ class Lake:
         """Start collecting what one run will publish."""
         return Publication(
             self._catalog,
-            self.settings.warehouse,
+            self.area,
+            locks=self._locks,
             run_id=validate_experiment_id(run_id),
             experiment_id=validate_experiment_id(experiment_id),
             engine=engine,
@@ -143,12 +146,11 @@ class Lake:
         Raises:
             StorageError: another run holds it for longer than `seconds`.
         """
-        folder = self.settings.catalog.absolute().parent / "locks"
-        name = f"{validate_experiment_id(experiment_id)}.lock"
-        with hold_lock(folder / name, seconds=seconds):
+        name = validate_experiment_id(experiment_id)
+        with self._locks.hold(name, seconds=seconds):
             yield
 
-    def sweep(self, *, min_age_seconds: float = MIN_AGE_SECONDS) -> list[Path]:
+    def sweep(self, *, min_age_seconds: float = MIN_AGE_SECONDS) -> list[str]:
         """Remove files that no snapshot and no ledger row reaches."""
         from exp_platform.lake.sweeper import sweep_orphans
 
@@ -157,9 +159,21 @@ class Lake:
         catalog = self._catalog_if_present()
         if catalog is None:
             return []
-        with hold_lock(publish_lock(catalog.path)):
+        with self._locks.hold(PUBLISH):
             texts = self.read(LEDGER).column("snapshots").to_pylist()
             return sweep_orphans(catalog, texts, min_age_seconds=min_age_seconds)
+
+    @cached_property
+    def _locks(self) -> Locks:
+        remote = self.settings.remote
+        if remote is None:
+            return FileLocks(self.settings.catalog)
+        from sqlalchemy import create_engine
+
+        from exp_platform.lake.database import catalog_errors, hide_password
+
+        with catalog_errors(hide_password(remote.catalog)):
+            return DatabaseLocks(create_engine(remote.catalog))
 
     def close(self) -> None:
         """Release the catalog's connections."""
@@ -179,7 +193,10 @@ class Lake:
         load_schema(table)
         own = {} if experiment_id is None else {"experiment_id": (experiment_id,)}
         return plan_read(
-            self._table(table), where={**own, **(where or {})}, snapshot_id=snapshot_id
+            self._table(table),
+            self.area,
+            where={**own, **(where or {})},
+            snapshot_id=snapshot_id,
         )
 
     def _table(self, name: str) -> "Table | None":
@@ -187,7 +204,8 @@ class Lake:
         return catalog.load_tables([name]).get(name) if catalog else None
 
     def _catalog_if_present(self) -> "LakeCatalog | None":
-        if self._opened is None and not self.settings.catalog.is_file():
+        is_local = self.settings.remote is None
+        if self._opened is None and is_local and not self.settings.catalog.is_file():
             return None
         return self._catalog()
 
@@ -197,7 +215,7 @@ class Lake:
         from exp_platform.lake.catalog import open_catalog
 
         if self._opened is None:
-            self._opened = open_catalog(self.settings)
+            self._opened = open_catalog(self.settings, self.area, self._locks)
         return self._opened
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.errors import ContractError, did_you_mean
+from exp_platform.lake.areas import Area, NewFile
 from exp_platform.lake.engine import Engine, from_clause
 from exp_platform.lake.files import hash_file, remove_files
 from exp_platform.lake.partitions import Partition, name_partition
@@ -28,12 +29,13 @@ class WrittenFile:
     """A finished data file that no table knows yet.
 
     Attributes:
+        place: where it is written, and where it will be found.
         size: bytes.
         sha256: of its bytes, in hex.
         footer: Parquet metadata, read once.
     """
 
-    path: Path
+    place: NewFile
     size: int
     sha256: str
     footer: "FileMetaData"
@@ -44,17 +46,16 @@ class WrittenFile:
         return int(self.footer.num_rows)
 
 
-def new_data_path(
-    warehouse: Path, table: TableSchema, partition: Partition, run_id: str
-) -> Path:
-    """A fresh path for a data file, its folder created."""
-    folder = warehouse / "exp" / table.name / "data" / name_partition(table, partition)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{run_id}-{uuid.uuid4()}.parquet"
+def new_data_file(
+    area: Area, table: TableSchema, partition: Partition, run_id: str
+) -> NewFile:
+    """A fresh place for a data file, its local folder created."""
+    folder = f"exp/{table.name}/data/{name_partition(table, partition)}"
+    return area.new_file(f"{folder}/{run_id}-{uuid.uuid4()}.parquet")
 
 
 def write_data_file(
-    path: Path,
+    place: NewFile,
     table: TableSchema,
     partition: Partition,
     data: "str | pa.Table",
@@ -64,7 +65,7 @@ def write_data_file(
     """Write one partition's rows in their order; no rows, no file.
 
     Args:
-        path: where the file goes.
+        place: where the file goes.
         table: whose columns; a missing optional column is written as nulls.
         partition: every row must carry its values.
         data: relation name or select statement in the engine, or an Arrow table.
@@ -76,6 +77,7 @@ def write_data_file(
     """
     import pyarrow.parquet as pq
 
+    path = place.path
     try:
         if isinstance(data, str):
             _copy_query(path, table, data, engine)
@@ -90,7 +92,7 @@ def write_data_file(
     if not footer.num_rows:
         remove_files([path])
         return None
-    return WrittenFile(path, path.stat().st_size, hash_file(path), footer)
+    return WrittenFile(place, path.stat().st_size, hash_file(path), footer)
 
 
 def _copy_query(

@@ -1,8 +1,8 @@
 import pytest
 from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_file_to_data_file
 
+from exp_platform.lake.areas import LocalArea
 from exp_platform.lake.datafiles import to_data_file
-from exp_platform.lake.files import location_of
 from exp_platform.lake.tables import new_metadata
 from exp_platform.lake.writing import write_data_file
 from exp_platform.schemas import load_schema, table_names
@@ -11,13 +11,13 @@ from exp_platform.schemas import load_schema, table_names
 @pytest.mark.parametrize("table", table_names())
 def test_to_data_file_says_what_pyiceberg_would_say(table, rows, partition, tmp_path):
     schema = load_schema(table)
-    path = tmp_path / "file.parquet"
+    place = LocalArea(tmp_path).new_file("file.parquet")
     own = partition(table)
-    file = write_data_file(path, schema, own, rows(table))
+    file = write_data_file(place, schema, own, rows(table))
     assert file is not None
     ours = to_data_file(file, schema, own)
     theirs = parquet_file_to_data_file(
-        PyArrowFileIO(), new_metadata(schema, "file:///x"), location_of(path)
+        PyArrowFileIO(), new_metadata(schema, "file:///x"), place.location
     )
     for name in (
         "partition",
@@ -33,8 +33,9 @@ def test_to_data_file_says_what_pyiceberg_would_say(table, rows, partition, tmp_
 
 def test_to_data_file_leaves_out_bounds_of_an_empty_column(rows, tmp_path):
     schema = load_schema("outcomes")
+    place = LocalArea(tmp_path).new_file("f.parquet")
     data = rows("outcomes", received_ts=[None] * 3)
-    file = write_data_file(tmp_path / "f.parquet", schema, ("exp_a",), data)
+    file = write_data_file(place, schema, ("exp_a",), data)
     assert file is not None
     found = to_data_file(file, schema, ("exp_a",))
     assert set(found.lower_bounds) == {

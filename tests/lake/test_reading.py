@@ -5,6 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from exp_platform.errors import ContractError, StorageError
+from exp_platform.lake.areas import LocalArea
+from exp_platform.lake.files import location_of
 from exp_platform.lake.reading import Plan, attach_view, check_field_ids, read_arrow
 from exp_platform.schemas import load_schema, table_names
 
@@ -59,12 +61,13 @@ def test_files_without_field_ids_are_refused(lake, rows, plain, tmp_path):
 
 
 def test_check_field_ids_names_missing_and_broken_files(tmp_path):
+    area = LocalArea(tmp_path)
     with pytest.raises(StorageError, match="is missing"):
-        check_field_ids(tmp_path / "gone.parquet")
+        check_field_ids(location_of(tmp_path / "gone.parquet"), area)
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 but not really")
     with pytest.raises(ContractError, match="not readable Parquet"):
-        check_field_ids(broken)
+        check_field_ids(location_of(broken), area)
 
 
 def test_delete_files_fall_back_to_arrow_and_say_so(lake, rows, caplog):
@@ -72,14 +75,14 @@ def test_delete_files_fall_back_to_arrow_and_say_so(lake, rows, caplog):
     table = lake._table("outcomes")
     from pyiceberg.expressions import AlwaysTrue
 
-    plan = Plan(table, AlwaysTrue(), None, (), has_deletes=True)
+    plan = Plan(table, AlwaysTrue(), None, (), lake.area, has_deletes=True)
     schema = load_schema("outcomes")
     with caplog.at_level(logging.WARNING), lake.engine() as engine:
         attach_view(engine, schema, plan)
         assert engine.rows("select count(*) from exp.outcomes") == [(3,)]
     assert "reading it through Arrow" in caplog.text
     assert read_arrow(schema, plan).equals(lake.read("outcomes"))
-    no_table = Plan(None, None, None, (), has_deletes=True)
+    no_table = Plan(None, None, None, (), lake.area, has_deletes=True)
     assert read_arrow(schema, no_table).num_rows == 0
 
 

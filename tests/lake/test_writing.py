@@ -2,9 +2,10 @@ import pyarrow as pa
 import pytest
 
 from exp_platform.errors import ContractError
+from exp_platform.lake.areas import LocalArea
 from exp_platform.lake.engine import Engine
 from exp_platform.lake.reading import check_field_ids
-from exp_platform.lake.writing import new_data_path, write_data_file
+from exp_platform.lake.writing import new_data_file, write_data_file
 from exp_platform.schemas import load_schema
 
 
@@ -14,7 +15,8 @@ def write(settings, tmp_path):
     schema = load_schema("outcomes")
 
     def run(data, *, through_sql, experiment_id="exp_a"):
-        path = new_data_path(tmp_path / "w", schema, (experiment_id,), "run1")
+        area = LocalArea(tmp_path / "w")
+        path = new_data_file(area, schema, (experiment_id,), "run1")
         if not through_sql:
             return write_data_file(path, schema, (experiment_id,), data)
         with Engine(settings) as engine:
@@ -32,9 +34,9 @@ BOTH = pytest.mark.parametrize("through_sql", [False, True], ids=["arrow", "sql"
 @BOTH
 def test_write_data_file_has_field_ids_and_facts(write, rows, through_sql):
     file = write(rows("outcomes"), through_sql=through_sql)
-    check_field_ids(file.path)
-    assert (file.record_count, file.size) == (3, file.path.stat().st_size)
-    assert file.path.parent.name == "experiment_id=exp_a"
+    check_field_ids(file.place.location, LocalArea(file.place.path.parent))
+    assert (file.record_count, file.size) == (3, file.place.path.stat().st_size)
+    assert file.place.path.parent.name == "experiment_id=exp_a"
 
 
 @BOTH
@@ -96,12 +98,13 @@ def test_write_data_file_keeps_the_order_of_the_relation(write, settings):
     with Engine(settings) as engine:
         (answer,) = engine.rows(
             "select count(*) from (select value, lag(value) over () as previous "
-            f"from read_parquet('{file.path}')) where previous > value"
+            f"from read_parquet('{file.place.path}')) where previous > value"
         )
     assert answer == (0,)
 
 
 def test_write_data_file_needs_an_engine_for_sql(tmp_path):
     schema = load_schema("outcomes")
+    place = LocalArea(tmp_path).new_file("x.parquet")
     with pytest.raises(ContractError, match="needs an engine"):
-        write_data_file(tmp_path / "x.parquet", schema, ("exp_a",), "select 1")
+        write_data_file(place, schema, ("exp_a",), "select 1")
