@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import DEFAULT_CONFIG, Settings, load_settings
 from exp_platform.errors import ContractError, UsageError, did_you_mean
-from exp_platform.lake import validate_experiment_id
+from exp_platform.lake import open_lake, validate_experiment_id
 from exp_platform.pipelines.frames import MeanColumns, totals_of_frame
 from exp_platform.pipelines.rows import from_rows
-from exp_platform.pipelines.run import open_lake
 from exp_platform.records import (
     CheckResult,
     Decision,

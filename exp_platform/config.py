@@ -111,6 +111,22 @@ class Paths(_Strict):
     tokens: Path = Path("data/api_tokens")
 
 
+S3Location = Annotated[str, Field(pattern=r"^s3a?://[a-z0-9][a-z0-9.-]+(/[^?#]*)?$")]
+
+
+class Remote(_Strict):
+    """A lake that several people and engines share; `paths` are then local copies."""
+
+    catalog: str = Field(
+        pattern=r"^postgresql\+pg8000://",
+        description="SQLAlchemy URL of the PostgreSQL database with the catalog",
+    )
+    warehouse: S3Location = Field(description="Iceberg tables")
+    raw: S3Location = Field(description="delivered files")
+    endpoint: str = Field("", description="URL of the store; empty = AWS")
+    region: str = "us-east-1"
+
+
 class EngineSettings(_Strict):
     """Limits of the SQL engine."""
 
@@ -125,6 +141,7 @@ class Settings(_Strict):
     environment: str
     paths: Paths = Paths()
     engine: EngineSettings = EngineSettings()
+    remote: Remote | None = None
     experiments: dict[str, Scenario] = Field(default_factory=dict)
     root: Path = Field(Path(), exclude=True)
     config_hash: str = Field("", exclude=True)
@@ -249,6 +266,7 @@ def _suggest(location: tuple[int | str, ...]) -> str:
     parents: dict[str, type[_Strict]] = {
         "paths": Paths,
         "engine": EngineSettings,
+        "remote": Remote,
         "failure_modes": FailureModes,
     }
     model: type[_Strict] = Settings

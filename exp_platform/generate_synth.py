@@ -15,14 +15,15 @@ TARGETS = ("local", "minio")
 
 
 def generate_synth(
-    settings: Settings, experiment_id: str, *, target: str = "local"
+    settings: Settings, experiment_id: str, *, target: str | None = None
 ) -> Path:
     """Generate an experiment and land its tables and its truth in the raw area.
 
     Args:
         settings: the configuration that holds the scenario.
         experiment_id: key under `experiments:`.
-        target: where the raw area is, `local` or `minio`.
+        target: where the raw area must be, `local` or `minio` (any S3 server); None =
+            as configured.
 
     Returns:
         The experiment's raw folder.
@@ -31,18 +32,21 @@ def generate_synth(
         UsageError: no such scenario, an impossible one, or a target that is not there.
         StorageError: the files could not be written.
     """
-    _check_target(target)
+    _check_target(settings, target)
     scenario = settings.scenario(experiment_id)
-    from exp_platform.lake.raw import land_raw
+    from exp_platform.lake import land_raw, open_lake
     from exp_platform.synth import generate_experiment
 
     experiment = generate_experiment(experiment_id, scenario)
-    return land_raw(
+    folder = land_raw(
         settings.paths.raw,
         experiment_id,
         experiment.tables,
         documents={"truth": experiment.truth},
     )
+    if settings.remote is not None:
+        open_lake(settings).send_raw(folder)
+    return folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,19 +70,25 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--config", default=DEFAULT_CONFIG, help="configuration file")
     parser.add_argument("--experiment-id", required=True, help="scenario to generate")
-    parser.add_argument("--target", default="local", help="local or minio")
+    parser.add_argument("--target", help="local or minio; default: as configured")
     return parser.parse_args(arguments)
 
 
-def _check_target(target: str) -> None:
-    if target == "minio":
-        raise UsageError(
-            "the target 'minio' is not built yet",
-            allowed="local",
-            next_step="leave --target out; files land under paths.raw",
-        )
+def _check_target(settings: Settings, target: str | None) -> None:
+    """The configuration decides; a target that says otherwise is a mistake."""
+    if target is None:
+        return
     if target not in TARGETS:
         raise UsageError(f"unknown target {target!r}", allowed=" or ".join(TARGETS))
+    own = "local" if settings.remote is None else "minio"
+    if target != own:
+        raise UsageError(
+            f"the configuration's raw area is not {target!r}",
+            found=f"environment {settings.environment}: {own}",
+            next_step="pass --config configs/stack.yaml"
+            if target == "minio"
+            else "leave --target out",
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The lake: raw landing, Iceberg tables, the SQL engine. Importing it is cheap."""
 
 from exp_platform.lake.engine import Engine
+from exp_platform.lake.opening import open_lake
 from exp_platform.lake.publication import Publication
 from exp_platform.lake.raw import (
     RawFile,
@@ -29,6 +30,7 @@ __all__ = [
     "SnapshotState",
     "TableState",
     "land_raw",
+    "open_lake",
     "raw_folder",
     "states_from_json",
     "states_to_json",

@@ -70,22 +70,22 @@ class DatabaseLocks:
     def hold(self, name: str, *, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         """See `Locks`; a connection is kept open, and its end frees the lock."""
         from sqlalchemy import text
-        from sqlalchemy.exc import OperationalError
+        from tenacity import Retrying, retry_if_result, stop_after_delay, wait_random
 
         from exp_platform.lake.database import catalog_errors
 
-        key = {"key": _lock_key(name)}
         shown = self._database.url.render_as_string(hide_password=True)
+        key = {"key": _lock_key(name)}
         with catalog_errors(shown), self._database.connect() as connection:
-            limit = f"set lock_timeout = {int(seconds * 1000)}"
-            try:
-                connection.execute(text(limit))
-                connection.execute(text("select pg_advisory_lock(:key)"), key)
-                connection.commit()
-            except OperationalError as error:
-                if "lock timeout" not in str(error):
-                    raise
-                raise _still_held(f"advisory lock {name!r}", seconds) from error
+            taken = Retrying(
+                retry=retry_if_result(lambda is_held: not is_held),
+                stop=stop_after_delay(seconds),
+                wait=wait_random(0.02, 0.2),
+                retry_error_callback=lambda _: False,
+            )(connection.scalar, text("select pg_try_advisory_lock(:key)"), key)
+            connection.commit()
+            if not taken:
+                raise _still_held(f"advisory lock {name!r} of {shown}", seconds)
             try:
                 yield
             finally:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import UsageError
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
     from exp_platform.lake.catalog import LakeCatalog
     from exp_platform.lake.partitions import Where
+    from exp_platform.lake.rawstore import RawStore
     from exp_platform.lake.reading import Plan
 
 REGISTRY = "experiment_registry"
+CONNECT_SECONDS = 10
 
 
 class Lake:
@@ -173,7 +176,36 @@ class Lake:
         from exp_platform.lake.database import catalog_errors, hide_password
 
         with catalog_errors(hide_password(remote.catalog)):
-            return DatabaseLocks(create_engine(remote.catalog))
+            limits = {"timeout": CONNECT_SECONDS}
+            return DatabaseLocks(create_engine(remote.catalog, connect_args=limits))
+
+    def send_raw(self, folder: Path) -> str:
+        """Make landed files the shared ones; nothing to do on one machine.
+
+        Returns:
+            Where they are.
+        """
+        store = self._raw_store
+        return str(folder) if store is None else store.send(folder)
+
+    def fetch_raw(self, folder: Path) -> None:
+        """Make the local copy of raw files what is shared.
+
+        Raises:
+            ContractError: nobody landed any.
+        """
+        if self._raw_store is not None:
+            self._raw_store.fetch(folder)
+
+    @cached_property
+    def _raw_store(self) -> "RawStore | None":
+        remote = self.settings.remote
+        if remote is None:
+            return None
+        from exp_platform.lake.rawstore import RawStore
+        from exp_platform.lake.store import open_store
+
+        return RawStore(remote.raw, open_store(remote.store), self.settings.raw)
 
     def close(self) -> None:
         """Release the catalog's connections."""

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
-from exp_platform.lake import Lake, validate_experiment_id
+from exp_platform.lake import Lake, open_lake, validate_experiment_id
 from exp_platform.metrics.observations import transpile
 from exp_platform.metrics.query import MetricQuery, Vocabulary, compile_query
 from exp_platform.pipelines.registry import read_spec
-from exp_platform.pipelines.run import nothing_stored, open_lake
+from exp_platform.pipelines.run import nothing_stored
 from exp_platform.pipelines.shown import check_format
 from exp_platform.records import ExperimentSpec, MetricType
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from exp_platform.config import Settings
 from exp_platform.errors import ExpPlatformError
+from exp_platform.lake import open_lake
 from exp_platform.metrics.definitions import load_definitions
 from exp_platform.pipelines.provenance import package_versions
-from exp_platform.pipelines.run import open_lake
 
 _LEAST_FREE_BYTES = 1 << 30
 

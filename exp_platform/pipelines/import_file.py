@@ -11,7 +11,13 @@ from pathlib import Path
 
 from exp_platform.config import Settings
 from exp_platform.errors import ContractError, UsageError, did_you_mean
-from exp_platform.lake import Engine, land_raw, raw_folder, validate_experiment_id
+from exp_platform.lake import (
+    Engine,
+    land_raw,
+    open_lake,
+    raw_folder,
+    validate_experiment_id,
+)
 from exp_platform.lake.raw import MANIFEST
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
@@ -19,7 +25,6 @@ from exp_platform.pipelines.import_csv import csv_dialect, find_broken_line
 from exp_platform.pipelines.import_plan import registry_row
 from exp_platform.pipelines.import_request import ImportRequest, check_request
 from exp_platform.pipelines.import_rows import ROW_NUMBER, exposures_sql, outcomes_sql
-from exp_platform.pipelines.run import open_lake
 from exp_platform.records import Variant
 
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
@@ -74,6 +79,7 @@ def import_file(
         if (raw_folder(settings.paths.raw, experiment_id) / MANIFEST).exists():
             notes.insert(0, "the raw data landed before under this id is replaced")
         folder = land_raw(settings.paths.raw, experiment_id, tables)
+        lake.send_raw(folder)
     if request.unit is None:
         notes.insert(0, "no unit column was named: each row is one unit")
     notes += _describe_window(request, window)

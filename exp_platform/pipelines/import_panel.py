@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
-from exp_platform.lake import Engine, land_raw, validate_experiment_id
+from exp_platform.lake import Engine, land_raw, open_lake, validate_experiment_id
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.definitions import parse_definition
@@ -32,7 +32,6 @@ from exp_platform.pipelines.panel_rows import (
     place_cohorts,
 )
 from exp_platform.pipelines.registry import read_spec, write_plan, write_variants
-from exp_platform.pipelines.run import open_lake
 from exp_platform.records import AnalysisPlan, MetricPlan, MetricRole, Variant
 
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ def import_panel(
         rows = _count(engine, "exp_run.delivered")
     with lake.experiment_lock(experiment_id):
         folder = land_raw(settings.paths.raw, experiment_id, tables)
+        lake.send_raw(folder)
     return Imported(folder, rows, tuple(notes))
 
 

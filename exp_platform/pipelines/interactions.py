@@ -7,14 +7,14 @@ from typing import Any
 
 from exp_platform.config import Settings
 from exp_platform.errors import ContractError, UsageError, did_you_mean
-from exp_platform.lake import Engine, Lake, validate_experiment_id
+from exp_platform.lake import Engine, Lake, open_lake, validate_experiment_id
 from exp_platform.metrics.joint import (
     JointUnits,
     count_joint_units,
     read_joint_totals,
 )
 from exp_platform.pipelines.registry import read_spec
-from exp_platform.pipelines.run import nothing_stored, open_lake
+from exp_platform.pipelines.run import nothing_stored
 from exp_platform.records import Assignment, ExperimentSpec
 from exp_platform.stats.contingency import TableTest, assess_table
 from exp_platform.stats.interaction import (

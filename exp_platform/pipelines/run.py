@@ -17,10 +17,10 @@ from exp_platform.errors import ContractError
 from exp_platform.lake import (
     Engine,
     Lake,
-    LakeSettings,
     Publication,
     RawFile,
     TableState,
+    open_lake,
     states_from_json,
     states_to_json,
     validate_experiment_id,
@@ -213,21 +213,6 @@ def open_reader(settings: Settings, experiment_id: str) -> Iterator[Run]:
             engine=engine,
             publication=publication,
         )
-
-
-def open_lake(settings: Settings) -> Lake:
-    """The lake a configuration names."""
-    paths = settings.paths
-    return Lake(
-        LakeSettings(
-            warehouse=paths.warehouse,
-            catalog=paths.catalog,
-            raw=paths.raw,
-            temp_directory=paths.temp,
-            memory_limit=settings.engine.memory_limit,
-            threads=settings.engine.threads,
-        )
-    )
 
 
 def nothing_stored(experiment_id: str, table: str) -> ContractError:

@@ -36,6 +36,7 @@ def ingest(run: Run) -> Ingested:
     Raises:
         ContractError: a file, a column or the registry row is broken.
     """
+    run.lake.fetch_raw(raw_folder(run.settings.paths.raw, run.experiment_id))
     run.inputs = verify_raw(run.settings.paths.raw, run.experiment_id)
     folder = raw_folder(run.settings.paths.raw, run.experiment_id)
     registry = accept_rows(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
 from exp_platform.errors import ContractError, UsageError
-from exp_platform.pipelines.run import open_lake
+from exp_platform.lake import open_lake
 from exp_platform.pipelines.write_memo import memo_files
 from exp_platform.records import Estimate, EstimateRole
 

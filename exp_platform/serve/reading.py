@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from exp_platform.errors import ContractError, did_you_mean
+from exp_platform.lake import open_lake
 from exp_platform.metrics.definitions import load_definitions
 from exp_platform.pipelines.ask import find_subject
-from exp_platform.pipelines.run import open_lake
 from exp_platform.pipelines.shown import last_runs
 from exp_platform.records import MetricDefinition
 from exp_platform.serve.bodies import (

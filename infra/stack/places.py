@@ -50,7 +50,7 @@ class Addresses:
     def environment(self) -> dict[str, str]:
         """What configs/stack.yaml reads, as environment variables."""
         return {
-            "EXP_CATALOG_URI": f"postgresql+psycopg2://{self.user}:{self.password}"
+            "EXP_CATALOG_URI": f"postgresql+pg8000://{self.user}:{self.password}"
             f"@{HOST}:{self.postgres_port}/iceberg",
             "EXP_S3_ENDPOINT": f"http://{HOST}:{self.s3_port}",
             "EXP_TRINO_HOST": HOST,
