@@ -1,10 +1,19 @@
 """What group-time effects need to know of each cohort: sums, no unit-level rows."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from exp_platform.causal.panel_data import Panel
+from exp_platform.causal.panel_data import Panel, sum_by_cluster
+from exp_platform.causal.vector_moments import (
+    BLOCK,
+    VectorMoments,
+    measure_vectors,
+    merge_moments,
+    no_moments,
+)
 from exp_platform.stats.inference import Array
 
 
@@ -50,50 +59,98 @@ class CohortPanel:
 def total_cohorts(panel: Panel) -> CohortPanel:
     """Collapse units to cohorts; clusters must lie wholly in one cohort.
 
+    Memory beside the panel's own does not grow with the number of units, unless units
+    share clusters.
+
     Args:
         panel: balanced, without always-treated units.
     """
+    cohorts, code = panel.cohort_codes
+    pivot = panel.outcomes[:BLOCK].mean(axis=0) if len(code) else panel.periods * 0.0
+    found = [no_moments(panel.periods.size + 1) for _ in cohorts]
+    for vectors, owner in _list_clusters(panel, code, pivot):
+        for place in np.unique(owner):
+            made = measure_vectors(vectors[owner == place])
+            found[place] = merge_moments(found[place], made)
+    units = np.bincount(code, minlength=cohorts.size)
     return CohortPanel(
         experiment_id=panel.experiment_id,
         metric_name=panel.metric_name,
         periods=panel.periods,
-        cohorts=tuple(_total(panel, value) for value in np.unique(panel.cohort)),
+        cohorts=tuple(
+            close_totals(float(cohort), int(n), moments, pivot)
+            for cohort, n, moments in zip(cohorts, units, found, strict=True)
+        ),
+    )
+
+
+def close_totals(
+    cohort: float, n_units: int, moments: VectorMoments, pivot: Array
+) -> CohortTotals:
+    """Totals from the moments of the clusters' sums.
+
+    Args:
+        cohort: first period under treatment.
+        n_units: units in all clusters.
+        moments: of one vector for each cluster: sum of weight x (value - pivot) by
+            period, and the sum of the weights last.
+        pivot: a number near each period's mean, shape (n_periods,).
+    """
+    shift = moments.mean[:-1] / moments.mean[-1]
+    inner, sizes = moments.products[:-1, :-1], moments.products[:-1, -1]
+    size_spread = float(moments.products[-1, -1])
+    # A cluster's score is its sum less shift x its size, and scores add to 0.
+    mixed = np.outer(sizes, shift)
+    return CohortTotals(
+        cohort=cohort,
+        n=n_units,
+        weight=float(moments.mean[-1] * moments.n),
+        n_clusters=moments.n,
+        means=pivot + shift,
+        score_gram=inner - mixed - mixed.T + size_spread * np.outer(shift, shift),
+        size_score=sizes - size_spread * shift,
+        size_square=size_spread + moments.n * float(moments.mean[-1]) ** 2,
     )
 
 
 def spans_cohorts(panel: Panel) -> bool:
     """Does some cluster have units of several cohorts?"""
-    pairs = np.unique(np.column_stack([panel.cluster, panel.cohort]), axis=0)
-    return len(pairs) > np.unique(panel.cluster).size
+    _, code = panel.cohort_codes
+    return not np.array_equal(_own(panel, code)[panel.cluster], code)
 
 
-def _total(panel: Panel, cohort: float) -> CohortTotals:
-    is_inside = panel.cohort == cohort
-    outcomes, weight = panel.outcomes[is_inside], panel.weight[is_inside]
-    means = weight @ outcomes / weight.sum()
-    scores = weight[:, None] * (outcomes - means)
-    scores, sizes = _sum_by_cluster(scores, weight, panel.cluster[is_inside])
-    return CohortTotals(
-        cohort=float(cohort),
-        n=int(is_inside.sum()),
-        weight=float(weight.sum()),
-        n_clusters=sizes.size,
-        means=means,
-        score_gram=scores.T @ scores,
-        size_score=scores.T @ sizes,
-        size_square=float(sizes @ sizes),
-    )
+def split_clusters(panel: Panel) -> Panel:
+    """The same with a cluster's units of each cohort as a cluster of their own.
+
+    Args:
+        panel: balanced.
+    """
+    if not spans_cohorts(panel):
+        return panel
+    cohorts, code = panel.cohort_codes
+    pair = panel.cluster * cohorts.size + code
+    labels = np.empty(0)
+    cluster = np.unique(pair, return_inverse=True)[1]
+    return replace(panel, cluster=cluster, cluster_labels=labels)
 
 
-def _sum_by_cluster(
-    scores: Array, weight: Array, cluster: Array
-) -> tuple[Array, Array]:
-    _, place = np.unique(cluster, return_inverse=True)
-    if place.size == place.max(initial=-1) + 1:
-        return scores, weight
-    order = np.argsort(place, kind="stable")
-    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
-    return (
-        np.add.reduceat(scores[order], starts, axis=0),
-        np.add.reduceat(weight[order], starts),
-    )
+def _own(panel: Panel, code: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cohort of each cluster."""
+    owner = np.zeros(panel.n_clusters, dtype=np.int64)
+    owner[panel.cluster] = code
+    return owner
+
+
+def _list_clusters(
+    panel: Panel, code: NDArray[np.int64], pivot: Array
+) -> Iterator[tuple[Array, NDArray[np.int64]]]:
+    """Blocks of clusters' vectors (see `close_totals`) and their cohorts."""
+    if panel.n_clusters == len(panel.cluster):
+        for first in range(0, panel.n_clusters, BLOCK):
+            part = slice(first, first + BLOCK)
+            weight = panel.weight[part, None]
+            values = weight * (panel.outcomes[part] - pivot)
+            yield np.hstack([values, weight]), code[part]
+        return
+    sizes = np.bincount(panel.cluster, panel.weight)
+    yield np.column_stack([sum_by_cluster(panel, pivot), sizes]), _own(panel, code)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exp_platform.causal.panel_data import NEVER, Panel
+from exp_platform.causal.vector_moments import BLOCK
 from exp_platform.stats.inference import Array
 
 FORBIDDEN = ("later_vs_earlier", "treated_vs_always")
@@ -52,7 +54,46 @@ class BaconDecomposition:
         return _mean([c for c in self.comparisons if c.kind not in FORBIDDEN])
 
 
-def decompose_panel(panel: Panel) -> BaconDecomposition:
+@dataclass(frozen=True, slots=True)
+class GroupMeans:
+    """Period means of each cohort.
+
+    Attributes:
+        periods: ascending. cohorts: ascending, shape (n_cohorts,); infinite = never.
+        weight: sum over each cohort's units.
+        means: shape (n_cohorts, n_periods).
+    """
+
+    periods: Array
+    cohorts: Array
+    weight: Array
+    means: Array
+
+    @property
+    def is_treated(self) -> NDArray[np.bool_]:
+        """Under treatment, shape (n_cohorts, n_periods)."""
+        return np.asarray(self.cohorts[:, None] <= self.periods[None, :])
+
+
+def group_means(panel: Panel) -> GroupMeans:
+    """Weighted means by cohort and period.
+
+    Args:
+        panel: balanced; always-treated units may be in it.
+    """
+    cohorts, code = panel.cohort_codes
+    weight = np.bincount(code, panel.weight).astype(float)
+    pivot = panel.outcomes[:BLOCK].mean(axis=0)
+    # Around a pivot: a sum of large values would round away what they differ by.
+    sums = [
+        np.bincount(code, panel.weight * (values - centre))
+        for values, centre in zip(panel.outcomes.T, pivot, strict=True)
+    ]
+    means = pivot + np.column_stack(sums) / weight[:, None]
+    return GroupMeans(panel.periods, cohorts, weight, means)
+
+
+def decompose_panel(panel: Panel | GroupMeans) -> BaconDecomposition:
     """Which comparisons does the two-way fixed-effects coefficient average?
 
     Args:
@@ -62,21 +103,14 @@ def decompose_panel(panel: Panel) -> BaconDecomposition:
     References:
         Goodman-Bacon (2021), theorem 1.
     """
-    cohorts = np.unique(panel.cohort)
-    total = panel.weight.sum()
-    shares = {c: panel.weight[panel.cohort == c].sum() / total for c in cohorts}
-    means = {
-        c: np.average(
-            panel.outcomes[panel.cohort == c],
-            axis=0,
-            weights=panel.weight[panel.cohort == c],
-        )
-        for c in cohorts
-    }
+    groups = group_means(panel) if isinstance(panel, Panel) else panel
+    cohorts, total = groups.cohorts, groups.weight.sum()
+    shares = dict(zip(cohorts, groups.weight / total, strict=True))
+    means = dict(zip(cohorts, groups.means, strict=True))
     found = [
         made
         for treated, control in permutations(cohorts, 2)
-        if (made := _compare(panel.periods, treated, control, shares, means))
+        if (made := _compare(groups.periods, treated, control, shares, means))
     ]
     scale = sum(one.weight for one in found)
     return BaconDecomposition(
@@ -89,17 +123,17 @@ def decompose_panel(panel: Panel) -> BaconDecomposition:
     )
 
 
-def share_negative(panel: Panel, residual: Array) -> float:
+def share_negative(groups: GroupMeans, residual: Array) -> float:
     """Sum of the negative weights on effects of treated cells, as a positive number.
 
     Args:
-        panel: balanced.
-        residual: treatment less unit and period effects, shape (n_units, n_periods).
+        groups: of a balanced panel.
+        residual: treatment less unit and period effects, shape (n_cohorts, n_periods).
 
     References:
         de Chaisemartin and D'Haultfoeuille (2020), theorem 1.
     """
-    weights = (panel.weight[:, None] * residual)[panel.is_treated]
+    weights = (groups.weight[:, None] * residual)[groups.is_treated]
     return float(-weights[weights < 0].sum() / weights.sum())
 
 

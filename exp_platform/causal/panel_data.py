@@ -1,10 +1,13 @@
 """A unit x period panel with staggered treatment, checked and laid out as a matrix."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.causal.vector_moments import BLOCK
 from exp_platform.errors import ContractError
 from exp_platform.stats.inference import Array
 
@@ -37,7 +40,7 @@ class PanelData:
     covariates: Array | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Panel:
     """The same as a balanced matrix: units by rows, periods by columns.
 
@@ -50,6 +53,8 @@ class Panel:
         covariates: shape (n_units, n_covariates).
         n_incomplete: units left out because a period was missing.
         n_always: units left out because they were treated from the first period on.
+        cluster_labels: what the clusters were called before they were numbered anew,
+            shape (n_clusters,); empty = nobody asked.
     """
 
     experiment_id: str
@@ -62,31 +67,118 @@ class Panel:
     covariates: Array
     n_incomplete: int = 0
     n_always: int = 0
+    cluster_labels: NDArray[np.generic] = field(default_factory=lambda: np.empty(0))
+
+    @cached_property
+    def cohort_codes(self) -> tuple[Array, NDArray[np.int64]]:
+        """All cohorts, ascending, and the place of each unit's among them."""
+        return np.unique(self.cohort, return_inverse=True)
 
     @property
     def cohorts(self) -> Array:
         """Treated cohorts, ascending."""
-        return np.unique(self.cohort[np.isfinite(self.cohort)])
+        every, _ = self.cohort_codes
+        return every[np.isfinite(every)]
 
     @property
     def is_treated(self) -> NDArray[np.bool_]:
         """Under treatment, shape (n_units, n_periods)."""
         return np.asarray(self.cohort[:, None] <= self.periods[None, :])
 
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return int(self.cluster.max(initial=-1)) + 1
+
+    def count_clusters(self, is_inside: NDArray[np.bool_]) -> int:
+        """Clusters with one of these units or more."""
+        return int(np.count_nonzero(np.bincount(self.cluster[is_inside])))
+
     def keep(self, is_kept: NDArray[np.bool_]) -> "Panel":
-        """The same for some of the units."""
-        return Panel(
-            self.experiment_id,
-            self.metric_name,
-            self.periods,
-            self.outcomes[is_kept],
-            self.cohort[is_kept],
-            np.unique(self.cluster[is_kept], return_inverse=True)[1],
-            self.weight[is_kept],
-            self.covariates[is_kept],
-            self.n_incomplete,
-            self.n_always,
+        """The same for some of the units, in a matrix of its own."""
+        if np.all(is_kept):
+            return self
+        return self._choose(is_kept, self.outcomes[is_kept])
+
+    def drop_always(self) -> "Panel":
+        """Without units that were treated from the first period on."""
+        is_always = self.cohort <= self.periods.min(initial=NEVER)
+        return replace(self.keep(~is_always), n_always=int(np.sum(is_always)))
+
+    def _choose(self, is_kept: NDArray[np.bool_], outcomes: Array) -> "Panel":
+        members = self.cluster[is_kept]
+        is_used = np.bincount(members, minlength=self.n_clusters) > 0
+        labels = self.cluster_labels
+        return replace(
+            self,
+            outcomes=outcomes,
+            cohort=self.cohort[is_kept],
+            cluster=(np.cumsum(is_used) - 1)[members],
+            weight=self.weight[is_kept],
+            covariates=self.covariates[is_kept],
+            cluster_labels=labels[is_used] if labels.size else labels,
         )
+
+
+def balance_panel(panel: Panel) -> Panel:
+    """Units that were seen in every period; the others are counted.
+
+    The rows that stay move up within the matrix that came in: a panel as large as
+    memory has no room for a second one.
+
+    Args:
+        panel: of all units; NaN = not seen. A period in which nobody was seen is none
+            of the panel's.
+    """
+    seen = np.zeros(len(panel.outcomes), dtype=np.int64)
+    by_period = np.zeros(panel.periods.size, dtype=np.int64)
+    for part in _blocks(panel):
+        is_seen = np.isfinite(panel.outcomes[part])
+        seen[part], by_period = is_seen.sum(axis=1), by_period + is_seen.sum(axis=0)
+    is_period = by_period > 0
+    periods, outcomes = panel.periods[is_period], panel.outcomes
+    if not np.all(is_period):
+        outcomes = outcomes[:, is_period]
+    is_complete = (seen == periods.size) & (seen > 0)
+    last = periods.max(initial=-NEVER)
+    found = replace(
+        panel,
+        periods=periods,
+        outcomes=outcomes,
+        cohort=np.where(panel.cohort > last, NEVER, panel.cohort),
+        n_incomplete=int(np.sum((seen > 0) & ~is_complete)),
+    )
+    if np.all(is_complete):
+        return found
+    kept = 0
+    for part in _blocks(panel):
+        rows = outcomes[part][is_complete[part]]
+        outcomes[kept : kept + len(rows)] = rows
+        kept += len(rows)
+    return found._choose(is_complete, outcomes[:kept])  # noqa: SLF001
+
+
+def _blocks(panel: Panel) -> Iterator[slice]:
+    for first in range(0, len(panel.outcomes), BLOCK):
+        yield slice(first, first + BLOCK)
+
+
+def sum_by_cluster(panel: Panel, centre: Array | float = 0.0) -> Array:
+    """Sum over each cluster's units of weight x (outcome - centre), by period.
+
+    Args:
+        panel: balanced.
+        centre: subtracted first, shape (n_periods,).
+
+    Returns:
+        Shape (n_clusters, n_periods).
+    """
+    centres = np.broadcast_to(centre, panel.periods.shape)
+    columns = [
+        np.bincount(panel.cluster, panel.weight * (outcomes - one))
+        for outcomes, one in zip(panel.outcomes.T, centres, strict=True)
+    ]
+    return np.column_stack(columns)
 
 
 def arrange_panel(data: PanelData, *, keep_always: bool = False) -> Panel:
@@ -110,23 +202,19 @@ def arrange_panel(data: PanelData, *, keep_always: bool = False) -> Panel:
         _refuse(data, "a unit has several rows in one period", f"{rows.max()} rows")
     outcomes = np.full(shape, np.nan)
     outcomes[unit, period] = data.outcome
-    cohort = _constant(data, "cohort", _clean_cohort(data.cohort), unit)
-    cohort = np.where(cohort > periods.max(initial=-NEVER), NEVER, cohort)
-    is_complete = np.all(np.isfinite(outcomes), axis=1)
-    is_always = cohort <= periods.min(initial=NEVER)
-    panel = Panel(
-        experiment_id=data.experiment_id,
-        metric_name=data.metric_name,
-        periods=periods.astype(float),
-        outcomes=outcomes,
-        cohort=cohort,
-        cluster=_cluster(data, unit),
-        weight=_weight(data, unit),
-        covariates=_covariates(data, unit),
-        n_incomplete=int(np.sum(~is_complete)),
-        n_always=int(np.sum(is_complete & is_always)),
+    panel = balance_panel(
+        Panel(
+            experiment_id=data.experiment_id,
+            metric_name=data.metric_name,
+            periods=periods.astype(float),
+            outcomes=outcomes,
+            cohort=_constant(data, "cohort", _clean_cohort(data.cohort), unit),
+            cluster=_cluster(data, unit),
+            weight=_weight(data, unit),
+            covariates=_covariates(data, unit),
+        )
     )
-    return panel.keep(is_complete & (keep_always | ~is_always))
+    return panel if keep_always else panel.drop_always()
 
 
 def _clean_cohort(cohort: Array) -> Array:

@@ -94,12 +94,13 @@ class StaggeredEffects:
 
 
 def estimate_staggered(
-    data: PanelData | CohortPanel,
+    data: PanelData | Panel | CohortPanel,
     settings: EstimateSettings,
     *,
     control_group: ControlGroup = "not_yet",
     adjustment: Adjustment = "doubly_robust",
     seed: int = 0,
+    totals: CohortPanel | None = None,
 ) -> StaggeredEffects:
     """What did treatment do to those treated, when it came on several dates?
 
@@ -110,11 +111,13 @@ def estimate_staggered(
     which assumes a constant effect; rows then have no errors.
 
     Args:
-        data: unit x period rows, or totals by cohort (then without covariates).
+        data: unit x period rows, the same as a matrix, or totals by cohort (then
+            without covariates).
         settings: metric, role of the simple average, alpha, least units.
         control_group: the never treated only, or also units treated later.
         adjustment: how covariates are used, where there are some.
         seed: of the draws for the uniform bands.
+        totals: of the same panel, where they are at hand.
 
     Estimand:
         ATT of the treated cohorts. Simple: over all their treated periods, by cohort's
@@ -136,7 +139,7 @@ def estimate_staggered(
         Callaway and Sant'Anna (2021).
     """
     panel = arrange_panel(data) if isinstance(data, PanelData) else data
-    found = _compare(panel, control_group, adjustment)
+    found = _compare(panel, totals, control_group, adjustment)
     reason = _refuse(found, settings)
     facts = _count(panel, adjustment) | {"control_group": control_group}
     if found is None or reason is not None:
@@ -172,15 +175,18 @@ def estimate_staggered(
 
 
 def _compare(
-    panel: Panel | CohortPanel, control_group: ControlGroup, adjustment: Adjustment
+    panel: Panel | CohortPanel,
+    totals: CohortPanel | None,
+    control_group: ControlGroup,
+    adjustment: Adjustment,
 ) -> GroupTimes | None:
     if isinstance(panel, CohortPanel):
         return _compare_totals(panel, control_group)
-    if not panel.cohorts.size or np.unique(panel.cohort).size < 2:
+    if not panel.cohorts.size or panel.cohort_codes[0].size < 2:
         return None
     if panel.covariates.shape[1] or spans_cohorts(panel):
         return _compare_units(panel, control_group, adjustment)
-    return _compare_totals(total_cohorts(panel), control_group)
+    return _compare_totals(totals or total_cohorts(panel), control_group)
 
 
 def _count(panel: Panel | CohortPanel, adjustment: Adjustment) -> dict[str, Any]:
@@ -263,7 +269,7 @@ def _refuse(found: GroupTimes | None, settings: EstimateSettings) -> str | None:
 
 
 def _draft(
-    data: PanelData | CohortPanel,
+    data: PanelData | Panel | CohortPanel,
     kind: Aggregation,
     settings: EstimateSettings,
     found: GroupTimes | None,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exp_platform.causal.aggregation import Aggregation
 from exp_platform.causal.group_times import Comparison, ControlGroup, list_comparisons
 from exp_platform.causal.inversion import invert_test
-from exp_platform.causal.panel_data import Panel
+from exp_platform.causal.panel_data import Panel, sum_by_cluster
 from exp_platform.causal.randomisation import EQUAL, RandomisationTest
 from exp_platform.stats.inference import Array
 
@@ -107,7 +107,7 @@ def _test(
 
 def _deal(panel: Panel, draws: int, seed: int) -> _Deals:
     n_clusters = int(panel.cluster.max()) + 1
-    cohorts, code = np.unique(panel.cohort, return_inverse=True)
+    cohorts, code = panel.cohort_codes
     observed = np.zeros(n_clusters, dtype=np.int64)
     observed[panel.cluster] = code
     shuffled = np.random.default_rng(seed).permuted(
@@ -117,9 +117,8 @@ def _deal(panel: Panel, draws: int, seed: int) -> _Deals:
     is_in = (dealt[:, :, None] == np.arange(cohorts.size)).astype(float)
     sizes = np.bincount(panel.cluster, panel.weight)
     weight = np.einsum("dgk,g->dk", is_in, sizes)
-    sums = np.zeros((2, n_clusters, panel.periods.size))
-    np.add.at(sums[0], panel.cluster, panel.weight[:, None] * panel.outcomes)
-    np.add.at(sums[1], panel.cluster, panel.weight[:, None] * panel.is_treated)
+    is_treated = cohorts[observed][:, None] <= panel.periods
+    sums = np.stack([sum_by_cluster(panel), sizes[:, None] * is_treated])
     means = np.einsum("dgk,vgt->vdkt", is_in, sums, optimize=True)
     return _Deals(cohorts, weight, means / weight[None, :, :, None])
 

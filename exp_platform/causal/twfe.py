@@ -13,11 +13,14 @@ from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.effect import complete_effect, stop_effect
 from exp_platform.causal.goodman_bacon import (
     BaconDecomposition,
+    GroupMeans,
     decompose_panel,
+    group_means,
     share_negative,
 )
 from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
 from exp_platform.causal.staggered import TREATED, UNTREATED
+from exp_platform.causal.vector_moments import BLOCK
 from exp_platform.records import Estimate, EstimateStatus
 from exp_platform.stats.draft import Refusal
 from exp_platform.stats.inference import Array
@@ -27,15 +30,15 @@ WARN_FORBIDDEN = 0.1
 """Weight on comparisons with treated units beyond which the row warns."""
 
 
-def estimate_twfe(data: PanelData, settings: EstimateSettings) -> Estimate:
+def estimate_twfe(data: PanelData | Panel, settings: EstimateSettings) -> Estimate:
     """What does the regression on treatment with unit and period effects say?
 
     CR1 errors by cluster, factor G/(G-1) x (N-1)/(N-k) with k = 1 + periods (the unit
     effects lie within clusters), and t(G - 1).
 
     Args:
-        data: unit x period rows; covariates are not used. Units that miss a period are
-            left out.
+        data: unit x period rows, or a panel that keeps always-treated units;
+            covariates are not used. Units that miss a period are left out.
         settings: metric, role, alpha, least units.
 
     Estimand:
@@ -52,35 +55,37 @@ def estimate_twfe(data: PanelData, settings: EstimateSettings) -> Estimate:
     References:
         Goodman-Bacon (2021); de Chaisemartin and D'Haultfoeuille (2020).
     """
-    panel = arrange_panel(data, keep_always=True)
-    draft = _draft(data, panel, settings)
+    panel = data if isinstance(data, Panel) else arrange_panel(data, keep_always=True)
+    draft = _draft(panel, settings)
     details = {"n_incomplete": panel.n_incomplete}
-    residual, changes = _demean(panel)
-    spread = float(np.sum(panel.weight[:, None] * residual**2))
-    reason = _refuse(panel, settings) or (
-        Refusal.ZERO_VARIANCE if spread <= 1e-12 * panel.weight.sum() else None
-    )
+    reason = _refuse(panel, settings)
     if reason is not None:
         return stop_effect(draft, reason.value, details)
-    effect = float(np.sum(panel.weight[:, None] * residual * changes) / spread)
-    error = _error(panel, residual, changes - effect * residual, spread)
-    details |= _warn(decompose_panel(panel), share_negative(panel, residual))
-    is_on = panel.is_treated
-    weight = np.broadcast_to(panel.weight[:, None], is_on.shape)
+    groups = group_means(panel)
+    residual = _demean(groups)
+    spread = float(groups.weight @ np.sum(residual**2, axis=1))
+    if spread <= 1e-12 * groups.weight.sum():
+        return stop_effect(draft, Refusal.ZERO_VARIANCE.value, details)
+    products = np.sum(residual * groups.means, axis=1)
+    effect = float(groups.weight @ products / spread)
+    error = _error(panel, groups, residual, effect) / spread
+    details |= _warn(decompose_panel(groups), share_negative(groups, residual))
+    is_on = groups.is_treated
+    weight = np.broadcast_to(groups.weight[:, None], is_on.shape)
     return complete_effect(
         draft,
         (effect, error),
-        df=float(panel.cluster.max()),
-        treated_mean=float(np.average(panel.outcomes[is_on], weights=weight[is_on])),
+        df=panel.n_clusters - 1.0,
+        treated_mean=float(np.average(groups.means[is_on], weights=weight[is_on])),
         details=details,
     )
 
 
-def _draft(data: PanelData, panel: Panel, settings: EstimateSettings) -> Estimate:
+def _draft(panel: Panel, settings: EstimateSettings) -> Estimate:
     is_ever = np.isfinite(panel.cohort)
     return Estimate(
-        experiment_id=data.experiment_id,
-        metric_name=data.metric_name,
+        experiment_id=panel.experiment_id,
+        metric_name=panel.metric_name,
         method="twfe",
         control=UNTREATED,
         treatment=TREATED,
@@ -104,22 +109,30 @@ def _refuse(panel: Panel, settings: EstimateSettings) -> Refusal | None:
     return refuse_clusters(counts[0], ever)
 
 
-def _demean(panel: Panel) -> tuple[Array, Array]:
-    """Treatment and outcome less unit and period effects (balanced: twice the mean)."""
-
-    def within(values: Array) -> Array:
-        by_unit = values - values.mean(axis=1, keepdims=True)
-        return np.asarray(by_unit - np.average(by_unit, axis=0, weights=panel.weight))
-
-    return within(panel.is_treated.astype(float)), within(panel.outcomes)
+def _demean(groups: GroupMeans) -> Array:
+    """Treatment less unit and period effects, by cohort (balanced: twice the mean)."""
+    values = groups.is_treated.astype(float)
+    by_unit = values - values.mean(axis=1, keepdims=True)
+    return np.asarray(by_unit - np.average(by_unit, axis=0, weights=groups.weight))
 
 
-def _error(panel: Panel, residual: Array, errors: Array, spread: float) -> float:
-    scores = panel.weight * np.sum(residual * errors, axis=1)
-    sums = np.bincount(panel.cluster, scores)
-    n, k, g = errors.size, 1 + panel.periods.size, sums.size
+def _error(panel: Panel, groups: GroupMeans, residual: Array, effect: float) -> float:
+    """Standard error times the spread of the treatment's residual.
+
+    Rows of the residual add to 0, so that unit effects drop out of a unit's score.
+    """
+    _, code = panel.cohort_codes
+    centre = np.average(groups.means, axis=0, weights=groups.weight)
+    scores = np.empty(code.size)
+    for first in range(0, code.size, BLOCK):
+        part = slice(first, first + BLOCK)
+        own = residual[code[part]]
+        errors = panel.outcomes[part] - centre - effect * own
+        scores[part] = np.einsum("nt,nt->n", own, errors, optimize=False)
+    sums = np.bincount(panel.cluster, panel.weight * scores)
+    n, k, g = panel.outcomes.size, 1 + panel.periods.size, sums.size
     factor = g / (g - 1) * (n - 1) / (n - k)
-    return float(np.sqrt(factor * (sums @ sums)) / spread)
+    return float(np.sqrt(factor * np.sum(sums**2)))
 
 
 def _warn(found: BaconDecomposition, negative: float) -> dict[str, Any]:

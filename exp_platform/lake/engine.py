@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from exp_platform.lake.areas import Area
 
+_BATCH_ROWS = 131_072
+_MEMORY = "Out of Memory Error"
+_UNREADABLE = ("Invalid Input Error", "Conversion Error", "Out of Range Error")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DISK_FULL = ("No space left", "max_temp_directory_size", "disk quota")
 
@@ -79,6 +82,19 @@ class Engine:
             if answer is not None:
                 return answer.to_arrow_table()
         raise StorageError("the statement gives no rows", where=_short(sql))
+
+    def batches(self, sql: str) -> "Iterator[pa.RecordBatch]":
+        """The answer of one query piece by piece, never whole in memory.
+
+        The order of the rows is the engine's own where the query names none.
+        """
+        with _our_errors(sql):
+            reader = self._connection.sql(sql).to_arrow_reader(_BATCH_ROWS)
+            try:
+                yield from reader
+            except OSError as error:
+                # What fails after the first piece comes out of Arrow's stream.
+                raise _translate(error, sql) from error
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The answer of one query as tuples of plain Python values."""
@@ -164,7 +180,7 @@ def _translate(error: Exception, sql: str) -> ExpPlatformError:
     text = str(error)
     where = _short(sql)
     found = text.splitlines()[0] if text else type(error).__name__
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if isinstance(error, duckdb.OutOfMemoryException) or found.startswith(_MEMORY):
         if any(words in text for words in _DISK_FULL):
             return _disk_full(found, where)
         return StorageError(
@@ -181,7 +197,8 @@ def _translate(error: Exception, sql: str) -> ExpPlatformError:
         duckdb.SerializationException,
         duckdb.OutOfRangeException,
     )
-    if isinstance(error, unreadable) or type(error) is duckdb.Error:
+    is_unreadable = isinstance(error, unreadable) or found.startswith(_UNREADABLE)
+    if is_unreadable or type(error) is duckdb.Error:
         return ContractError(
             "the data cannot be read as declared",
             where=where,
