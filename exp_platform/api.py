@@ -216,8 +216,9 @@ def did(
     The same steps as `exp import --design did` and `exp run`, without a decision.
 
     Args:
-        frame: one row per unit and period (pandas, Polars, Arrow or a DuckDB relation);
-            an absent row is missing, not 0.
+        frame: one row per unit and period: pandas, Polars, Arrow, a DuckDB relation,
+            or the path of a Parquet or CSV file, which is never whole in memory; an
+            absent row is missing, not 0.
         outcome: column with the value.
         time: column with the period: dates, years, months, quarters or numbers.
         unit: column with the unit; None = repeated cross-sections.

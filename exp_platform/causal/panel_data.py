@@ -72,7 +72,8 @@ class Panel:
     @cached_property
     def cohort_codes(self) -> tuple[Array, NDArray[np.int64]]:
         """All cohorts, ascending, and the place of each unit's among them."""
-        return np.unique(self.cohort, return_inverse=True)
+        cohorts = np.unique(self.cohort)
+        return cohorts, np.searchsorted(cohorts, self.cohort)
 
     @property
     def cohorts(self) -> Array:
@@ -121,14 +122,14 @@ class Panel:
 
 
 def balance_panel(panel: Panel) -> Panel:
-    """Units that were seen in every period; the others are counted.
+    """Units that were seen in every period and are known; others seen are counted.
 
     The rows that stay move up within the matrix that came in: a panel as large as
     memory has no room for a second one.
 
     Args:
-        panel: of all units; NaN = not seen. A period in which nobody was seen is none
-            of the panel's.
+        panel: of all units; NaN = not seen, or a covariate that is not known. A
+            period in which nobody was seen is none of the panel's.
     """
     seen = np.zeros(len(panel.outcomes), dtype=np.int64)
     by_period = np.zeros(panel.periods.size, dtype=np.int64)
@@ -139,7 +140,8 @@ def balance_panel(panel: Panel) -> Panel:
     periods, outcomes = panel.periods[is_period], panel.outcomes
     if not np.all(is_period):
         outcomes = outcomes[:, is_period]
-    is_complete = (seen == periods.size) & (seen > 0)
+    is_known = np.all(np.isfinite(panel.covariates), axis=1)
+    is_complete = (seen == periods.size) & (seen > 0) & is_known
     last = periods.max(initial=-NEVER)
     found = replace(
         panel,
@@ -179,6 +181,17 @@ def sum_by_cluster(panel: Panel, centre: Array | float = 0.0) -> Array:
         for outcomes, one in zip(panel.outcomes.T, centres, strict=True)
     ]
     return np.column_stack(columns)
+
+
+def average_periods(panel: Panel, is_inside: NDArray[np.bool_]) -> Array:
+    """Each unit's mean over some of the periods, shape (n_units,).
+
+    Args:
+        panel: balanced.
+        is_inside: the periods, shape (n_periods,), one at least.
+    """
+    shares = is_inside / is_inside.sum()
+    return np.asarray(np.einsum("nt,t->n", panel.outcomes, shares, optimize=False))
 
 
 def arrange_panel(data: PanelData, *, keep_always: bool = False) -> Panel:

@@ -93,7 +93,7 @@ def _draft(panel: Panel, settings: EstimateSettings) -> Estimate:
         estimand="ATT",
         n_control=int(np.sum(~is_ever)),
         n_treatment=int(np.sum(is_ever)),
-        n_clusters=int(np.unique(panel.cluster).size),
+        n_clusters=panel.n_clusters,
         alpha=settings.alpha,
         role=settings.role,
         metric_version=settings.metric_version,
@@ -104,9 +104,8 @@ def _refuse(panel: Panel, settings: EstimateSettings) -> Refusal | None:
     if panel.cohort.size < max(2, settings.min_units_per_arm):
         return Refusal.TOO_FEW_UNITS
     first = panel.cohort == panel.cohort.min()
-    counts = [np.unique(panel.cluster[side]).size for side in (~first, first)]
-    ever = np.unique(panel.cluster[np.isfinite(panel.cohort)]).size
-    return refuse_clusters(counts[0], ever)
+    ever = panel.count_clusters(np.isfinite(panel.cohort))
+    return refuse_clusters(panel.count_clusters(~first), ever)
 
 
 def _demean(groups: GroupMeans) -> Array:

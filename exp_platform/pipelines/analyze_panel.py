@@ -7,8 +7,6 @@ on rows by user and instant.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from exp_platform.causal.identification import DATA_ARE_MISSING
 from exp_platform.causal.panel_rules import (
     PanelFacts,
@@ -17,7 +15,12 @@ from exp_platform.causal.panel_rules import (
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.did_pretrends import Pretrends, store_pretrends
 from exp_platform.pipelines.estimates import store_methods
-from exp_platform.pipelines.panel_data import PanelMetric, find_layout, load_panel
+from exp_platform.pipelines.panel_data import (
+    PanelMetric,
+    find_canonical_panel,
+    find_layout,
+    load_panel,
+)
 from exp_platform.pipelines.panel_methods import (
     BROUGHT_ALONG,
     RUNNERS,
@@ -72,7 +75,8 @@ def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelRes
         layout: of the panel.
     """
     sources = {name: d.numerator for name, d in ingested.definitions.items()}
-    metrics = load_panel(run.engine, ingested.spec, layout, sources)
+    source = find_canonical_panel(layout, sources)
+    metrics = load_panel(run.engine, ingested.spec, source)
     choices = {name: choose_panel_methods(find_facts(m)) for name, m in metrics.items()}
     estimates: list[Estimate] = []
     deltas: list[PretrendDelta] = []
@@ -113,8 +117,8 @@ def find_facts(metric: PanelMetric) -> PanelFacts:
             n_arms=2 if has_both else 1,
             has_policy_date=True,
             has_pre_period=bool(cohorts.size),
-            n_clusters_control=int(np.unique(units.cluster[is_control]).size),
-            n_clusters_treatment=int(np.unique(units.cluster[treated]).size),
+            n_clusters_control=units.count_clusters(is_control),
+            n_clusters_treatment=units.count_clusters(treated),
             treatment_timings=int(cohorts.size),
         ),
         metric.layout.is_cross_section,
@@ -171,7 +175,7 @@ def _refuse(
     return _place(
         Estimate(
             experiment_id=metric.spec.experiment_id,
-            metric_name=metric.data.metric_name,
+            metric_name=metric.metric_name,
             method=choice.method,
             control="",
             treatment="",

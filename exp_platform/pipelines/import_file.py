@@ -124,7 +124,11 @@ def _describe_roles(request: ImportRequest) -> list[str]:
 
 
 def open_file(
-    engine: Engine, file: Path, *, as_text: Sequence[str] = ()
+    engine: Engine,
+    file: Path,
+    *,
+    as_text: Sequence[str] = (),
+    is_numbered: bool = True,
 ) -> dict[str, str]:
     """Make the file readable as `exp_run.delivered`; its columns with their types.
 
@@ -132,6 +136,8 @@ def open_file(
         engine: where.
         file: CSV or Parquet.
         as_text: columns of a CSV that are names, even if they look like numbers.
+        is_numbered: rows are numbered, and copied for that; False leaves a Parquet
+            file where it is.
     """
     if not file.is_file():
         raise UsageError(
@@ -142,10 +148,15 @@ def open_file(
     is_parquet = file.name.endswith((".parquet", ".pq"))
     reader = "read_parquet" if is_parquet else "read_csv"
     options = "" if is_parquet else f", sample_size = -1, {csv_dialect(file, as_text)}"
+    numbered = f", row_number() over () as {ROW_NUMBER}"
+    if is_parquet and not is_numbered:
+        kind, numbered = "view", ""
+    else:
+        kind = "table"
     try:
         engine.execute(
-            "create or replace table exp_run.delivered as\n"
-            f"select *, row_number() over () as {ROW_NUMBER}\n"
+            f"create or replace {kind} exp_run.delivered as\n"
+            f"select *{numbered}\n"
             f"from {reader}({text(str(file))}{options})"
         )
     except ContractError as error:

@@ -17,6 +17,7 @@ from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.definitions import parse_definition
 from exp_platform.pipelines.import_file import Imported, open_file
 from exp_platform.pipelines.import_rows import ROW_NUMBER
+from exp_platform.pipelines.panel_cohorts import place_treatments
 from exp_platform.pipelines.panel_request import (
     PanelLayout,
     PanelRequest,
@@ -24,12 +25,10 @@ from exp_platform.pipelines.panel_request import (
     write_layout,
 )
 from exp_platform.pipelines.panel_rows import (
-    build_rows,
     build_units,
-    check_units,
     count_changing,
     number_periods,
-    place_cohorts,
+    unit_of,
 )
 from exp_platform.pipelines.registry import read_spec, write_plan, write_variants
 from exp_platform.records import AnalysisPlan, MetricPlan, MetricRole, Variant
@@ -67,8 +66,8 @@ def import_panel(
         names = (request.unit, request.cluster)
         columns = open_file(engine, file, as_text=[n for n in names if n])
         check_panel_request(request, columns, file)
-        layout, notes = lay_out_panel(engine, request, file)
-        tables = panel_tables(engine, experiment_id, request, layout, file)
+        layout, notes = lay_out_panel(engine, request, file, is_ordered=True)
+        tables = _tables(engine, experiment_id, request, layout, file)
         notes = [*_describe(engine, request, layout), *notes]
         rows = _count(engine, "exp_run.delivered")
     with lake.experiment_lock(experiment_id):
@@ -78,25 +77,29 @@ def import_panel(
 
 
 def lay_out_panel(
-    engine: Engine, request: PanelRequest, file: Path
+    engine: Engine, request: PanelRequest, file: Path, *, is_ordered: bool
 ) -> tuple[PanelLayout, list[str]]:
     """Number periods, cohorts and units of `exp_run.delivered`; what was understood.
 
     Args:
-        engine: holds the delivered rows, numbered.
+        engine: holds the delivered rows.
         request: the mapping of columns.
         file: for errors.
+        is_ordered: rows are numbered, and units know their first one.
 
     Raises:
         UsageError: periods or treatment that cannot be read.
         ContractError: rows that are no panel.
     """
     periods = number_periods(engine, request, file)
-    is_cross_section = build_rows(engine, request, file)
-    notes = place_cohorts(engine, request, periods, file)
-    if not is_cross_section:
-        check_units(engine, request, file)
-    build_units(engine, request)
+    notes = place_treatments(engine, request, periods, file)
+    is_cross_section = build_units(
+        engine,
+        request,
+        file,
+        n_periods=len(periods.labels),
+        is_ordered=is_ordered,
+    )
     layout = PanelLayout(
         periods.grain,
         periods.labels,
@@ -108,27 +111,26 @@ def lay_out_panel(
     return layout, notes
 
 
-def panel_tables(
+def _tables(
     engine: Engine,
     experiment_id: str,
     request: PanelRequest,
     layout: PanelLayout,
     file: Path,
 ) -> "dict[str, pa.Table]":
-    """The raw tables of a panel that was laid out, by name.
+    """The raw tables of a panel that was laid out, by name."""
+    import pyarrow as pa
 
-    Args:
-        engine: after `lay_out_panel`.
-        experiment_id: the experiment.
-        request: the mapping of columns.
-        layout: of the panel.
-        file: where the data came from.
-    """
+    from exp_platform.schemas import arrow_schema
+
     exposures = _exposures_sql(experiment_id, request, layout)
     return {
         "exposures": engine.arrow(exposures),
         "outcomes": engine.arrow(_outcomes_sql(experiment_id, request)),
-        "experiment_registry": _registry(engine, experiment_id, request, layout, file),
+        "experiment_registry": pa.Table.from_pylist(
+            [registry_row(engine, experiment_id, request, layout, file)],
+            schema=arrow_schema("experiment_registry"),
+        ),
     }
 
 
@@ -138,7 +140,7 @@ def _exposures_sql(
     pairs = [
         "'cohort': coalesce(cast(p.label as varchar), 'never')",
         "'cohort_no': coalesce(cast(u.cohort_no as varchar), '')",
-        "'cluster': u.cluster",
+        "'cluster': cast(u.cluster as varchar)",
     ]
     if request.weight is not None:
         pairs.append("'weight': cast(u.weight as varchar)")
@@ -147,7 +149,8 @@ def _exposures_sql(
         for i, name in enumerate(request.covariates)
     ]
     return (
-        f"select {text(experiment_id)} as experiment_id, u.unit as user_id,\n"
+        f"select {text(experiment_id)} as experiment_id,\n"
+        "    cast(u.unit as varchar) as user_id,\n"
         f"    case when u.cohort_no is null then {text(UNTREATED)}\n"
         f"        else {text(TREATED)} end as variant,\n"
         f"    timestamptz '{layout.starts[0]}' as exposure_ts,\n"
@@ -161,31 +164,39 @@ def _exposures_sql(
 
 def _outcomes_sql(experiment_id: str, request: PanelRequest) -> str:
     """Values as delivered; what is no number is ingest's to reject."""
+    unit = unit_of(request)
     branches = [
-        f"select {text(experiment_id)} as experiment_id, r.unit as user_id,\n"
-        f"    {text(name)} as metric_name,\n"
+        f"select {text(experiment_id)} as experiment_id,\n"
+        f"    cast(d.{unit} as varchar) as user_id, {text(name)} as metric_name,\n"
         f"    cast(d.{identifier(column)} as varchar) as value,\n"
-        "    p.start_ts as outcome_ts, r.row_no\n"
-        "from exp_run.panel_rows as r\n"
-        f"inner join exp_run.delivered as d on r.row_no = d.{ROW_NUMBER}\n"
-        "left join exp_run.panel_periods as p on r.period_no = p.period_no"
+        f"    t.start_ts as outcome_ts, d.{ROW_NUMBER}\n"
+        "from exp_run.delivered as d left join exp_run.panel_times as t\n"
+        f"    on d.{identifier(request.time)} = t.value"
         for name, column in request.outcomes.items()
     ]
     union = "\nunion all\n".join(branches)
-    return f"select * exclude (row_no) from ({union}) order by metric_name, row_no"
+    return (
+        f"select * exclude ({ROW_NUMBER}) from ({union})\n"
+        f"order by metric_name, {ROW_NUMBER}"
+    )
 
 
-def _registry(
+def registry_row(
     engine: Engine,
     experiment_id: str,
     request: PanelRequest,
     layout: PanelLayout,
     file: Path,
-) -> "pa.Table":
-    import pyarrow as pa
+) -> dict[str, Any]:
+    """The registry's row of a panel that was laid out.
 
-    from exp_platform.schemas import arrow_schema
-
+    Args:
+        engine: after `lay_out_panel`.
+        experiment_id: the experiment.
+        request: the mapping of columns.
+        layout: of the panel.
+        file: where the data came from.
+    """
     starts = [datetime.fromisoformat(start) for start in layout.starts]
     first = int(
         engine.rows(
@@ -216,7 +227,7 @@ def _registry(
         "source": f"file:{file.name}",
     }
     read_spec(row)
-    return pa.Table.from_pylist([row], schema=arrow_schema("experiment_registry"))
+    return row
 
 
 def _arms(engine: Engine) -> tuple[Variant, ...]:
@@ -256,16 +267,15 @@ def _describe(engine: Engine, request: PanelRequest, layout: PanelLayout) -> lis
     notes = [f"{len(labels)} periods by {layout.grain}, {labels[0]} to {labels[-1]}"]
     notes.append(f"{n_units:,} {kind}; {treated:,} treated, from {dates:,} {since} on")
     notes.append(f"{clusters:,} clusters")
-    lost = engine.rows(
-        "select count(*) from exp_run.panel_rows where unit is null or period_no is null"
-    )[0][0]
+    lost = (
+        engine.rows("select count(*) from exp_run.delivered")[0][0]
+        - engine.rows("select sum(n_rows) from exp_run.panel_units")[0][0]
+    )
     if lost:
         notes.append(f"{lost:,} rows lack a unit or a period: they go to quarantine")
     if not layout.is_cross_section:
         short = engine.rows(
-            "select count(*) from (select unit from exp_run.panel_rows\n"
-            "    where unit is not null group by unit\n"
-            f"    having count(distinct period_no) < {len(labels)})"
+            f"select count(*) from exp_run.panel_units\nwhere n_periods < {len(labels)}"
         )[0][0]
         if short:
             notes.append(f"{short:,} units miss a period: the analysis leaves them out")

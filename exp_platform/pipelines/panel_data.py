@@ -1,24 +1,32 @@
-"""A ready-made panel from the canonical tables to arrays, one metric at a time."""
+"""A ready-made panel from relations of the engine to matrices, one for each metric."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exp_platform.causal.cohort_totals import spans_cohorts, total_cohorts
+from exp_platform.causal.cohort_totals import (
+    CohortPanel,
+    spans_cohorts,
+    split_clusters,
+    total_cohorts,
+)
 from exp_platform.causal.group_times import GroupTimes, compare_cohorts, compare_units
-from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
+from exp_platform.causal.panel_data import NEVER, Panel, balance_panel
+from exp_platform.errors import ContractError
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as text
+from exp_platform.pipelines.panel_matrix import read_matrix
 from exp_platform.pipelines.panel_request import PanelLayout, read_layout
 from exp_platform.pipelines.run import Run
 from exp_platform.records import ExperimentSpec
 from exp_platform.stats.inference import Array
 
-NEVER = np.inf
+NUMBERED, CLUSTERS = "panel_unit_numbers", "panel_cluster_numbers"
+"""Temporary relations of a panel's units and clusters, and their numbers."""
 
 
 @dataclass(frozen=True)
@@ -26,80 +34,70 @@ class PanelMetric:
     """One metric of a panel.
 
     Attributes:
-        data: one row per unit and period; periods and cohorts are numbers from 0 in
-            order of time, whatever their distance; clusters and units are numbers.
-        cluster_names: label of each cluster by its number.
+        delivered: units seen in every period, or each row of repeated cross-sections.
+            Periods and cohorts are numbers from 0 in order of time, whatever their
+            distance.
+        read_names: labels of all clusters, in the order of their numbers.
     """
 
     spec: ExperimentSpec
     layout: PanelLayout
-    data: PanelData
-    cluster_names: tuple[str, ...]
-
-    @property
-    def clusters(self) -> NDArray[np.generic]:
-        """Number of the cluster of every row."""
-        return self.data.unit if self.data.cluster is None else self.data.cluster
+    delivered: Panel
+    read_names: Callable[[], Sequence[str]]
 
     @cached_property
-    def panel(self) -> Panel:
-        """Units seen in every period, without those treated from the first one on."""
-        return arrange_panel(self.data)
+    def units(self) -> Panel:
+        """What is analysed: without units treated from the first period on."""
+        if self.layout.is_cross_section:
+            return self.delivered
+        return self.delivered.drop_always()
+
+    @cached_property
+    def totals(self) -> CohortPanel:
+        """Sums by cohort of a balanced panel; a cluster's part in each is one."""
+        return total_cohorts(split_clusters(self.units))
 
     @cached_property
     def group_times(self) -> GroupTimes:
         """Effects by cohort and period against the last period before treatment."""
-        panel = self.panel
-        if panel.covariates.shape[1] or spans_cohorts(panel):
-            return compare_units(panel, base_period="universal")
-        return compare_cohorts(total_cohorts(panel), base_period="universal")
-
-    @cached_property
-    def sections(self) -> Panel:
-        """Rows of repeated cross-sections: each a unit, NaN where it was not seen."""
-        data = self.data
-        seen = np.isfinite(data.outcome) & (data.cohort > 0)
-        n, n_periods = int(seen.sum()), len(self.layout.labels)
-        outcomes = np.full((n, n_periods), np.nan)
-        outcomes[np.arange(n), data.period[seen].astype(int)] = data.outcome[seen]
-        return Panel(
-            data.experiment_id,
-            data.metric_name,
-            np.arange(n_periods, dtype=float),
-            outcomes,
-            data.cohort[seen],
-            np.unique(self.clusters[seen], return_inverse=True)[1],
-            np.ones(n) if data.weight is None else data.weight[seen],
-            np.empty((n, 0)),
-            n_incomplete=int(np.sum(~np.isfinite(data.outcome))),
-            n_always=int(np.sum(data.cohort <= 0)),
-        )
+        if self.units.covariates.shape[1] or spans_cohorts(self.units):
+            return compare_units(self.units, base_period="universal")
+        return compare_cohorts(self.totals, base_period="universal")
 
     @property
-    def units(self) -> Panel:
-        """What is analysed: the balanced panel, or the cross-sections' rows."""
-        return self.sections if self.layout.is_cross_section else self.panel
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Label of each cluster by its number in the balanced panel."""
-        data = self.data
-        unit = data.unit.astype(np.int64)
-        seen = np.bincount(unit[np.isfinite(data.outcome)], minlength=unit.max() + 1)
-        is_complete = seen == len(np.unique(data.period))
-        kept = is_complete[unit] & (data.cohort > data.period.min())
-        return tuple(
-            self.cluster_names[int(number)] for number in np.unique(self.clusters[kept])
-        )
+    def metric_name(self) -> str:
+        """Name of the metric."""
+        return self.delivered.metric_name
 
     @property
     def is_treated(self) -> NDArray[np.bool_]:
         """Units that are treated in some period."""
         return np.isfinite(self.units.cohort)
 
+    def name_clusters(self, numbers: NDArray[np.int64]) -> tuple[str, ...]:
+        """Labels of some of the analysed units' clusters, as they were delivered."""
+        names = self.read_names()
+        labels = self.units.cluster_labels
+        return tuple(str(names[int(labels[number])]) for number in numbers)
+
     def name_period(self, number: float) -> str:
         """The label of a period, as it was delivered."""
         return self.layout.labels[int(number)]
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSource:
+    """Where a panel stands in the engine.
+
+    Attributes:
+        units: SELECT of unit, cluster, cohort (number of its first treated period;
+            null = never), weight, x0, x1 ... (covariates), one row for each unit.
+        cells: metric -> SELECT of unit, period_no and value (double), in any order.
+    """
+
+    layout: PanelLayout
+    units: str
+    cells: Mapping[str, str]
 
 
 def find_layout(run: Run) -> PanelLayout | None:
@@ -109,99 +107,163 @@ def find_layout(run: Run) -> PanelLayout | None:
     return None if document is None else read_layout(str(document))
 
 
-def load_panel(
-    engine: Engine,
-    spec: ExperimentSpec,
-    layout: PanelLayout,
-    metrics: Mapping[str, str],
-) -> dict[str, PanelMetric]:
-    """Every metric's rows.
+def find_canonical_panel(
+    layout: PanelLayout, metrics: Mapping[str, str]
+) -> PanelSource:
+    """The panel in `exp.exposures` and `exp.outcomes`.
 
     Args:
-        engine: holds `exp.exposures` and `exp.outcomes`.
-        spec: the experiment.
         layout: of the panel.
         metrics: metric -> name in `outcomes`.
     """
-    units, names = _read_units(engine, layout)
-    periods = ", ".join(
-        f"({number}, timestamptz '{start}')"
-        for number, start in enumerate(layout.starts)
-    )
-    engine.execute(
-        "create or replace temp table panel_periods as select * from (values\n"
-        f"{periods}) as p (period_no, start_ts)"
-    )
-    return {
-        name: PanelMetric(
-            spec, layout, _read_rows(engine, spec, name, source, units), names
-        )
-        for name, source in metrics.items()
-    }
-
-
-def _read_units(
-    engine: Engine, layout: PanelLayout
-) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
-    """Facts of the units by column, in the order of their number; names of clusters."""
     keys = {"cohort": "cohort_no", "weight": "weight"}
     keys |= {f"x{i}": f"covariate:{name}" for i, name in enumerate(layout.covariates)}
     facts = ",\n    ".join(
         f"try_cast(attributes[{text(key)}] as double) as {column}"
         for column, key in keys.items()
     )
-    engine.execute(
-        "create or replace temp table panel_units as\n"
-        "select row_number() over (order by user_id) - 1 as unit_no, user_id,\n"
-        f"    coalesce(attributes['cluster'], user_id) as cluster,\n    {facts}\n"
+    units = (
+        "select user_id as unit, coalesce(attributes['cluster'], user_id) as cluster,\n"
+        f"    {facts}\n"
         "from (select user_id, any_value(attributes) as attributes\n"
         "    from exp.exposures group by user_id)"
     )
-    table = engine.arrow("select * from panel_units order by unit_no")
-    found: dict[str, NDArray[Any]] = {
-        name: table.column(name).to_numpy().astype(float) for name in keys
+    periods = ", ".join(
+        f"({number}, timestamptz '{start}')"
+        for number, start in enumerate(layout.starts)
+    )
+    cells = {
+        name: (
+            "select o.user_id as unit, p.period_no, o.value from exp.outcomes as o\n"
+            f"inner join (values {periods}) as p (period_no, start_ts)\n"
+            f"    on o.outcome_ts = p.start_ts where o.metric_name = {text(source)}"
+        )
+        for name, source in metrics.items()
     }
+    return PanelSource(layout, units, cells)
+
+
+def load_panel(
+    engine: Engine, spec: ExperimentSpec, source: PanelSource
+) -> dict[str, PanelMetric]:
+    """Every metric's matrix.
+
+    Args:
+        engine: holds the panel.
+        spec: the experiment.
+        source: where.
+
+    Raises:
+        ContractError: a unit has several values in one period, or a weight is not
+            above 0.
+    """
+    facts = _number_units(engine, source)
+    return {
+        name: PanelMetric(
+            spec,
+            source.layout,
+            _read_panel(engine, source, facts, (spec.experiment_id, name)),
+            lambda: _read_names(engine),
+        )
+        for name in source.cells
+    }
+
+
+def _number_units(engine: Engine, source: PanelSource) -> dict[str, NDArray[Any]]:
+    """Number units and clusters by label; facts of the units in that order."""
+    _number(engine, NUMBERED, f"select unit as label from ({source.units})")
+    engine.execute(
+        f"create or replace temp view panel_facts as select * from ({source.units})"
+    )
+    shared = engine.rows(
+        "select count(*) from panel_facts\n"
+        "where cast(cluster as varchar) is distinct from cast(unit as varchar)"
+    )[0][0]
+    joins = ""
+    if shared:
+        _number(engine, CLUSTERS, "select distinct cluster as label from panel_facts")
+        joins = f"inner join {CLUSTERS} as c on f.cluster = c.label"
+    else:
+        engine.execute(
+            f"create or replace temp view {CLUSTERS} as select * from {NUMBERED}"
+        )
+    columns = ["cohort", "weight"]
+    columns += [f"x{i}" for i in range(len(source.layout.covariates))]
+    floats = ", ".join(
+        f"coalesce(cast({name} as double), 'nan'::double) as {name}" for name in columns
+    )
+    n_units = engine.rows(f"select count(*) from {NUMBERED}")[0][0]
+    found: dict[str, NDArray[Any]] = {name: np.empty(n_units) for name in columns}
+    found["cluster"] = np.empty(n_units, dtype=np.int64)
+    for place, cluster, *facts in engine.numbers(
+        f"select n.number, {'c' if shared else 'n'}.number as cluster, {floats}\n"
+        f"from panel_facts as f inner join {NUMBERED} as n on f.unit = n.label {joins}"
+    ):
+        found["cluster"][place] = cluster
+        for name, values in zip(columns, facts, strict=True):
+            found[name][place] = values
+    # A cohort of null is that of units never treated.
     found["cohort"] = np.where(np.isnan(found["cohort"]), NEVER, found["cohort"])
-    if not layout.has_weights:
-        del found["weight"]
-    labels = np.array(table.column("cluster").to_pylist())
-    names, found["cluster"] = np.unique(labels, return_inverse=True)
-    return found, tuple(names.tolist())
+    if source.layout.has_weights and not np.all(found["weight"] > 0):
+        raise ContractError(
+            "a weight is missing or not above 0",
+            next_step="import the panel again with a weight for every unit",
+        )
+    return found
 
 
-def _read_rows(
+def _number(engine: Engine, relation: str, labels: str) -> None:
+    """Number labels from 0 in the order of their text."""
+    engine.execute(
+        f"create or replace temp table {relation} as\n"
+        "select label, row_number() over (order by cast(label as varchar)) - 1\n"
+        f"    as number from ({labels})"
+    )
+
+
+def _read_panel(
     engine: Engine,
-    spec: ExperimentSpec,
-    name: str,
-    source: str,
-    units: Mapping[str, NDArray[Any]],
-) -> PanelData:
-    table = engine.arrow(
-        "select u.unit_no, p.period_no, o.value from exp.outcomes as o\n"
-        "inner join panel_units as u on o.user_id = u.user_id\n"
-        "inner join panel_periods as p on o.outcome_ts = p.start_ts\n"
-        f"where o.metric_name = {text(source)} order by u.unit_no, p.period_no"
+    source: PanelSource,
+    facts: Mapping[str, NDArray[Any]],
+    names: tuple[str, str],
+) -> Panel:
+    n_units, n_periods = len(facts["cohort"]), len(source.layout.labels)
+    outcomes = read_matrix(
+        engine,
+        "select n.number as unit_no, cast(c.period_no as bigint) as period_no, c.value\n"
+        f"from ({source.cells[names[1]]}) as c inner join {NUMBERED} as n\n"
+        "    on c.unit = n.label where c.value is not null and not isnan(c.value)",
+        (n_units, n_periods),
     )
-    unit = table.column("unit_no").to_numpy().astype(np.int64)
-    covariates = [units[key] for key in units if key.startswith("x")]
-    outcome = table.column("value").to_numpy().astype(float)
-    for column in covariates:
-        # A unit without a covariate is left out, as one without an outcome is.
-        outcome = np.where(np.isnan(column[unit]), np.nan, outcome)
-    weight = units.get("weight")
-    return PanelData(
-        experiment_id=spec.experiment_id,
-        metric_name=name,
-        unit=unit,
-        period=table.column("period_no").to_numpy().astype(float),
-        outcome=outcome,
-        cohort=units["cohort"][unit],
-        cluster=units["cluster"][unit],
-        weight=None if weight is None else weight[unit],
-        covariates=np.nan_to_num(np.column_stack(covariates))[unit]
-        if covariates
-        else None,
+    covariates = [facts[f"x{i}"] for i in range(len(source.layout.covariates))]
+    panel = Panel(
+        *names,
+        periods=np.arange(n_periods, dtype=float),
+        outcomes=outcomes,
+        cohort=facts["cohort"],
+        cluster=facts["cluster"],
+        weight=facts["weight"] if source.layout.has_weights else np.ones(n_units),
+        covariates=np.column_stack([np.empty((n_units, 0)), *covariates]),
+        cluster_labels=np.arange(int(facts["cluster"].max(initial=-1)) + 1),
     )
+    return _keep_seen(panel) if source.layout.is_cross_section else balance_panel(panel)
+
+
+def _keep_seen(panel: Panel) -> Panel:
+    """Rows of cross-sections that have a value, and begin untreated."""
+    has_value = np.isfinite(panel.outcomes).any(axis=1)
+    is_known = np.isfinite(panel.covariates).all(axis=1)
+    is_always = panel.cohort <= 0
+    return replace(
+        panel.keep(has_value & is_known & ~is_always),
+        n_incomplete=int(np.sum(has_value & ~is_known)),
+        n_always=int(np.sum(has_value & is_always)),
+    )
+
+
+def _read_names(engine: Engine) -> Sequence[str]:
+    sql = f"select cast(label as varchar) from {CLUSTERS} order by number"
+    return [str(row[0]) for row in engine.rows(sql)]
 
 
 def relative_weights(weight: Array) -> Array:

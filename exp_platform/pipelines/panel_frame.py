@@ -1,6 +1,7 @@
-"""A panel in a data frame to estimates, by the same steps as an imported one."""
+"""A panel in a data frame or a file to estimates, by the same steps as an imported one."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,20 @@ from typing import Any
 from exp_platform.causal.panel_rules import choose_panel_methods
 from exp_platform.errors import ContractError
 from exp_platform.lake import Engine, LakeSettings
+from exp_platform.lake.types import quote_name as identifier
 from exp_platform.metrics.definitions import parse_definition
 from exp_platform.pipelines.analyze_panel import estimate_panel_metric, find_facts
 from exp_platform.pipelines.frames import to_arrow
-from exp_platform.pipelines.import_panel import lay_out_panel, panel_tables
+from exp_platform.pipelines.import_file import open_file
+from exp_platform.pipelines.import_panel import lay_out_panel, registry_row
 from exp_platform.pipelines.import_rows import ROW_NUMBER
-from exp_platform.pipelines.panel_data import load_panel
-from exp_platform.pipelines.panel_request import PanelRequest, check_panel_request
+from exp_platform.pipelines.panel_data import PanelSource, load_panel
+from exp_platform.pipelines.panel_request import (
+    PanelLayout,
+    PanelRequest,
+    check_panel_request,
+)
+from exp_platform.pipelines.panel_rows import unit_of
 from exp_platform.pipelines.registry import read_json, read_spec
 from exp_platform.records import Estimate
 
@@ -28,7 +36,8 @@ def analyze_frame(
     """Every metric of the frame by every method the panel allows.
 
     Args:
-        frame: one row per unit and period; pandas, Polars, Arrow or a DuckDB relation.
+        frame: one row per unit and period; pandas, Polars, Arrow or a DuckDB relation,
+            or the path of a Parquet or CSV file.
         request: the mapping of columns.
         alpha: two-sided error rate of the intervals.
 
@@ -36,48 +45,44 @@ def analyze_frame(
         UsageError: a column or a period that does not exist.
         ContractError: rows that are no panel, or values that are no numbers.
     """
-    table = to_arrow(frame)
-    columns = dict.fromkeys(table.column_names, "")
-    check_panel_request(request, columns, FRAME)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         settings = LakeSettings(root, root / "catalog.db", root, root)
         with Engine(settings) as engine:
-            engine.register("exp_run.frame", table)
-            engine.execute(
-                "create table exp_run.delivered as\n"
-                f"select *, row_number() over () as {ROW_NUMBER} from exp_run.frame"
-            )
-            return _analyze(engine, request, alpha)
+            file = Path(frame) if isinstance(frame, str | Path) else FRAME
+            columns = _open(engine, frame, request)
+            check_panel_request(request, columns, file)
+            return _analyze(engine, request, alpha, file)
+
+
+def _open(engine: Engine, frame: Any, request: PanelRequest) -> Mapping[str, str]:
+    """Make the rows readable as `exp_run.delivered`; numbered where each is a unit."""
+    is_numbered = request.unit is None
+    if isinstance(frame, str | Path):
+        names = [name for name in (request.unit, request.cluster) if name]
+        return open_file(engine, Path(frame), as_text=names, is_numbered=is_numbered)
+    table = to_arrow(frame)
+    engine.register("exp_run.frame", table)
+    if is_numbered:
+        engine.execute(
+            "create table exp_run.delivered as\n"
+            f"select *, row_number() over () as {ROW_NUMBER} from exp_run.frame"
+        )
+    else:
+        engine.create_view("exp_run.delivered", "select * from exp_run.frame")
+    return dict.fromkeys(table.column_names, "")
 
 
 def _analyze(
-    engine: Engine, request: PanelRequest, alpha: float
+    engine: Engine, request: PanelRequest, alpha: float, file: Path
 ) -> tuple[Estimate, ...]:
-    layout, _ = lay_out_panel(engine, request, FRAME)
-    tables = panel_tables(engine, "frame", request, layout, FRAME)
-    engine.register("exp.exposures", tables["exposures"])
-    engine.register("exp_run.values", tables["outcomes"])
-    broken = engine.rows(
-        "select metric_name, value from exp_run.values where value is not null\n"
-        "    and not coalesce(isfinite(try_cast(value as double)), false)\n"
-        "    and lower(value) <> 'nan' limit 1"
-    )
-    if broken:
-        raise ContractError(
-            f"column {request.outcomes[broken[0][0]]!r} holds a value that is no number",
-            found=repr(broken[0][1]),
-            next_step="remove or repair these rows",
-        )
-    engine.execute(
-        "create view exp.outcomes as select * replace (cast(value as double) as value)\n"
-        "from exp_run.values where value is not null and lower(value) <> 'nan'"
-    )
-    row = tables["experiment_registry"].to_pylist()[0]
+    _check_values(engine, request)
+    layout, _ = lay_out_panel(engine, request, file, is_ordered=False)
+    row = registry_row(engine, "frame", request, layout, file)
     spec = read_spec(row)
     spec = replace(spec, experiment_id="", plan=replace(spec.plan, alpha=alpha))
     documents = read_json(row["definitions"], "definitions", "frame")
-    metrics = load_panel(engine, spec, layout, {name: name for name in documents})
+    metrics = load_panel(engine, spec, _find_panel(request, layout))
     return tuple(
         estimate
         for name, metric in metrics.items()
@@ -87,3 +92,40 @@ def _analyze(
             choose_panel_methods(find_facts(metric)),
         )
     )
+
+
+def _check_values(engine: Engine, request: PanelRequest) -> None:
+    for column in request.outcomes.values():
+        value, number = identifier(column), f"try_cast({identifier(column)} as double)"
+        broken = engine.rows(
+            f"select cast({value} as varchar) from exp_run.delivered\n"
+            f"where {value} is not null and not coalesce(isfinite({number}), false)\n"
+            f"    and not coalesce(isnan({number}), false) limit 1"
+        )
+        if broken:
+            raise ContractError(
+                f"column {column!r} holds a value that is no number",
+                found=repr(broken[0][0]),
+                next_step="remove or repair these rows",
+            )
+
+
+def _find_panel(request: PanelRequest, layout: PanelLayout) -> PanelSource:
+    """The panel as it was delivered, after `lay_out_panel`."""
+    cluster = "coalesce(cast(cluster as varchar), cast(unit as varchar))"
+    covariates = "".join(f", x{i}" for i in range(len(layout.covariates)))
+    units = (
+        f"select unit, {cluster if request.cluster else 'unit'} as cluster,\n"
+        "    cast(cohort_no as double) as cohort, cast(weight as double) as weight"
+        f"{covariates}\nfrom exp_run.panel_units"
+    )
+    cells = {
+        name: (
+            f"select d.{unit_of(request)} as unit, t.period_no,\n"
+            f"    try_cast(d.{identifier(column)} as double) as value\n"
+            "from exp_run.delivered as d inner join exp_run.panel_times as t\n"
+            f"    on d.{identifier(request.time)} = t.value"
+        )
+        for name, column in request.outcomes.items()
+    }
+    return PanelSource(layout, units, cells)

@@ -5,8 +5,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from exp_platform.causal.cluster_sums import ClusterSums, sum_clusters
+from exp_platform.causal.cluster_sums import ClusterSums
 from exp_platform.causal.did import estimate_did, panel_of
 from exp_platform.causal.event_average import estimate_event_study
 from exp_platform.causal.few_clusters import (
@@ -21,9 +22,9 @@ from exp_platform.causal.identification import (
     STAGGERED,
     TWFE,
 )
-from exp_platform.causal.panel_data import Panel
+from exp_platform.causal.panel_data import Panel, average_periods, sum_by_cluster
 from exp_platform.causal.panel_rules import SYNTHETIC
-from exp_platform.causal.period_totals import total_periods
+from exp_platform.causal.period_totals import days_of_cohort, total_periods
 from exp_platform.causal.staggered import StaggeredEffects, estimate_staggered
 from exp_platform.causal.synthetic_control import (
     DonorPanel,
@@ -46,30 +47,35 @@ def total_arms(metric: PanelMetric) -> tuple[GramTotals, GramTotals] | None:
         return None
     event = int(units.cohorts[0])
     periods = tuple(int(number) - event for number in units.periods)
-    arms = []
-    for variant, side in _sides(metric):
-        arms.append(
-            total_periods(
-                units.outcomes[side],
-                weight=units.weight[side],
-                cluster=units.cluster[side],
-                periods=periods,
-                totals_of=_named(metric, variant),
+    if not metric.layout.is_cross_section:
+        treatment, control = (
+            days_of_cohort(cohort, periods=periods, totals_of=_named(metric, variant))
+            for cohort, variant in zip(
+                metric.totals.cohorts, _arms(metric)[::-1], strict=True
             )
         )
-    return _count_means(arms[0], arms[1], metric)
+        return control, treatment
+    control, treatment = (
+        total_periods(
+            units.outcomes[side],
+            weight=units.weight[side],
+            cluster=units.cluster[side],
+            periods=periods,
+            totals_of=_named(metric, variant),
+        )
+        for variant, side in _sides(metric)
+    )
+    return _count_means(control, treatment)
 
 
 def _count_means(
-    control: GramTotals, treatment: GramTotals, metric: PanelMetric
+    control: GramTotals, treatment: GramTotals
 ) -> tuple[GramTotals, GramTotals]:
     """Cross-sections estimate a mean per arm and period: that many parameters.
 
     The estimators' factor counts two; the scores take the rest, so that a 2x2 estimate
     has the error of the regression on the four cells.
     """
-    if not metric.layout.is_cross_section:
-        return control, treatment
     n, k = control.n + treatment.n, 2 * len(control.days)
     factor = (n - 2) / max(n - k, 1)
     first, second = (
@@ -86,11 +92,16 @@ def _count_means(
 
 def _sides(metric: PanelMetric) -> list[tuple[str, Any]]:
     treated = metric.is_treated
-    return [(metric.spec.control, ~treated), (metric.spec.treatments[0], treated)]
+    return list(zip(_arms(metric), (~treated, treated), strict=True))
+
+
+def _arms(metric: PanelMetric) -> tuple[str, str]:
+    """Names of the untreated and of the treated arm."""
+    return metric.spec.control, metric.spec.treatments[0]
 
 
 def _named(metric: PanelMetric, variant: str) -> tuple[str, str, str]:
-    return metric.spec.experiment_id, metric.data.metric_name, variant
+    return metric.spec.experiment_id, metric.metric_name, variant
 
 
 def estimate_two_periods(
@@ -127,19 +138,22 @@ def estimate_permuted(
 def _sum_clusters(metric: PanelMetric, variant: str, side: Any) -> ClusterSums:
     units = metric.units
     is_pre = units.periods < units.cohorts[0]
-    weight = relative_weights(units.weight[side])
-    outcomes = units.outcomes[side]
-    sums = sum_clusters(
-        _named(metric, variant),
-        (
-            weight * outcomes[:, is_pre].mean(axis=1),
-            weight * outcomes[:, ~is_pre].mean(axis=1),
-        ),
-        units.cluster[side],
-        days=(int(is_pre.sum()), int((~is_pre).sum())),
+    weight = np.zeros(len(side))
+    weight[side] = relative_weights(units.weight[side])
+    sizes, pre, post = (
+        np.bincount(units.cluster, weight * values).astype(float)
+        for values in (
+            np.ones(()),
+            average_periods(units, is_pre),
+            average_periods(units, ~is_pre),
+        )
     )
-    place = np.unique(units.cluster[side], return_inverse=True)[1]
-    return replace(sums, units=np.bincount(place, weights=weight).astype(float))
+    # Weights are above 0: a cluster without any is one of the other arm.
+    inside = sizes > 0
+    days = int(is_pre.sum()), int((~is_pre).sum())
+    return ClusterSums(
+        *_named(metric, variant), sizes[inside], pre[inside], post[inside], *days
+    )
 
 
 def estimate_average_path(
@@ -155,7 +169,7 @@ def estimate_average_path(
 
 def find_staggered(metric: PanelMetric, settings: EstimateSettings) -> StaggeredEffects:
     """The four Callaway-Sant'Anna averages, from one set of group-time effects."""
-    return estimate_staggered(metric.data, settings)
+    return estimate_staggered(metric.units, settings, totals=metric.totals)
 
 
 def estimate_cohorts(
@@ -188,7 +202,7 @@ def estimate_fixed_effects(
     metric: PanelMetric, settings: EstimateSettings
 ) -> tuple[Estimate, ...]:
     """`twfe`, with the weights that it gives to comparisons."""
-    return (estimate_twfe(metric.data, settings),)
+    return (estimate_twfe(metric.delivered, settings),)
 
 
 def estimate_mixture(
@@ -200,7 +214,7 @@ def estimate_mixture(
     event = _event(metric)
     panel = DonorPanel(
         experiment_id=metric.spec.experiment_id,
-        metric_name=metric.data.metric_name,
+        metric_name=metric.metric_name,
         control=metric.spec.control,
         treatment=metric.spec.treatments[0],
         periods=tuple(int(number) - event for number in units.periods),
@@ -208,24 +222,19 @@ def estimate_mixture(
             units.outcomes[treated], axis=0, weights=units.weight[treated]
         ),
         donors=outcomes,
-        donor_names=_name_clusters(metric, donors),
+        donor_names=metric.name_clusters(donors),
         n_treated=int(np.unique(units.cluster[treated]).size),
     )
     estimate = estimate_synthetic_control(panel, settings)
     return (_label(estimate, metric, "gaps", "period", shift=event),)
 
 
-def _cluster_means(units: Panel, side: Any) -> tuple[Array, Array]:
+def _cluster_means(units: Panel, side: Any) -> tuple[Array, NDArray[np.int64]]:
     """Weighted mean of every cluster by period, and the clusters' numbers."""
-    numbers, place = np.unique(units.cluster[side], return_inverse=True)
-    weight = units.weight[side]
-    sums = np.zeros((numbers.size, units.periods.size))
-    np.add.at(sums, place, weight[:, None] * units.outcomes[side])
-    return sums / np.bincount(place, weights=weight)[:, None], numbers
-
-
-def _name_clusters(metric: PanelMetric, numbers: Array) -> tuple[str, ...]:
-    return tuple(metric.names[int(number)] for number in numbers)
+    inside = replace(units, weight=np.where(side, units.weight, 0.0))
+    sizes = np.bincount(inside.cluster, inside.weight)
+    numbers = np.flatnonzero(sizes)
+    return sum_by_cluster(inside)[numbers] / sizes[numbers, None], numbers
 
 
 def _event(metric: PanelMetric) -> int:

@@ -1,11 +1,13 @@
-"""Units, periods and cohorts of a delivered panel, as relations of the engine.
+"""Periods and units of a delivered panel, as relations of the engine.
 
-The file stands in the engine as `exp_run.delivered`, its rows numbered.
+The file stands in the engine as `exp_run.delivered`. Its rows are read once for the
+periods, once for who was treated, and once for the units; what must be constant within
+a unit is checked on the units.
 """
 
 from pathlib import Path
 
-from exp_platform.errors import ContractError, UsageError, did_you_mean
+from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
@@ -14,29 +16,40 @@ from exp_platform.pipelines.panel_request import PanelRequest
 from exp_platform.pipelines.periods import Periods, read_periods
 
 _MOST_PERIODS = 2_000
-_FLAGS = {"0": False, "1": True, "false": False, "true": True}
+_BITS = 62
+"""Periods that one whole number remembers, a bit each."""
 
 
-def _label(column: str) -> str:
-    """A period as text; whole numbers without a fraction, whatever their type."""
-    name = identifier(column)
-    number = f"try_cast({name} as double)"
+def label_of(column: str) -> str:
+    """SQL of a value as text; whole numbers without a fraction, whatever their type.
+
+    Args:
+        column: quoted.
+    """
+    number = f"try_cast({column} as double)"
     whole = f"{number} = floor({number}) and abs({number}) < 1e15"
     return (
         f"trim(case when {whole} then cast(cast({number} as bigint) as varchar)\n"
-        f"    else cast({name} as varchar) end)"
+        f"    else cast({column} as varchar) end)"
     )
 
 
 def number_periods(engine: Engine, request: PanelRequest, file: Path) -> Periods:
     """Leave the panel's periods, in order, as `exp_run.panel_periods`.
 
+    `exp_run.panel_times` has the number of the period of every delivered value.
+
     Raises:
         UsageError: labels that cannot be read, or fewer than two.
     """
-    label = _label(request.time)
+    engine.execute(
+        "create or replace table exp_run.panel_times as\n"
+        f"select value, {label_of('value')} as label\n"
+        f"from (select distinct {identifier(request.time)} as value\n"
+        "    from exp_run.delivered)"
+    )
     rows = engine.rows(
-        f"select distinct {label} from exp_run.delivered where {label} <> ''\n"
+        "select distinct label from exp_run.panel_times where label <> ''\n"
         f"order by 1 limit {_MOST_PERIODS + 1}"
     )
     where = f"{file}, column {request.time!r}"
@@ -59,251 +72,205 @@ def number_periods(engine: Engine, request: PanelRequest, file: Path) -> Periods
         "create or replace table exp_run.panel_periods as select * from (values\n"
         f"{values}) as p (label, period_no, start_ts)"
     )
+    engine.execute(
+        "create or replace table exp_run.panel_times as\n"
+        "select t.value, p.period_no, p.start_ts from exp_run.panel_times as t\n"
+        "inner join exp_run.panel_periods as p on t.label = p.label"
+    )
     return periods
 
 
-def build_rows(engine: Engine, request: PanelRequest, file: Path) -> bool:
-    """Leave one row per delivered row as `exp_run.panel_rows`.
+def unit_of(request: PanelRequest) -> str:
+    """SQL of a delivered row's unit, in the type it came in."""
+    return identifier(request.unit) if request.unit else ROW_NUMBER
+
+
+def build_units(
+    engine: Engine,
+    request: PanelRequest,
+    file: Path,
+    *,
+    n_periods: int,
+    is_ordered: bool,
+) -> bool:
+    """Leave one row per unit as `exp_run.panel_units`.
+
+    Its cohort is that of `exp_run.panel_treatments`; weight and covariates are those of
+    its first period.
+
+    Args:
+        engine: after `number_periods` and `place_treatments`.
+        request: the mapping of columns.
+        file: for errors.
+        n_periods: of the panel.
+        is_ordered: keep the number of each unit's first row as `row_no`.
 
     Returns:
         Whether rows are repeated cross-sections: no unit is seen twice.
 
     Raises:
-        ContractError: no usable row, a unit with several rows in one period, or a
-            weight that is not above 0.
+        UsageError: nobody becomes treated.
+        ContractError: no usable row, a unit with several rows in one period, a weight
+            that is not above 0, or a cohort or cluster that changes within a unit.
     """
-    named = [
-        request.unit is not None and f"cast({identifier(request.unit)} as varchar)"
+    engine.execute(_units_sql(request, n_periods, is_ordered=is_ordered))
+    most = engine.rows("select max(n_rows) from exp_run.panel_units")[0][0]
+    if most is None:
+        raise ContractError("no row has a unit and a period", where=str(file))
+    _check_units(engine, request, file)
+    treated = "select count(*) from exp_run.panel_units where cohort_no > 0"
+    if not engine.rows(treated)[0][0]:
+        labels = engine.rows(
+            "select arg_min(label, period_no), arg_max(label, period_no)\n"
+            "from exp_run.panel_periods"
+        )[0]
+        raise UsageError(
+            "no unit becomes treated within the panel's periods",
+            where=str(file),
+            found=f"periods {labels[0]} to {labels[1]}",
+            next_step="check --cohort, or --treated and --policy-date",
+        )
+    return request.unit is None or most == 1
+
+
+def _units_sql(request: PanelRequest, n_periods: int, *, is_ordered: bool) -> str:
+    unit = unit_of(request)
+    group = request.cohort or request.treated or ""
+    facts = [_cohort(request)]
+    cluster = "unit as cluster, false as cluster_changes"
+    if request.cluster is not None:
+        cluster = f"min(cluster) as cluster, {_changes('cluster')}"
+    facts.append(cluster)
+    columns = {f"x{i}": name for i, name in enumerate(request.covariates)}
+    facts.append("1.0 as weight, true as is_weight_positive, false as weight_changes")
+    if request.weight is not None:
+        positive = "bool_and(coalesce(weight > 0, false)) as is_weight_positive"
+        facts[-1] = f"{_first('weight')}, {positive}"
+        columns["weight"] = request.weight
+    facts += [_first(name) for name in columns if name != "weight"]
+    numbers = "".join(
+        f",\n        try_cast(d.{identifier(column)} as double) as {name}"
+        for name, column in columns.items()
+    )
+    if request.cluster is not None:
+        numbers += f",\n        d.{identifier(request.cluster)} as cluster"
+    if is_ordered:
+        numbers += f",\n        d.{ROW_NUMBER} as row_no"
+        facts.append("min(row_no) as row_no")
+    return (
+        "create or replace table exp_run.panel_units as\n"
+        f"select unit, count(*) as n_rows,\n    {_count_periods(n_periods)} as n_periods,"
+        f"\n    {(',' + chr(10) + '    ').join(facts)}\n"
+        f"from (select d.{unit} as unit, t.period_no, c.cohort_no, c.is_on{numbers}\n"
+        "    from exp_run.delivered as d\n"
+        f"    inner join exp_run.panel_times as t on d.{identifier(request.time)} = t.value\n"
+        "    left join exp_run.panel_treatments as c\n"
+        f"        on d.{identifier(group)} is not distinct from c.value\n"
+        f"    where d.{unit} is not null)\n"
+        "group by unit"
+    )
+
+
+def _cohort(request: PanelRequest) -> str:
+    if request.cohort is not None or request.policy_date is not None:
+        return f"min(cohort_no) as cohort_no, {_changes('cohort_no', 'cohort')}"
+    first_on = "min(period_no) filter (where is_on)"
+    last_off = "max(period_no) filter (where not coalesce(is_on, false))"
+    return (
+        f"{first_on} as cohort_no,\n"
+        f"    coalesce({last_off} > {first_on}, false) as cohort_changes"
+    )
+
+
+def _first(column: str) -> str:
+    """The value of a unit's first period, and whether later ones differ."""
+    return (
+        f"arg_min({column}, period_no) as {column},\n"
+        f"    coalesce(min({column}) <> max({column}), false) as {column}_changes"
+    )
+
+
+def _changes(column: str, name: str = "") -> str:
+    """Whether a unit's rows differ, or only some have a value."""
+    return (
+        f"count({column}) not in (0, count(*))\n"
+        f"        or coalesce(min({column}) <> max({column}), false)"
+        f" as {name or column}_changes"
+    )
+
+
+def _count_periods(n_periods: int) -> str:
+    """Different periods of a unit: a bit for each, which adding twice does not change."""
+    words = [
+        f"bit_count(bit_or(case when period_no between {first} and {first + _BITS - 1}\n"
+        f"        then cast(1 as bigint) << cast(period_no - {first} as bigint) else 0 end))"
+        for first in range(0, n_periods, _BITS)
     ]
-    unit = named[0] or f"cast({ROW_NUMBER} as varchar)"
-    group = request.cohort or request.treated
-    treated = _label(group) if group else "null"
-    cluster = (
-        f"cast({identifier(request.cluster)} as varchar)" if request.cluster else unit
-    )
-    weight = _number(request.weight) if request.weight else "1.0"
-    covariates = "".join(
-        f",\n    {_number(column)} as x{i}"
-        for i, column in enumerate(request.covariates)
-    )
-    engine.execute(
-        "create or replace table exp_run.panel_rows as\n"
-        f"select d.{ROW_NUMBER} as row_no, {unit} as unit, p.period_no,\n"
-        f"    {treated} as treated_label, {cluster} as cluster,\n"
-        f"    {weight} as weight{covariates}\n"
-        "from exp_run.delivered as d left join exp_run.panel_periods as p\n"
-        f"    on p.label = {_label(request.time)}"
-    )
-    if request.weight is not None and _count_where(
-        engine, "not coalesce(weight > 0, false)"
-    ):
+    return " + ".join(f"cast({word} as bigint)" for word in words)
+
+
+def _check_units(engine: Engine, request: PanelRequest, file: Path) -> None:
+    allowed = "one value in all rows of a unit"
+    if _find(engine, "not is_weight_positive") is not None:
         raise ContractError(
             "a weight is missing or not above 0",
             where=f"{file}, column {request.weight!r}",
             next_step="correct the column, or leave --weight out",
         )
-    most, repeated = engine.rows(
-        "select max(n_periods), max(n_rows) from (select unit, count(*) as n_rows,\n"
-        "    count(distinct period_no) as n_periods from exp_run.panel_rows\n"
-        "    where unit is not null and period_no is not null group by unit)"
-    )[0]
-    if repeated is None:
-        raise ContractError("no row has a unit and a period", where=str(file))
-    if request.unit is None or (most == 1 and repeated == 1):
-        return True
-    twice = engine.rows(
-        "select r.unit, p.label, count(*) from exp_run.panel_rows as r\n"
-        "inner join exp_run.panel_periods as p on r.period_no = p.period_no\n"
-        "group by all having count(*) > 1 order by 1, 2 limit 1"
-    )
-    if twice:
+    most = engine.rows("select max(n_rows) from exp_run.panel_units")[0][0]
+    if most > 1 and (twice := _find(engine, "n_rows > n_periods")) is not None:
         raise ContractError(
             "a unit has several rows in one period",
             where=str(file),
-            found=f"unit {twice[0][0]}, period {twice[0][1]}: {twice[0][2]} rows",
+            found=f"unit {twice}, {_find_period(engine, request, twice)}",
             allowed="one row per unit and period",
             next_step="name the right --unit, or add the rows up before the import",
         )
-    return False
-
-
-def _number(column: str) -> str:
-    return f"try_cast({identifier(column)} as double)"
-
-
-def place_cohorts(
-    engine: Engine, request: PanelRequest, periods: Periods, file: Path
-) -> list[str]:
-    """Give every row of `exp_run.panel_rows` the number of its first treated period.
-
-    Returns:
-        Sentences about how treatment was read.
-
-    Raises:
-        UsageError: a value that says nothing, or nobody becomes treated.
-        ContractError: treatment that is switched off again.
-    """
-    rows = engine.rows(
-        "select distinct treated_label from exp_run.panel_rows order by 1"
-    )
-    labels = [None if row[0] is None else str(row[0]) for row in rows]
-    if request.cohort is not None:
-        numbers = {label: periods.place(label) for label in labels}
-        notes = [f"treated from column {request.cohort!r}"]
-    elif request.policy_date is None:
-        numbers, notes = _flag_rows(engine, labels, request, file)
-    else:
-        numbers, notes = _flag_groups(labels, request, periods, file)
-    if not any(number is not None and number > 0 for number in numbers.values()):
-        raise UsageError(
-            "no unit becomes treated within the panel's periods",
-            where=str(file),
-            found=f"periods {periods.labels[0]} to {periods.labels[-1]}",
-            next_step="check --cohort, or --treated and --policy-date",
-        )
-    values = ", ".join(
-        f"({'null' if label is None else text(label)}, {_or_null(number)})"
-        for label, number in numbers.items()
-    )
-    engine.execute(
-        "create or replace table exp_run.panel_cohorts as\n"
-        "select cast(label as varchar) as label, cast(cohort_no as bigint) as cohort_no\n"
-        f"from (values {values}) as c (label, cohort_no)"
-    )
-    engine.execute(
-        "create or replace table exp_run.panel_rows as\n"
-        "select r.*, c.cohort_no from exp_run.panel_rows as r\n"
-        "left join exp_run.panel_cohorts as c\n"
-        "    on r.treated_label is not distinct from c.label"
-    )
-    return notes
-
-
-def _or_null(number: int | None) -> str:
-    return "null" if number is None else str(number)
-
-
-def _flag_groups(
-    labels: list[str | None], request: PanelRequest, periods: Periods, file: Path
-) -> tuple[dict[str | None, int | None], list[str]]:
-    """All treated units from the policy date on."""
-    date = request.policy_date or ""
-    number = periods.place(date)
-    if not number:
-        raise UsageError(
-            "the policy date leaves no period before it or none after it",
-            found=date,
-            allowed=f"later than {periods.labels[0]}, up to {periods.labels[-1]}",
-            next_step="correct --policy-date",
-        )
-    flags = {label: _is_flagged(label, request, labels, file) for label in labels}
-    notes = [f"treated from period {periods.labels[number]} on"]
-    if periods.read(date) not in periods.starts:
-        notes[0] += f", the first that begins at or after {date}"
-    return {label: number if flag else None for label, flag in flags.items()}, notes
-
-
-def _is_flagged(
-    label: str | None, request: PanelRequest, labels: list[str | None], file: Path
-) -> bool:
-    if label is None:
-        return False
-    named = request.treated_value or request.untreated
-    if named is not None and named not in labels:
-        raise UsageError(
-            f"no row has the value {named!r} in {request.treated!r}",
-            where=str(file),
-            allowed=did_you_mean(named, [value for value in labels if value]),
-        )
-    if named is not None:
-        return (label == named) == (request.treated_value is not None)
-    flag = _FLAGS.get(label.lower())
-    if flag is None:
-        raise UsageError(
-            f"column {request.treated!r} does not say who was treated",
-            where=str(file),
-            found=repr(label),
-            allowed="0 and 1, true and false; or --treated COL=VALUE",
-        )
-    return flag
-
-
-def _flag_rows(
-    engine: Engine, labels: list[str | None], request: PanelRequest, file: Path
-) -> tuple[dict[str | None, int | None], list[str]]:
-    """A flag per row says when each unit's treatment began; it must then stay on."""
-    if request.unit is None:
-        raise UsageError(
-            "without units, a flag per row does not say whose treatment began",
-            where=f"--treated {request.treated}",
-            next_step="name --policy-date, or --unit",
-        )
-    flags = {label: _is_flagged(label, request, labels, file) for label in labels}
-    on = ", ".join(text(label) for label, flag in flags.items() if flag and label)
-    if not on:
-        return dict.fromkeys(labels), []
-    engine.execute(
-        "create or replace table exp_run.panel_rows as\n"
-        "select * exclude (treated_label, is_on), case when bool_or(is_on) over units\n"
-        "    then cast(min(period_no) filter (where is_on) over units as varchar) end\n"
-        "    as treated_label, is_on\n"
-        f"from (select *, coalesce(treated_label in ({on}), false) as is_on\n"
-        "    from exp_run.panel_rows) window units as (partition by unit)"
-    )
-    broken = engine.rows(
-        "select unit from exp_run.panel_rows where not is_on\n"
-        "    and period_no > try_cast(treated_label as bigint) order by 1 limit 1"
-    )
-    if broken:
-        raise ContractError(
-            "treatment is switched off again",
-            where=f"{file}, column {request.treated!r}",
-            found=f"unit {broken[0][0]}",
-            allowed="a unit that stays treated once it is",
-            next_step="leave such units out, or name --policy-date for a group",
-        )
-    engine.execute("alter table exp_run.panel_rows drop column is_on")
-    found = engine.rows("select distinct treated_label from exp_run.panel_rows")
-    numbers = {
-        None if row[0] is None else str(row[0]): None if row[0] is None else int(row[0])
-        for row in found
-    }
-    return numbers, [f"treated from the first period flagged in {request.treated!r}"]
-
-
-def check_units(engine: Engine, request: PanelRequest, file: Path) -> None:
-    """Refuse units whose cohort or cluster changes.
-
-    Raises:
-        ContractError: there is one.
-    """
-    flags = {"cohort_no": request.cohort or request.treated, "cluster": request.cluster}
-    for column, delivered in flags.items():
-        found = engine.rows(
-            f"select unit from exp_run.panel_rows where unit is not null group by unit\n"
-            f"having count(distinct coalesce(cast({column} as varchar), '')) > 1\n"
-            "order by unit limit 1"
-        )
-        if found:
+    flagged = request.treated is not None and request.policy_date is None
+    if (unit := _find(engine, "cohort_changes")) is not None:
+        if flagged:
             raise ContractError(
-                f"column {delivered!r} changes within a unit",
-                where=str(file),
-                found=f"unit {found[0][0]}",
-                allowed="one value in all rows of a unit",
-                next_step="correct the column, or name the unit that was assigned",
+                "treatment is switched off again",
+                where=f"{file}, column {request.treated!r}",
+                found=f"unit {unit}",
+                allowed="a unit that stays treated once it is",
+                next_step="leave such units out, or name --policy-date for a group",
             )
+        raise ContractError(
+            f"column {(request.cohort or request.treated)!r} changes within a unit",
+            where=str(file),
+            found=f"unit {unit}",
+            allowed=allowed,
+            next_step="correct the column, or name the unit that was assigned",
+        )
+    if (unit := _find(engine, "cluster_changes")) is not None:
+        raise ContractError(
+            f"column {request.cluster!r} changes within a unit",
+            where=str(file),
+            found=f"unit {unit}",
+            allowed=allowed,
+            next_step="correct the column, or name the unit that was assigned",
+        )
 
 
-def build_units(engine: Engine, request: PanelRequest) -> None:
-    """Leave one row per unit as `exp_run.panel_units`, facts from its first period."""
-    columns = ["cohort_no", "cluster", "weight"]
-    columns += [f"x{i}" for i in range(len(request.covariates))]
-    facts = ", ".join(f"arg_min({c}, period_no) as {c}" for c in columns)
-    engine.execute(
-        "create or replace table exp_run.panel_units as\n"
-        f"select unit, {facts}, min(row_no) as row_no from exp_run.panel_rows\n"
-        "where unit is not null and period_no is not null group by unit"
-    )
+def _find(engine: Engine, condition: str) -> str | None:
+    """The first unit by label for which something holds."""
+    found = engine.rows(
+        f"select min(cast(unit as varchar)) from exp_run.panel_units\nwhere {condition}"
+    )[0][0]
+    return None if found is None else str(found)
+
+
+def _find_period(engine: Engine, request: PanelRequest, unit: str) -> str:
+    """The first period in which a unit has several rows, and how many."""
+    label, count = engine.rows(
+        "select p.label, count(*) from exp_run.delivered as d\n"
+        f"inner join exp_run.panel_times as t on d.{identifier(request.time)} = t.value\n"
+        "inner join exp_run.panel_periods as p on t.period_no = p.period_no\n"
+        f"where cast(d.{unit_of(request)} as varchar) = {text(unit)}\n"
+        "group by all having count(*) > 1 order by 1 limit 1"
+    )[0]
+    return f"period {label}: {count} rows"
 
 
 def count_changing(engine: Engine, request: PanelRequest) -> dict[str, int]:
@@ -314,15 +281,9 @@ def count_changing(engine: Engine, request: PanelRequest) -> dict[str, int]:
     found = {
         name: int(
             engine.rows(
-                "select count(*) from (select unit from exp_run.panel_rows\n"
-                f"    group by unit having count(distinct {column}) > 1)"
+                f"select count(*) from exp_run.panel_units where {column}_changes"
             )[0][0]
         )
         for column, name in columns.items()
     }
     return {name: count for name, count in found.items() if count}
-
-
-def _count_where(engine: Engine, condition: str) -> int:
-    sql = f"select count(*) from exp_run.panel_rows where {condition}"
-    return int(engine.rows(sql)[0][0])

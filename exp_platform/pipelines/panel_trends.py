@@ -62,10 +62,10 @@ def _assess_cohorts(
     metric: PanelMetric, simple: Estimate | None, role: EstimateRole
 ) -> tuple[tuple[PretrendDelta, ...], PretrendTest | None]:
     """The same for several dates: leads are against the last period before treatment."""
-    found = metric.group_times
+    found, outcomes = metric.group_times, metric.units.outcomes
     blank = PretrendTest(
         experiment_id=metric.spec.experiment_id,
-        metric_name=metric.data.metric_name,
+        metric_name=metric.metric_name,
         control=metric.spec.control,
         treatment=metric.spec.treatments[0],
         status=EstimateStatus.INSUFFICIENT_DATA,
@@ -89,7 +89,7 @@ def _assess_cohorts(
         treatment_covariance=np.zeros((leads.size, leads.size)),
         n_clusters_control=found.n_clusters,
         n_clusters_treatment=2,
-        scale=float(np.max(np.abs(metric.panel.outcomes))),
+        scale=max(float(outcomes.max()), -float(outcomes.min())),
     )
     used = (effects.at >= 0) | is_lead
     test = assess_contrasts(

@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -108,3 +109,20 @@ def test_execute_reports_a_full_spill_folder(settings, tmp_path):
                 "create table exp_run.t as select range::varchar || uuid()::varchar "
                 "from range(2000000)"
             )
+
+
+def test_numbers_come_in_pieces_without_pandas(engine):
+    sql = "select range as a, range / 2 as b from range(300000)"
+    parts = list(engine.numbers(sql))
+    assert len(parts) > 1
+    whole, half = (np.concatenate(column) for column in zip(*parts, strict=True))
+    assert np.array_equal(np.sort(whole), np.arange(300_000))
+    assert np.array_equal(half, whole / 2)
+
+
+@pytest.mark.parametrize("broken", [0, 299_999])
+def test_batches_tell_a_broken_contract_at_once_or_late(engine, broken):
+    text = f"case when range = {broken} then 'x' else '1' end"
+    with pytest.raises(ContractError, match="cannot be read as declared"):
+        for _ in engine.batches(f"select cast({text} as int) from range(300000)"):
+            pass

@@ -85,3 +85,39 @@ def test_did_refuses_what_is_no_panel(answer):
         _did(pd.concat([frame, frame]))
     with pytest.raises(ContractError, match="no number"):
         _did(frame.assign(sales="many"))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_did_reads_files(suffix, answer, tmp_path):
+    frame = pd.DataFrame(answer["rows"])
+    file = tmp_path / f"panel{suffix}"
+    frame.to_parquet(file) if suffix == ".parquet" else frame.to_csv(file, index=False)
+    for path in (file, str(file)):
+        assert _did(path) == _did(frame)
+    with pytest.raises(UsageError, match="no column 'shops'"):
+        _did(file, unit="shops")
+    with pytest.raises(UsageError, match="no such file"):
+        _did(tmp_path / "nowhere.parquet")
+
+
+def test_did_is_blind_to_the_order_of_rows(answer):
+    frame = pd.DataFrame(answer["rows"])
+    assert _did(frame) == _did(frame.sample(frac=1, random_state=1))
+
+
+def test_did_gives_what_an_import_gives(answer, project):
+    frame = pd.DataFrame(answer["rows"])
+    file = project.root / "shops.csv"
+    frame.to_csv(file, index=False)
+    flags = ["--unit", "shop", "--time", "year", "--outcome", "sales=sales"]
+    flags += ["--treated", "treated", "--policy-date", "2004", "--cluster", "town"]
+    done = project.exp(
+        "import", file, "--design", "did", "--experiment-id", "s", *flags
+    )
+    assert done.code == 0, done.err
+    assert project.exp("run", "s").code == 0
+    rows = json.loads(project.exp("results", "s", "--format", "json").out)
+    imported = {row["method"]: row for row in rows}
+    for one in _did(frame):
+        assert imported[one.method]["difference"] == one.difference
+        assert imported[one.method]["p_value"] == one.p_value

@@ -1,0 +1,118 @@
+"""Who was treated, and from which period on: every value a file says it with."""
+
+from pathlib import Path
+
+from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.lake import Engine
+from exp_platform.lake.types import quote_name as identifier
+from exp_platform.lake.types import quote_text as text
+from exp_platform.pipelines.panel_request import PanelRequest
+from exp_platform.pipelines.panel_rows import label_of
+from exp_platform.pipelines.periods import Periods
+
+_FLAGS = {"0": False, "1": True, "false": False, "true": True}
+
+
+def place_treatments(
+    engine: Engine, request: PanelRequest, periods: Periods, file: Path
+) -> list[str]:
+    """Leave what each delivered value means as `exp_run.panel_treatments`.
+
+    Its columns: value, cohort_no (number of the first treated period; null = never) and
+    is_on (this very row is under treatment), of which a request needs one.
+
+    Returns:
+        Sentences about how treatment was read.
+
+    Raises:
+        UsageError: a value that says nothing.
+    """
+    column = identifier(request.cohort or request.treated or "")
+    engine.execute(
+        "create or replace table exp_run.panel_treatments as\n"
+        f"select value, {label_of('value')} as label\n"
+        f"from (select distinct {column} as value from exp_run.delivered)"
+    )
+    rows = engine.rows("select distinct label from exp_run.panel_treatments order by 1")
+    labels = [None if row[0] is None else str(row[0]) for row in rows]
+    numbers: dict[str | None, int | None] = dict.fromkeys(labels)
+    flags: dict[str | None, bool] = dict.fromkeys(labels, False)
+    if request.cohort is not None:
+        numbers = {label: periods.place(label) for label in labels}
+        notes = [f"treated from column {request.cohort!r}"]
+    elif request.policy_date is None:
+        flags = _flag_rows(labels, request, file)
+        notes = [f"treated from the first period flagged in {request.treated!r}"]
+    else:
+        numbers, notes = _flag_groups(labels, request, periods, file)
+    values = ", ".join(
+        f"({'null' if label is None else text(label)}, "
+        f"{'null' if numbers[label] is None else numbers[label]}, {flags[label]})"
+        for label in labels
+    )
+    engine.execute(
+        "create or replace table exp_run.panel_treatments as\n"
+        "select t.value, cast(c.cohort_no as bigint) as cohort_no, c.is_on\n"
+        "from exp_run.panel_treatments as t inner join (values\n"
+        f"{values}) as c (label, cohort_no, is_on)\n"
+        "    on t.label is not distinct from cast(c.label as varchar)"
+    )
+    return notes
+
+
+def _flag_groups(
+    labels: list[str | None], request: PanelRequest, periods: Periods, file: Path
+) -> tuple[dict[str | None, int | None], list[str]]:
+    """All treated units from the policy date on."""
+    date = request.policy_date or ""
+    number = periods.place(date)
+    if not number:
+        raise UsageError(
+            "the policy date leaves no period before it or none after it",
+            found=date,
+            allowed=f"later than {periods.labels[0]}, up to {periods.labels[-1]}",
+            next_step="correct --policy-date",
+        )
+    flags = {label: _is_flagged(label, request, labels, file) for label in labels}
+    notes = [f"treated from period {periods.labels[number]} on"]
+    if periods.read(date) not in periods.starts:
+        notes[0] += f", the first that begins at or after {date}"
+    return {label: number if flag else None for label, flag in flags.items()}, notes
+
+
+def _flag_rows(
+    labels: list[str | None], request: PanelRequest, file: Path
+) -> dict[str | None, bool]:
+    """A flag per row says when each unit's treatment began; it must then stay on."""
+    if request.unit is None:
+        raise UsageError(
+            "without units, a flag per row does not say whose treatment began",
+            where=f"--treated {request.treated}",
+            next_step="name --policy-date, or --unit",
+        )
+    return {label: _is_flagged(label, request, labels, file) for label in labels}
+
+
+def _is_flagged(
+    label: str | None, request: PanelRequest, labels: list[str | None], file: Path
+) -> bool:
+    if label is None:
+        return False
+    named = request.treated_value or request.untreated
+    if named is not None and named not in labels:
+        raise UsageError(
+            f"no row has the value {named!r} in {request.treated!r}",
+            where=str(file),
+            allowed=did_you_mean(named, [value for value in labels if value]),
+        )
+    if named is not None:
+        return (label == named) == (request.treated_value is not None)
+    flag = _FLAGS.get(label.lower())
+    if flag is None:
+        raise UsageError(
+            f"column {request.treated!r} does not say who was treated",
+            where=str(file),
+            found=repr(label),
+            allowed="0 and 1, true and false; or --treated COL=VALUE",
+        )
+    return flag
