@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from exp_platform.lake.areas import Area
 
 _BATCH_ROWS = 131_072
-_ARRAY_BITS = 22
-"""Groups numbered densely up to 2^22 are array positions instead of hashes."""
+_ARRAY_BITS = 20
+"""Groups numbered densely up to 2^20 are array positions instead of hashes."""
 _MEMORY = "Out of Memory Error"
 _UNREADABLE = ("Invalid Input Error", "Conversion Error", "Out of Range Error")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
