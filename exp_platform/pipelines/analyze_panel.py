@@ -235,8 +235,8 @@ def _measure(
         ledger=tuple(
             LedgerStage(stage, order, variant.name, counts.get(variant.name, 0))
             for stage, order, counts in (
-                ("delivered", 1, delivered),
-                ("in_analysis", 4, analysed),
+                ("exposed", 1, delivered),
+                ("in_analysis", 2, analysed),
             )
             for variant in spec.variants
         ),

@@ -36,7 +36,6 @@ class Measured:
         split: rows of `sample_ratio_mismatch`.
         twin: rows of `experiment_results`, the same test written in SQL.
         units: rows per arm with the flags that checks need.
-        segment_units: units per declared segment and arm.
         tails: the most extreme units by (metric, variant); none of a ratio or a share.
     """
 
@@ -47,7 +46,6 @@ class Measured:
     split: tuple[dict[str, Any], ...]
     twin: tuple[dict[str, Any], ...]
     units: tuple[dict[str, Any], ...]
-    segment_units: tuple[dict[str, Any], ...] = ()
     tails: Mapping[tuple[str, str], TailTotals] = field(default_factory=dict)
 
     @property
@@ -80,13 +78,6 @@ select
 from exp_run.experiment_assignments
 group by variant
 order by variant"""
-_SEGMENT_UNITS_SQL = """\
-select segments.segment, units.variant, count(*) as n_units
-from exp_run.unit_segments as segments
-inner join exp_run.experiment_assignments as units on segments.unit_no = units.unit_no
-where segments.segment not like 'population=%' and segments.segment <> 'all'
-group by segments.segment, units.variant
-order by segments.segment, units.variant"""
 
 
 def build_metrics(run: Run, ingested: Ingested) -> Measured:
@@ -112,7 +103,6 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         split=tuple(engine.records("select * from exp_run.sample_ratio_mismatch")),
         twin=tuple(engine.records("select * from exp_run.experiment_results")),
         units=tuple(engine.records(_UNITS_SQL)),
-        segment_units=tuple(engine.records(_SEGMENT_UNITS_SQL)),
         tails=_tails(run, ingested, totals),
     )
 
@@ -149,7 +139,6 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         split=tuple(stored["sample_ratio_mismatch"]),
         twin=tuple(stored["experiment_results"]),
         units=tuple(run.engine.records(_UNITS_SQL)),
-        segment_units=tuple(run.engine.records(_SEGMENT_UNITS_SQL)),
         tails=_tails(run, ingested, totals),
     )
 

@@ -43,6 +43,7 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
         "sample_ratio_mismatch",
         "unit_ledger",
         "experiment_results",
+        "experiment_summary",
     ),
     "ab": (),
     "cuped": (),

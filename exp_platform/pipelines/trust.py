@@ -101,7 +101,7 @@ def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResu
     observed = {row["variant"]: row["n_in_analysis"] for row in measured.units}
     if spec.assignment is Assignment.RANDOMISED:
         yield check_srm(_split_facts(spec, measured, observed))
-        yield from _check_segments(spec, measured)
+        yield from _check_slices(spec, measured)
     arms = {v.name: observed.get(v.name, 0) for v in spec.variants}
     yield check_minimum_data(
         MinimumFacts(spec.experiment_id, arms, spec.plan.min_units_per_arm)
@@ -120,12 +120,21 @@ def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResu
         yield _check_registered_pre_period(spec, measured)
 
 
-def _check_segments(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResult]:
-    """Was each declared segment split as planned? Warns only, as one family."""
-    segments: dict[str, dict[str, int]] = {}
-    for row in measured.segment_units:
-        segments.setdefault(row["segment"], {})[row["variant"]] = row["n_units"]
-    for segment, observed in segments.items():
+def _check_slices(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResult]:
+    """Was each segment, and each stage that lost units, split as planned? Warns only.
+
+    The stages stand in the order of the unit ledger; one with the units of the stage
+    before would only repeat its test.
+    """
+    slices = _split_of(measured, "segment")
+    stages = _split_of(measured, "stage")
+    units = {row["variant"]: row["n_in_analysis"] for row in measured.units}
+    before = {v.name: units.get(v.name, 0) for v in spec.variants}
+    losing = (one.stage for one in measured.ledger if one.is_exclusion)
+    for stage in reversed(dict.fromkeys(losing)):
+        if stages.get(stage, before) != before:
+            slices[f"stage={stage}"] = before = stages[stage]
+    for subject, observed in slices.items():
         yield check_srm_by_segment(
             SplitFacts(
                 spec.experiment_id,
@@ -133,18 +142,24 @@ def _check_segments(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckR
                 observed=observed,
                 is_complete=spec.is_complete or not spec.is_dated,
                 control=spec.control,
-                subject=segment,
+                subject=subject,
             )
         )
+
+
+def _split_of(measured: Measured, sliced: str) -> dict[str, dict[str, int]]:
+    """Units by arm of each level of one slice of `sample_ratio_mismatch`."""
+    levels: dict[str, dict[str, int]] = {}
+    for row in measured.split:
+        if row["slice"] == sliced:
+            levels.setdefault(row["level"], {})[row["variant"]] = row["observed"]
+    return levels
 
 
 def _split_facts(
     spec: ExperimentSpec, measured: Measured, observed: dict[str, int]
 ) -> SplitFacts:
-    days: dict[str, dict[str, int]] = {}
-    for row in measured.split:
-        if row["slice"] == "cumulative_day":
-            days.setdefault(row["level"], {})[row["variant"]] = row["observed"]
+    days = _split_of(measured, "cumulative_day")
     goals = spec.plan.names(MetricRole.GOAL)
     rates = tuple(
         ArmRate(t.metric_name, t.variant, t.mean)

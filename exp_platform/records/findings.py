@@ -247,12 +247,22 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class LedgerStage:
-    """Units of one arm that survived one stage of the unit ledger."""
+    """Units of one arm that pass one stage of the unit ledger.
+
+    Attributes:
+        metric_name: of the stage `in_metric`, else "".
+        n_rows: their exposure rows, where the stage has any.
+        is_exclusion: units that do not pass leave the analysis; otherwise they are only
+            counted here.
+    """
 
     stage: str
     stage_order: int
     variant: str
     n_units: int
+    metric_name: str = ""
+    n_rows: int | None = None
+    is_exclusion: bool = True
 
 
 @dataclass(frozen=True, slots=True)

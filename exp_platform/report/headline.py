@@ -162,8 +162,9 @@ def _units_tile(facts: MemoFacts) -> Tile:
     unit = facts.spec.unit_type
     if not facts.ledger:
         return Tile(f"{unit}s analysed", numbers.NO_NUMBER, "no unit ledger")
-    last = max(one.stage_order for one in facts.ledger)
-    counts = [one for one in facts.ledger if one.stage_order == last]
+    shared = [one for one in facts.ledger if not one.metric_name]
+    last = max(one.stage_order for one in shared)
+    counts = [one for one in shared if one.stage_order == last]
     total = numbers.format_count(sum(one.n_units for one in counts))
     return Tile(f"{unit}s analysed", total, f"in {len(counts)} arms")
 

@@ -1,5 +1,6 @@
 """Section 6 of the memo: how many units were lost where, per arm."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exp_platform.records import LedgerStage
@@ -35,20 +36,35 @@ class LedgerSection:
     n_quarantined: str
 
 
+# Stages that are told only where they take a unit: most of the time they take none.
+_QUIET = frozenset({"deduplicated", "resolved", "in_metric"})
+
+Counts = Mapping[str, int]
+
+
 def describe_ledger(facts: MemoFacts) -> LedgerSection:
     """Stages as rows, arms as columns, control first."""
-    counts = {(one.stage, one.variant): one.n_units for one in facts.ledger}
+    steps = _group_steps(facts.ledger)
     arms = _order_arms(facts)
-    stages = _order_stages(facts.ledger)
-    rows = []
-    for before, stage in zip([None, *stages], stages, strict=False):
-        cells = (_fill(counts, before, stage, arm) for arm in arms)
-        rows.append(LedgerRow(title_stage(stage), tuple(cells)))
+    rows: list[LedgerRow] = []
+    before: Counts = {}
+    for first, counts in steps:
+        cells = tuple(
+            _fill(before.get(arm), counts.get(arm, 0), is_exclusion=first.is_exclusion)
+            for arm in arms
+        )
+        is_quiet = first.stage in _QUIET and counts == before
+        if not is_quiet:
+            title = title_stage(first.stage, first.metric_name)
+            rows.append(LedgerRow(title, cells))
+        # what one metric leaves out, the next one may have
+        if first.is_exclusion and not first.metric_name:
+            before = counts
     quarantined = sorted(facts.quarantine.items(), key=lambda item: (-item[1], item[0]))
     return LedgerSection(
         arms=arms,
         rows=tuple(rows),
-        summary=_summarise(counts, stages, arms),
+        summary=_summarise(steps),
         quarantine=tuple((why, numbers.format_count(n)) for why, n in quarantined),
         n_quarantined=numbers.format_count(sum(facts.quarantine.values())),
     )
@@ -60,16 +76,18 @@ def _order_arms(facts: MemoFacts) -> tuple[str, ...]:
     return tuple(arm for arm in dict.fromkeys([*known, *found]) if arm in found)
 
 
-def _order_stages(ledger: tuple[LedgerStage, ...]) -> list[str]:
-    ordered = sorted(ledger, key=lambda one: one.stage_order)
-    return list(dict.fromkeys(one.stage for one in ordered))
+def _group_steps(
+    ledger: tuple[LedgerStage, ...],
+) -> list[tuple[LedgerStage, dict[str, int]]]:
+    """Each stage (of each metric) in order, with its units by arm."""
+    steps: dict[tuple[int, str], tuple[LedgerStage, dict[str, int]]] = {}
+    for one in sorted(ledger, key=lambda one: (one.stage_order, one.metric_name)):
+        _, counts = steps.setdefault((one.stage_order, one.metric_name), (one, {}))
+        counts[one.variant] = one.n_units
+    return list(steps.values())
 
 
-def _fill(
-    counts: dict[tuple[str, str], int], before: str | None, stage: str, arm: str
-) -> LedgerCell:
-    units = counts.get((stage, arm), 0)
-    earlier = counts.get((before, arm)) if before else None
+def _fill(earlier: int | None, units: int, *, is_exclusion: bool) -> LedgerCell:
     if not earlier:
         return LedgerCell(numbers.format_count(units), "")
     lost = earlier - units
@@ -77,19 +95,17 @@ def _fill(
         return LedgerCell(numbers.format_count(units), "none lost")
     share = numbers.format_percent(abs(lost) / earlier)
     word = "lost" if lost > 0 else "gained"
+    if not is_exclusion:
+        word = "others stay in"
     text = f"{numbers.format_count(abs(lost))} {word} ({share})"
     return LedgerCell(numbers.format_count(units), text)
 
 
-def _summarise(
-    counts: dict[tuple[str, str], int], stages: list[str], arms: tuple[str, ...]
-) -> str:
-    if not stages:
+def _summarise(steps: Sequence[tuple[LedgerStage, Counts]]) -> str:
+    shared = [counts for first, counts in steps if not first.metric_name]
+    if not shared:
         return "No unit ledger was made in this run."
-    first, last = (
-        sum(counts.get((stage, arm), 0) for arm in arms)
-        for stage in (stages[0], stages[-1])
-    )
+    first, last = sum(shared[0].values()), sum(shared[-1].values())
     if not first:
         return "No unit was delivered."
     share = numbers.format_percent(last / first)

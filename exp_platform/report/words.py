@@ -59,11 +59,14 @@ PRETREND_TITLES = {
     PretrendOutcome.FAILED: "Not parallel",
 }
 STAGE_TITLES = {
-    "delivered": "Delivered",
-    "valid": "Valid rows",
+    "assigned": "Assigned to an arm",
+    "exposed": "Exposed, as delivered",
+    "valid": "With a valid row",
+    "deduplicated": "Without copies of rows",
+    "resolved": "Known as one unit",
     "in_window": "Exposed inside the window",
-    "not_bot": "After removing bots",
-    "not_crossover": "After crossover rules",
+    "not_bot": "Not a bot",
+    "not_crossover": "Met one arm only",
     "in_analysis": "In the analysis",
 }
 _METHOD_TITLES = {
@@ -98,8 +101,10 @@ def title_method(method: str) -> str:
     return _METHOD_TITLES.get(method.lower(), humanise(method))
 
 
-def title_stage(stage: str) -> str:
+def title_stage(stage: str, metric_name: str = "") -> str:
     """A ledger stage's name for people."""
+    if metric_name:
+        return f"With a value of {metric_name}"
     return STAGE_TITLES.get(stage, humanise(stage))
 
 

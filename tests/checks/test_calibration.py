@@ -49,7 +49,7 @@ def marked(random, rate):
 def clean_run(random):
     p_trend, p_pretrend = random.uniform(size=3), random.uniform(size=3)
     yield check_srm(split_facts(random, 20_000))
-    for device in ("phone", "tablet", "desktop", "tv"):
+    for device in ("phone", "tablet", "desktop", "tv", "stage=exposed"):
         yield check_srm_by_segment(split_facts(random, 5000, subject=device))
     yield check_crossover(CrossoverFacts("e", *marked(random, 0.005)))
     yield check_bots_by_arm(BotFacts("e", *marked(random, 0.002), 100))

@@ -314,10 +314,19 @@ def _happened(user: str, value: float | None, after: timedelta) -> dict[str, Any
 MONEY = (_metric("money", "mean", "m", covariate=Covariate("m", 2)),)
 
 
+# rows that follow from the plan, whatever the data
+OF_THE_PLAN = {
+    "int_normal_quantiles",
+    "int_metric_findings",
+    "int_arm_findings",
+    "experiment_summary",
+}
+
+
 def test_totals_without_exposures_are_empty(build: Any, spec: Any) -> None:
     engine = build([], [_happened("u", 1.0, DAY)], MONEY, spec())
     for table, _ in model_order(groups=("metrics",)):
-        if table not in {"stg_outcomes", "int_bot_units", "int_normal_quantiles"}:
+        if table not in OF_THE_PLAN | {"stg_outcomes", "int_bot_units"}:
             assert engine.rows(f"select count(*) from exp_run.{table}")[0][0] == 0, (
                 table
             )
@@ -326,8 +335,12 @@ def test_totals_without_exposures_are_empty(build: Any, spec: Any) -> None:
 def test_models_without_metrics_still_check_the_split(build: Any, spec: Any) -> None:
     engine = build([_exposed("a")], [_happened("a", 1.0, DAY)], [], spec())
     assert _totals(engine) == {}
-    split = engine.rows("select observed from exp_run.sample_ratio_mismatch")
-    assert split == [(1,), (0,), (1,), (0,)]
+    split = engine.rows(
+        "select slice, observed from exp_run.sample_ratio_mismatch where level = 'all'"
+    )
+    assert split == [("overall", 1), ("overall", 0)]
+    signal = engine.rows("select sql_signal, reason from exp_run.experiment_summary")
+    assert signal == [("DO_NOT_SHIP", "NO_PLAN")]
 
 
 def test_totals_of_one_arm_alone_have_no_comparison(build: Any, spec: Any) -> None:
@@ -393,10 +406,15 @@ def test_sum_too_large_for_fixed_point_is_null(build: Any, spec: Any) -> None:
 def test_ledger_names_the_arm_of_the_first_exposure(build: Any, spec: Any) -> None:
     units = [_exposed("a", "treatment"), {**_exposed("a"), "at": START + DAY}]
     engine = build(units, [], MONEY, spec())
-    rows = engine.rows("select stage, variant, n_units from exp_run.unit_ledger")
+    rows = engine.rows(
+        "select stage, metric_name, variant, n_units from exp_run.unit_ledger"
+    )
+    stages = ["exposed", "valid", "deduplicated", "in_window", "not_bot"]
     assert rows == [
-        (stage, "treatment", 1)
-        for stage in ("delivered", "valid", "in_window", "in_analysis")
+        *((stage, "", "treatment", 1) for stage in stages),
+        ("not_crossover", "", "treatment", 0),
+        ("in_analysis", "", "treatment", 1),
+        ("in_metric", "money", "treatment", 1),
     ]
 
 

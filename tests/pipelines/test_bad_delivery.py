@@ -370,6 +370,38 @@ def test_job_with_a_unit_in_two_variants_counts_it_as_crossover(deliver, deliver
     assert overall(project)["outcome"] != "SHIP"
 
 
+def test_job_names_the_stage_where_the_arms_part(deliver, delivered):
+    exposures = delivered["exposures"]
+    is_treated = pc.equal(exposures["variant"], "treatment").to_pylist()
+    lost = [row for row, treated in enumerate(is_treated) if treated][::2]
+    instants = exposures["exposure_ts"].cast(pa.string()).to_pylist()
+    for row in lost:
+        instants[row] = "soon"
+    broken = column(exposures, "exposure_ts", pa.array(instants))
+    project = deliver(exposures=broken)
+    assert project.job("exp_tiny").code == 0
+    checks = {
+        (row["check_name"], row["subject"]): row["status"]
+        for row in project.tables("check_results")["check_results"]
+    }
+    # delivered as planned, lost on the way: the stage before says where
+    assert checks["SRM", ""] == "FAILED"
+    assert checks["SRM_BY_SEGMENT", "stage=exposed"] == "PASSED"
+    assert ("SRM_BY_SEGMENT", "stage=valid") not in checks
+    tables = project.tables("unit_ledger", "sample_ratio_mismatch")
+    units = {
+        (row["stage"], row["variant"]): row["n_units"] for row in tables["unit_ledger"]
+    }
+    assert units["exposed", "treatment"] - units["valid", "treatment"] == len(lost)
+    p_values = {
+        row["level"]: row["p_value_adjusted"]
+        for row in tables["sample_ratio_mismatch"]
+        if row["slice"] == "stage"
+    }
+    assert p_values["exposed"] > 0.05
+    assert p_values["valid"] < 0.001
+
+
 def test_job_names_a_value_of_1e9_as_outlier(deliver, delivered):
     outcomes = delivered["outcomes"]
     names = outcomes["metric_name"].to_pylist()

@@ -362,7 +362,7 @@ def make_choices():
 
 
 def make_ledger(delivered):
-    stages = ("delivered", "valid", "in_window", "not_bot", "in_analysis")
+    stages = ("exposed", "valid", "in_window", "not_bot", "in_analysis")
     return tuple(
         LedgerStage(stage, order, arm, units - lost)
         for arm, units in delivered.items()

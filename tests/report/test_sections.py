@@ -7,6 +7,7 @@ import pytest
 from exp_platform.records import (
     EstimateRole,
     EstimateStatus,
+    LedgerStage,
     Outcome,
     PretrendOutcome,
     Verdict,
@@ -199,6 +200,33 @@ def test_describe_ledger_counts_losses(shippable):
     assert section.rows[-1].cells[0].lost == "none lost"
     assert section.summary == "25,429 of 25,861 units (98.3 %) are in the analysis."
     assert section.quarantine[0] == ("MISSING_USER_ID", "41")
+
+
+def test_describe_ledger_tells_who_stays_and_what_each_metric_lacks(shippable):
+    def stage(name, order, units, **rest):
+        return LedgerStage(name, order, "control", units, **rest)
+
+    ledger = (
+        stage("exposed", 1, 100),
+        stage("valid", 2, 90),
+        stage("deduplicated", 3, 90),
+        stage("not_bot", 4, 80, is_exclusion=False),
+        stage("not_crossover", 5, 90, is_exclusion=False),
+        stage("in_analysis", 6, 90),
+        stage("in_metric", 7, 90, metric_name="full"),
+        stage("in_metric", 7, 45, metric_name="half"),
+        stage("in_metric", 7, 90, metric_name="other"),
+    )
+    section = describe_ledger(replace(shippable, ledger=ledger))
+    assert [(row.stage, row.cells[0].lost) for row in section.rows] == [
+        ("Exposed, as delivered", ""),
+        ("With a valid row", "10 lost (10.0 %)"),
+        ("Not a bot", "10 others stay in (11.1 %)"),
+        ("Met one arm only", "none lost"),
+        ("In the analysis", "none lost"),
+        ("With a value of half", "45 lost (50.0 %)"),
+    ]
+    assert section.summary == "90 of 100 units (90.0 %) are in the analysis."
 
 
 def test_describe_ledger_without_stages(shippable):

@@ -1,43 +1,6 @@
-with quarantine as (
+with delivered_rows as (
 
-    select * from {{ source('exp', 'quarantine') }}
-
-),
-
-exposures as (
-
-    select * from {{ ref('stg_exposures') }}
-
-),
-
-experiments as (
-
-    select * from {{ source('run', 'run_experiments') }}
-
-),
-
-quarantined as (
-
-    select
-        quarantine.experiment_id,
-        {{ json_text('quarantine.payload', 'user_id') }} as user_id,
-        {{ json_text('quarantine.payload', 'variant') }} as variant,
-        {{ epoch_us(instant_of_text(json_text('quarantine.payload', 'exposure_ts'))) }} as exposure_us
-    from quarantine
-    inner join experiments
-        on quarantine.experiment_id = experiments.experiment_id
-    where quarantine.table_name = 'exposures'
-
-),
-
-rows_delivered as (
-
-    select experiment_id, user_id, variant, exposure_us, 1 as is_valid
-    from exposures
-    union all
-    select experiment_id, user_id, variant, exposure_us, 0 as is_valid
-    from quarantined
-    where trim(user_id) <> ''
+    select * from {{ ref('int_delivered_rows') }}
 
 ),
 
@@ -48,8 +11,10 @@ units as (
         user_id,
         min(variant) as variant,
         max(variant) as other_variant,
-        max(is_valid) as is_valid
-    from rows_delivered
+        count(*) as n_rows,
+        sum(is_accepted + is_copy) as n_valid_rows,
+        sum(is_accepted) as n_distinct_rows
+    from delivered_rows
     group by experiment_id, user_id
 
 ),
@@ -58,25 +23,24 @@ units as (
 ordered as (
 
     select
-        rows_delivered.experiment_id,
-        rows_delivered.user_id,
-        rows_delivered.variant,
-        rows_delivered.is_valid,
+        delivered_rows.experiment_id,
+        delivered_rows.user_id,
+        delivered_rows.variant,
         row_number() over (
-            partition by rows_delivered.experiment_id, rows_delivered.user_id
-            order by rows_delivered.exposure_us nulls last, rows_delivered.variant
+            partition by delivered_rows.experiment_id, delivered_rows.user_id
+            order by delivered_rows.exposure_us nulls last, delivered_rows.variant
         ) as delivered_order,
         row_number() over (
-            partition by rows_delivered.experiment_id, rows_delivered.user_id
-            order by rows_delivered.is_valid desc, rows_delivered.exposure_us, rows_delivered.variant
+            partition by delivered_rows.experiment_id, delivered_rows.user_id
+            order by delivered_rows.is_accepted desc, delivered_rows.exposure_us, delivered_rows.variant
         ) as valid_order
-    from rows_delivered
+    from delivered_rows
     inner join units
         on
-            rows_delivered.experiment_id = units.experiment_id
-            and rows_delivered.user_id = units.user_id
+            delivered_rows.experiment_id = units.experiment_id
+            and delivered_rows.user_id = units.user_id
             and units.variant <> units.other_variant
-    where rows_delivered.variant is not null
+    where delivered_rows.variant is not null
 
 ),
 
@@ -96,9 +60,10 @@ select
     units.experiment_id,
     units.user_id,
     coalesce(first_arms.delivered_variant, units.variant, 'unknown') as delivered_variant,
-    case
-        when units.is_valid = 1 then coalesce(first_arms.valid_variant, units.variant)
-    end as valid_variant
+    case when units.n_valid_rows > 0 then coalesce(first_arms.valid_variant, units.variant) end as valid_variant,
+    units.n_rows,
+    cast(units.n_valid_rows as bigint) as n_valid_rows,
+    cast(units.n_distinct_rows as bigint) as n_distinct_rows
 from units
 left join first_arms
     on
