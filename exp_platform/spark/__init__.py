@@ -1,0 +1,1 @@
+"""Spark: the session that opens the lake's tables."""
