@@ -1,4 +1,5 @@
 .PHONY: setup demo test check bench compile failure-modes clean
+.PHONY: stack-up stack-down stack-env stack-status test-stack
 PYTHON ?= python3.11
 BIN := .venv/bin
 DEMO := exp_checkout_button_001
@@ -38,6 +39,29 @@ failure-modes: setup  ## run every failure mode and write docs/failure-modes.md
 
 bench: .venv/dev  ## the main job beside a hand-written floor
 	$(BIN)/python bench/main_job.py
+
+.venv/stack: requirements-stack.lock .venv/dev
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-stack.lock
+	touch $@
+
+S3 := versitygw
+
+stack-up: .venv/stack  ## PostgreSQL, an S3 server (S3=versitygw or minio) and Trino
+	$(BIN)/python -m infra.stack up --s3 $(S3)
+
+stack-down:  ## stop them; their data stay in .stack
+	$(BIN)/python -m infra.stack down
+
+stack-status:
+	$(BIN)/python -m infra.stack status
+
+stack-env:  ## eval "$$(make -s stack-env)" sets what configs/stack.yaml reads
+	@$(BIN)/python -m infra.stack env
+
+test-stack: stack-up  ## the tests that need the stack
+	eval "$$($(BIN)/python -m infra.stack env)" && \
+		$(BIN)/python -m pytest -q tests/stack; \
+		code=$$?; $(BIN)/python -m infra.stack down; exit $$code
 
 clean:
 	rm -rf .venv data dist dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache
