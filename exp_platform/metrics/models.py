@@ -7,24 +7,17 @@ from importlib import resources
 
 from exp_platform.lake import Engine
 from exp_platform.lake.reading import open_empty
+from exp_platform.metrics.generated import EMPTY
 
-# Sums of doubles must not depend on how threads split the rows.
-_ORDERED = {"metric_aggregates_overall", "metric_aggregates_daily"}
 GROUPS = ("raw_events", "events", "metrics")
-GENERATED = ("metric_observations", "metric_unit_days", "unit_segments")
-# A plan may name no metric at all: the split alone is checked then.
-_WITHOUT_METRICS = {
-    "metric_observations": (
-        "select '' as experiment_id, '' as metric_name, cast(0 as bigint) as unit_no,"
-        " cast(0 as double) as value, cast(0 as double) as denominator,"
-        " cast(0 as double) as covariate where false"
-    ),
-    "metric_unit_days": (
-        "select '' as experiment_id, '' as metric_name, '' as variant,"
-        " cast(0 as bigint) as unit_no, cast(0 as bigint) as outcome_day,"
-        " cast(0 as double) as value where false"
-    ),
+# Sums of doubles must not depend on how threads split the rows.
+_ORDERED = {
+    "metric_aggregates_overall",
+    "metric_aggregates_daily",
+    "metric_adjustments",
+    "int_quantiles",
 }
+GENERATED = (*EMPTY, "unit_segments")
 
 
 @cache
@@ -70,8 +63,7 @@ def build_models(
 
     Args:
         engine: holds the sources `exp.*` and the scope `exp_run.run_*`.
-        generated: SELECTs of the relations made from definitions, by name; empty
-            text = there is no metric.
+        generated: SELECTs of the relations made from definitions, by name.
         has_events: the experiment has events, in `exp.fact_event`.
     """
     if not has_events:
@@ -79,7 +71,6 @@ def build_models(
     groups = ("metrics", "events") if has_events else ("metrics",)
     for name, materialized in model_order(groups=groups):
         select = model_sql(name) if name not in GENERATED else generated[name]
-        select = select or _WITHOUT_METRICS[name]
         statement = f"create or replace {materialized} exp_run.{name} as\n{select}"
         if name in _ORDERED:
             execute_ordered(engine, statement)

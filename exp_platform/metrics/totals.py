@@ -1,11 +1,11 @@
-"""Rows of `metric_aggregates_overall` as typed totals."""
+"""Rows of the tables of totals as typed records."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from exp_platform.records import MetricTotals
+from exp_platform.records import AdjustmentTotals, MetricTotals, QuantileTotals
 
 Key = tuple[str, str, str]
 
@@ -25,6 +25,58 @@ def read_totals(
     """
     totals = (_read_row(row) for row in rows)
     return {(t.metric_name, t.segment, t.variant): t for t in totals}
+
+
+def read_quantiles(rows: Iterable[Mapping[str, Any]]) -> dict[Key, QuantileTotals]:
+    """Order statistics by (metric, segment, variant), from `metric_quantiles`."""
+    names = [field.name for field in fields(QuantileTotals)]
+    found = [QuantileTotals(**{name: row[name] for name in names}) for row in rows]
+    return {(t.metric_name, t.segment, t.variant): t for t in found}
+
+
+def read_adjustments(rows: Iterable[Mapping[str, Any]]) -> dict[Key, AdjustmentTotals]:
+    """Moments with several covariates, from `metric_adjustments`.
+
+    Args:
+        rows: one per pair of columns; an arm with a single unit has no covariances and
+            is left out.
+    """
+    arms: dict[Key, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        key = (row["metric_name"], row["segment"], row["variant"])
+        arms.setdefault(key, []).append(row)
+    return {
+        key: _read_adjustment(key, pairs)
+        for key, pairs in arms.items()
+        if all(pair["covariance"] is not None for pair in pairs)
+    }
+
+
+def _read_adjustment(key: Key, pairs: list[Mapping[str, Any]]) -> AdjustmentTotals:
+    own = sorted(
+        (pair for pair in pairs if pair["column_no"] == pair["other_column_no"]),
+        key=lambda pair: int(pair["column_no"]),
+    )
+    numbers = [pair["column_no"] for pair in own]
+    spread = {
+        frozenset((pair["column_no"], pair["other_column_no"])): pair["covariance"]
+        for pair in pairs
+    }
+    is_ratio = 1 in numbers
+    return AdjustmentTotals(
+        experiment_id=own[0]["experiment_id"],
+        metric_name=key[0],
+        variant=key[2],
+        n=own[0]["n"],
+        covariates=tuple(pair["column_name"] for pair in own[1 + is_ratio :]),
+        means=tuple(pair["mean"] for pair in own),
+        covariance=tuple(
+            tuple(spread[frozenset((one, other))] for other in numbers)
+            for one in numbers
+        ),
+        is_ratio=is_ratio,
+        segment=key[1],
+    )
 
 
 def _read_row(row: Mapping[str, Any]) -> MetricTotals:

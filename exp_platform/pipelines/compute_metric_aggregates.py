@@ -4,23 +4,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from exp_platform.metrics import observations
+from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.models import build_models
 from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
 from exp_platform.metrics.scope import write_scope
 from exp_platform.metrics.tails import read_tails
-from exp_platform.metrics.totals import read_totals
+from exp_platform.metrics.totals import (
+    Key,
+    read_adjustments,
+    read_quantiles,
+    read_totals,
+)
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import STAGE_TABLES, Run, nothing_stored
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
+    AdjustmentTotals,
     ExperimentSpec,
     GramTotals,
     LedgerStage,
     MetricDefinition,
     MetricTotals,
     MetricType,
+    QuantileTotals,
     TailTotals,
 )
 
@@ -37,6 +44,8 @@ class Measured:
         twin: rows of `experiment_results`, the same test written in SQL.
         units: rows per arm with the flags that checks need.
         tails: the most extreme units by (metric, variant); none of a ratio or a share.
+        quantiles: order statistics of the quantile metrics, as `totals`.
+        adjustments: moments with all covariates, of metrics that have several.
     """
 
     totals: Mapping[tuple[str, str, str], MetricTotals]
@@ -47,6 +56,8 @@ class Measured:
     twin: tuple[dict[str, Any], ...]
     units: tuple[dict[str, Any], ...]
     tails: Mapping[tuple[str, str], TailTotals] = field(default_factory=dict)
+    quantiles: Mapping[Key, QuantileTotals] = field(default_factory=dict)
+    adjustments: Mapping[Key, AdjustmentTotals] = field(default_factory=dict)
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -57,7 +68,7 @@ class Measured:
     def pair(
         self, metric: str, segment: str, spec: ExperimentSpec, treatment: str
     ) -> tuple[MetricTotals, MetricTotals]:
-        """Totals of control and of one treatment; an absent arm has n = 0."""
+        """Moments of control and of one treatment; an absent arm has n = 0."""
         control, arm = (
             self.totals.get((metric, segment, variant))
             or MetricTotals(
@@ -78,6 +89,10 @@ select
 from exp_run.experiment_assignments
 group by variant
 order by variant"""
+
+
+_QUANTILES = "exp_run.metric_quantiles"
+_ADJUSTMENTS = "exp_run.metric_adjustments"
 
 
 def build_metrics(run: Run, ingested: Ingested) -> Measured:
@@ -104,6 +119,8 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         twin=tuple(engine.records("select * from exp_run.experiment_results")),
         units=tuple(engine.records(_UNITS_SQL)),
         tails=_tails(run, ingested, totals),
+        quantiles=read_quantiles(engine.records(f"from {_QUANTILES}")),
+        adjustments=read_adjustments(engine.records(f"from {_ADJUSTMENTS}")),
     )
 
 
@@ -120,6 +137,8 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
             "unit_ledger",
             "sample_ratio_mismatch",
             "experiment_results",
+            "metric_quantiles",
+            "metric_adjustments",
         )
     }
     if not stored["metric_aggregates_overall"]:
@@ -140,31 +159,18 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         twin=tuple(stored["experiment_results"]),
         units=tuple(run.engine.records(_UNITS_SQL)),
         tails=_tails(run, ingested, totals),
+        quantiles=read_quantiles(stored["metric_quantiles"]),
+        adjustments=read_adjustments(stored["metric_adjustments"]),
     )
 
 
 def generated_sql(run: Run, ingested: Ingested) -> dict[str, str]:
     """The relations made from definitions: SELECTs by model name."""
-    definitions = ingested.definitions
-    exact = fixed_point(run)
-    values = {
-        name: observations.observation_sql(definition, fixed_point=exact)
-        for name, definition in definitions.items()
-    }
-    days = {
-        name: observations.unit_day_sql(definition, fixed_point=exact)
-        for name, definition in definitions.items()
-    }
-    subsets = (observations.CROSSOVER_SEGMENT, observations.BOT_SEGMENT)
-    return {
-        "metric_observations": observations.union_of(values),
-        "metric_unit_days": observations.union_of(
-            days, order="metric_name, unit_no, outcome_day"
-        ),
-        "unit_segments": observations.segment_sql(
-            ingested.spec.plan.segments, subsets=subsets
-        ),
-    }
+    return generate_selects(
+        ingested.definitions.values(),
+        ingested.spec.plan.segments,
+        fixed_point=fixed_point(run),
+    )
 
 
 def _relation(suffix: str) -> str:
@@ -228,7 +234,7 @@ def _store_definitions(run: Run, ingested: Ingested) -> None:
         {
             "experiment_id": run.experiment_id,
             "metric_name": name,
-            "metric_version": f"{definition.version}:{definition.definition_hash}",
+            "metric_version": definition.metric_version,
             "type": definition.type.value,
             "direction": definition.direction.value,
             "role": ingested.spec.plan.of(name).role.value,

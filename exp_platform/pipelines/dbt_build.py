@@ -26,7 +26,13 @@ from exp_platform.pipelines.run import Run, nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import load_ingested
 
 _TOTALS = "metric_aggregates_overall"
-_SCOPE = ("run_experiments", "run_variants", "run_metrics")
+_SCOPE = (
+    "run_experiments",
+    "run_variants",
+    "run_metrics",
+    "run_covariates",
+    "run_events",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +139,7 @@ def _invoke(
     run: Run,
 ) -> dict[str, int]:
     folder = str(database.parent)
-    # without any metric the stubs of dbt_project.yml stand
-    variables = {name: sql for name, sql in generated.items() if sql}
-    command = ["build", "--quiet", "--vars", json.dumps(variables)]
+    command = ["build", "--quiet", "--vars", json.dumps(dict(generated))]
     command += ["--project-dir", str(project), "--profiles-dir", str(project)]
     command += ["--target-path", f"{folder}/target", "--log-path", f"{folder}/logs"]
     command += ["--no-partial-parse", "--no-send-anonymous-usage-stats"]

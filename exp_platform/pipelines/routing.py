@@ -106,7 +106,7 @@ def refuse(
         status=EstimateStatus.NOT_IDENTIFIED,
         alpha=ingested.spec.plan.alpha,
         role=EstimateRole.DIAGNOSTIC,
-        metric_version=f"{definition.version}:{definition.definition_hash}",
+        metric_version=definition.metric_version,
         reason=choice.reason,
         details={"explanation": choice.explanation},
     )

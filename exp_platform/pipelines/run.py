@@ -40,6 +40,8 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
         "metric_calculations",
         "metric_aggregates_overall",
         "metric_aggregates_daily",
+        "metric_quantiles",
+        "metric_adjustments",
         "sample_ratio_mismatch",
         "unit_ledger",
         "experiment_results",

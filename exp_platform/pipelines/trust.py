@@ -220,7 +220,7 @@ def _check_missing(
             units={t.variant: t.n + t.n_missing for t in arms},
             missing={t.variant: t.n_missing for t in arms},
             n_metrics=len(ingested.definitions),
-            is_share=definition.type is MetricType.PROPORTION,
+            is_share=definition.type.is_share,
         )
     )
 
@@ -235,7 +235,7 @@ def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResu
                 continue
             if definition.type is MetricType.RATIO:
                 yield check_ratio_denominator(_means(control, arm, "denominator"))
-            elif spec.assignment is Assignment.RANDOMISED:
+            elif _has_tested_mean(spec, definition):
                 yield check_skewness(control, arm)
                 yield check_outlier(control, arm)
             if definition.covariate is None:
@@ -250,6 +250,12 @@ def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResu
                     )
                 )
         yield from _check_novelty(ingested, measured, name)
+
+
+def _has_tested_mean(spec: ExperimentSpec, definition: MetricDefinition) -> bool:
+    """A t test rests on the mean; a quantile has no use for one."""
+    is_quantile = definition.type is MetricType.QUANTILE
+    return spec.assignment is Assignment.RANDOMISED and not is_quantile
 
 
 def _covariate_name(definition: MetricDefinition) -> str:

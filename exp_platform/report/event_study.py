@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exp_platform.records import MetricDefinition, MetricType, PretrendDelta
+from exp_platform.records import MetricDefinition, PretrendDelta
 from exp_platform.report import numbers
 from exp_platform.report.scale import Scale, choose_ticks, fit_scale
 
@@ -85,7 +85,7 @@ def _mark(delta: PretrendDelta, days: Scale, values: Scale) -> DayMark:
 def _label_values(
     definition: MetricDefinition | None, values: Scale
 ) -> tuple[tuple[float, str], ...]:
-    is_share = definition is not None and definition.type is MetricType.PROPORTION
+    is_share = definition is not None and definition.type.is_share
     factor = 100 if is_share else 1
     return tuple(
         (values.place(tick), numbers.format_tick(factor * tick))

@@ -14,7 +14,6 @@ from exp_platform.records import (
     MetricDefinition,
     MetricPlan,
     MetricTotals,
-    MetricType,
     PanelTotals,
 )
 from exp_platform.stats.harm import harm_p_value
@@ -153,7 +152,7 @@ def _rare_events(
     if not (isinstance(control, MetricTotals) and isinstance(treatment, MetricTotals)):
         return None
     has_numbers = estimate.is_ok or estimate.reason == "ZERO_VARIANCE"
-    if definition.type is not MetricType.PROPORTION or not has_numbers:
+    if not definition.type.is_share or not has_numbers:
         return None
     is_extreme = any(arm.mean in (0, 1) for arm in (control, treatment))
     return count_events(control, treatment) if is_extreme else None

@@ -83,15 +83,41 @@ def test_proportion_has_its_own_test_beside():
     assert _roles(facts) == {"welch_t": PRIMARY, "two_proportion_z": SECONDARY}
 
 
-def test_ratio_is_compared_by_the_delta_method_only():
+def test_ratio_is_adjusted_like_a_mean_but_has_no_panel():
     facts = replace(RICH, metric_type=MetricType.RATIO, declared_covariate=True)
-    assert _roles(facts) == {"ratio_delta": PRIMARY}
+    assert _roles(facts) == {"ratio_delta": SECONDARY, "cuped": PRIMARY}
     assert _reasons(facts) == {
         "two_proportion_z": "NOT_A_PROPORTION",
-        "cuped": "RATIO_NOT_SUPPORTED",
         "did_2x2": "RATIO_IN_PANEL",
         "event_study": "RATIO_IN_PANEL",
     }
+
+
+def test_ratio_without_covariate_data_is_compared_by_the_delta_method():
+    facts = replace(RANDOMISED, metric_type=MetricType.RATIO, declared_covariate=True)
+    assert _roles(facts) == {"ratio_delta": PRIMARY}
+
+
+def test_quantile_is_compared_by_its_order_statistics_only():
+    facts = replace(RICH, metric_type=MetricType.QUANTILE, declared_covariate=True)
+    assert _roles(facts) == {"quantile_woodruff": PRIMARY}
+    assert _reasons(facts) == {
+        "two_proportion_z": "NOT_A_PROPORTION",
+        "cuped": "NOT_A_MEAN",
+        "did_2x2": "NO_DAILY_VALUE",
+        "event_study": "NO_DAILY_VALUE",
+    }
+
+
+@pytest.mark.parametrize("kind", [MetricType.RETENTION, MetricType.FUNNEL])
+def test_retention_and_funnel_are_shares_without_a_panel(kind):
+    facts = replace(RICH, metric_type=kind)
+    assert _roles(facts) == {
+        "welch_t": PRIMARY,
+        "two_proportion_z": SECONDARY,
+        "cuped": SECONDARY,
+    }
+    assert _reasons(facts)["did_2x2"] == "NO_DAILY_VALUE"
 
 
 def test_policy_date_is_difference_in_differences():

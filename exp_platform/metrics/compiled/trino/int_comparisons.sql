@@ -31,6 +31,7 @@ pairs as (
         case
             when experiments.assignment <> 'randomised' then 'NOT_RANDOMISED'
             when experiments.cluster_attribute <> '' then 'NEEDS_CLUSTER_TOTALS'
+            when metrics.quantile is not null then 'NOT_A_MEAN'
             when least(control.n, treatment.n) < greatest(2, experiments.min_units_per_arm)
                 then 'TOO_FEW_UNITS'
             when not (control.has_denominator and treatment.has_denominator)
@@ -46,6 +47,10 @@ pairs as (
             and control.segment = treatment.segment
     inner join exp_run.run_experiments as experiments
         on control.experiment_id = experiments.experiment_id
+    inner join exp_run.run_metrics as metrics
+        on
+            control.experiment_id = metrics.experiment_id
+            and control.metric_name = metrics.metric_name
     where control.is_control and not treatment.is_control
 
 )
