@@ -28,9 +28,11 @@ check: .venv/dev  ## format, lint, types, layers, compiled SQL
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m exp_platform.metrics.compile_models --check
+	$(BIN)/python -m exp_platform.metrics.definition_schema --check
 
-compile: .venv/dev  ## compile the dbt models to plain SQL
+compile: .venv/dev  ## plain SQL of the dbt models, schema of the definitions
 	$(BIN)/python -m exp_platform.metrics.compile_models
+	$(BIN)/python -m exp_platform.metrics.definition_schema
 
 failure-modes: setup  ## run every failure mode and write docs/failure-modes.md
 	$(BIN)/python -m exp_platform.pipelines.failure_modes --config configs/dev.yaml \

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exp_platform import cli_metrics
 from exp_platform.errors import ExpPlatformError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.add_typer(cli_metrics.app)
 
 ConfigOption = Annotated[
     str | None,

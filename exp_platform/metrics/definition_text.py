@@ -187,14 +187,3 @@ class MetricText(_Strict):
         """Those of `covariate` and of `covariates`."""
         first = () if self.covariate is None else (self.covariate,)
         return (*first, *self.covariates)
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema that is published beside the definitions."""
-    document = MetricText.model_json_schema()
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:exp-platform:metric",
-        **document,
-        "title": "Metric definition",
-    }

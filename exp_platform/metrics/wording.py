@@ -20,7 +20,7 @@ _AGGREGATIONS = {
     "max": "largest",
     "distinct": "number of different values of",
     "any": "whether there was any",
-    "": "as the value, of",
+    "": "as the value, from",
 }
 
 
@@ -40,9 +40,11 @@ def describe_value(definition: MetricDefinition) -> str:
             + ", then ".join(steps)
         )
     if kind is MetricType.RETENTION:
-        return f"1 if the unit came back with {rows}, else 0"
+        return (
+            f"1 if the unit came back with {_happening(definition.rows)} {rows}, else 0"
+        )
     if kind is MetricType.PROPORTION:
-        return f"1 if the unit has {rows}, else 0"
+        return f"1 if the unit has {_happening(definition.rows)} {rows}, else 0"
     if definition.is_of_rows:
         return f"each row of {rows}"
     value = f"{_AGGREGATIONS[definition.aggregation]} {rows}"
@@ -91,8 +93,14 @@ def _plan_words(definition: MetricDefinition) -> Iterator[tuple[str, str]]:
 
 def _maturity(definition: MetricDefinition) -> str:
     if definition.window_days is None:
-        return "never: the value may grow until the watermark"
+        return "when the window opens; the value may grow until the watermark"
     return "when the window has closed; younger units are held out and counted"
+
+
+def _happening(rows: RowRule) -> str:
+    """An outcome happened when its value is positive, an event always."""
+    is_plain = rows.kind is SourceKind.EVENT and not rows.value
+    return "an" if is_plain else "a positive"
 
 
 def _rows(name: str, rows: RowRule) -> str:
