@@ -64,7 +64,7 @@ def test_describe_says_every_part() -> None:
         (
             "funnel",
             "1 if the unit reached, each later than the one before: "
-            + "event visit, then outcome orders where value > 1",
+            "event visit, then outcome orders where value > 1",
         ),
     ],
 )
