@@ -38,6 +38,12 @@ TEXTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+WALK = (
+    "1 if the unit reached, each later than the one before: event visit, then outcome "
+    "orders where value > 1"
+)
+
+
 def _of(kind: str, **changes: Any) -> Any:
     return parse_definition(TEXTS[kind] | changes, "here")
 
@@ -61,11 +67,7 @@ def test_describe_says_every_part() -> None:
         ("ratio", "sum of outcome orders, over number of rows of event visit"),
         ("quantile", "each row of event load"),
         ("retention", "1 if the unit came back with an event visit, else 0"),
-        (
-            "funnel",
-            "1 if the unit reached, each later than the one before: "
-            "event visit, then outcome orders where value > 1",
-        ),
+        ("funnel", WALK),
     ],
 )
 def test_describe_says_what_a_units_value_is(kind: str, words: str) -> None:
