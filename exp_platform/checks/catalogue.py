@@ -262,6 +262,17 @@ _ENTRIES = (
         next_step="Run again when the feed is complete; compare the two results.",
     ),
     CheckEntry(
+        "LOOK_RESTATED",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="A result that was acted on and has quietly become another one.",
+        rule="Warns when a bound is crossed at another look than a published run first "
+        "told, or is crossed no more.",
+        next_step="Decide again on the numbers as they are now; if late data did it, wait "
+        "longer for the feed before the next look.",
+    ),
+    CheckEntry(
         "OUT_OF_WINDOW",
         can_fail=False,
         chance=Chance.NONE,

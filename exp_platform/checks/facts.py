@@ -211,3 +211,20 @@ class MissingFacts:
     missing: CountBy
     n_metrics: int = 1
     is_share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestatedFacts:
+    """Crossings of past looks that are not where they were first told.
+
+    Attributes:
+        subject: metric:arm; "" = nothing has moved.
+        moves: (test, instant it had crossed at, instant it crosses at now), instants as
+            text; None = no crossing.
+        cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED; "" = nothing has moved.
+    """
+
+    experiment_id: str
+    subject: str = ""
+    moves: tuple[tuple[str, str | None, str | None], ...] = ()
+    cause: str = ""

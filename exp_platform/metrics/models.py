@@ -15,6 +15,7 @@ _ORDERED = {
     "metric_aggregates_overall",
     "metric_aggregates_daily",
     "metric_adjustments",
+    "int_maturity_totals",
     "int_quantiles",
 }
 GENERATED = (*EMPTY, "unit_segments")

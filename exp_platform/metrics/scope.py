@@ -41,6 +41,7 @@ def write_scope(
         "start_us": microseconds(spec.start_ts),
         "end_us": microseconds(spec.end_ts),
         "watermark_us": microseconds(spec.watermark_ts),
+        "last_look_us": microseconds(_last_look(spec)),
         "lookback_us": max(lookbacks, default=_LOOKBACK_DAYS) * DAY_US,
         "bot_rows_per_day": spec.plan.bot_rows_per_day,
         "exclude_bots": spec.plan.exclude_bots,
@@ -87,6 +88,12 @@ def write_scope(
         for name in sorted({e for d in definitions.values() for e in events_of(d)})
     ]
     engine.register("exp_run.run_events", pa.Table.from_pylist(events, schema=names))
+
+
+def _last_look(spec: ExperimentSpec) -> datetime:
+    """The registered one; without a registered end looks go as far as the data."""
+    has_end = spec.plan.sequential.has_end
+    return spec.last_look_ts if has_end else spec.watermark_ts
 
 
 def _metric_row(

@@ -85,6 +85,21 @@ def _read_row(row: Mapping[str, Any]) -> MetricTotals:
     return MetricTotals(**{"mean": None, "variance": None, **known})
 
 
+def read_cohorts(
+    rows: Iterable[Mapping[str, Any]],
+) -> dict[tuple[str, str], tuple[tuple[int, MetricTotals], ...]]:
+    """Days at whose end units matured, with their totals, by (metric, variant).
+
+    Args:
+        rows: of `int_maturity_totals`, sorted by day.
+    """
+    cohorts: dict[tuple[str, str], list[tuple[int, MetricTotals]]] = {}
+    for row in rows:
+        key = (row["metric_name"], row["variant"])
+        cohorts.setdefault(key, []).append((row["maturity_day"], _read_row(row)))
+    return {key: tuple(days) for key, days in cohorts.items()}
+
+
 def compare_totals(
     ours: Mapping[Key, MetricTotals], theirs: Mapping[Key, MetricTotals]
 ) -> list[str]:

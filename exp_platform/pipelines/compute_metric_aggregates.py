@@ -12,6 +12,7 @@ from exp_platform.metrics.tails import read_tails
 from exp_platform.metrics.totals import (
     Key,
     read_adjustments,
+    read_cohorts,
     read_quantiles,
     read_totals,
 )
@@ -31,6 +32,8 @@ from exp_platform.records import (
     TailTotals,
 )
 
+Cohorts = tuple[tuple[int, MetricTotals], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -46,6 +49,8 @@ class Measured:
         tails: the most extreme units by (metric, variant); none of a ratio or a share.
         quantiles: order statistics of the quantile metrics, as `totals`.
         adjustments: moments with all covariates, of metrics that have several.
+        cohorts: by (metric, variant), the days at whose end units matured with their
+            totals; of metrics with a window only.
     """
 
     totals: Mapping[tuple[str, str, str], MetricTotals]
@@ -58,6 +63,7 @@ class Measured:
     tails: Mapping[tuple[str, str], TailTotals] = field(default_factory=dict)
     quantiles: Mapping[Key, QuantileTotals] = field(default_factory=dict)
     adjustments: Mapping[Key, AdjustmentTotals] = field(default_factory=dict)
+    cohorts: Mapping[tuple[str, str], Cohorts] = field(default_factory=dict)
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -79,6 +85,9 @@ class Measured:
         return control, arm
 
 
+_COHORTS_SQL = """\
+select * from exp_run.int_maturity_totals
+order by metric_name, variant, maturity_day"""
 _UNITS_SQL = """\
 select
     variant,
@@ -121,6 +130,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         tails=_tails(run, ingested, totals),
         quantiles=read_quantiles(engine.records(f"from {_QUANTILES}")),
         adjustments=read_adjustments(engine.records(f"from {_ADJUSTMENTS}")),
+        cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
     )
 
 
@@ -161,6 +171,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         tails=_tails(run, ingested, totals),
         quantiles=read_quantiles(stored["metric_quantiles"]),
         adjustments=read_adjustments(stored["metric_adjustments"]),
+        cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
     )
 
 

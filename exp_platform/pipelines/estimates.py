@@ -26,6 +26,13 @@ def store_estimates(run: Run, estimates: Iterable[Estimate]) -> None:
         TABLE,
         sorted(
             estimates,
-            key=lambda e: (e.metric_name, e.treatment, e.segment, e.method, e.period),
+            key=lambda e: (
+                e.metric_name,
+                e.treatment,
+                e.segment,
+                e.method,
+                e.period,
+                e.look or 0,
+            ),
         ),
     )

@@ -61,15 +61,17 @@ def check_trust(
     *,
     pretrends: Sequence[PretrendTest],
     data_checks: Sequence[CheckResult] | None,
+    looks: Sequence[CheckResult] = (),
 ) -> tuple[CheckResult, ...]:
     """All checks of a run, corrected as one family of warnings.
 
     Args:
         ingested: experiment and definitions.
         measured: totals; None = the stage was skipped.
-        estimates: all estimates.
+        estimates: on all data so far, by all methods.
         pretrends: pre-trend tests.
         data_checks: results of `dq_report`; None = the stage was skipped.
+        looks: what past looks say now and said before.
     """
     spec = ingested.spec
     is_did = any(
@@ -91,6 +93,7 @@ def check_trust(
     period = name_period(estimates)
     found += [check_pretrend(test, period=period) for test in pretrends]
     found.append(check_errors(spec.experiment_id, estimates))
+    found += looks
     told = {check.check_name for check in found}
     absent = [name for name in required if name not in told]
     found += checks_not_run(absent, spec.experiment_id, required=required)

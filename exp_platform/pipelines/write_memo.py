@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exp_platform.config import Settings, load_settings
+from exp_platform.decision.sequential import strip_looks
 from exp_platform.errors import StorageError
 from exp_platform.pipelines.check_rows import TABLE as CHECK_TABLE
 from exp_platform.pipelines.check_rows import sort_checks
@@ -23,6 +24,7 @@ from exp_platform.pipelines.run import Run, open_run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
     CheckResult,
+    Decision,
     Estimate,
     PretrendDelta,
     PretrendTest,
@@ -141,9 +143,10 @@ def judge_stored(run: Run) -> tuple[Ingested, Measured, Judgement, Pretrends]:
     judgement = judge(
         ingested,
         measured,
-        run.load(ESTIMATE_TABLE, Estimate),
+        strip_looks(run.load(ESTIMATE_TABLE, Estimate)),
         pretrends=pretrends.tests,
         data_checks=data_checks or None,
+        previous=run.load("decisions", Decision),
     )
     store_judgement(run, judgement)
     return ingested, measured, judgement, pretrends
