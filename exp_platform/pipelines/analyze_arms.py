@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exp_platform.pipelines.estimates import TABLE, store_methods
+from exp_platform.pipelines.estimates import load_estimates, store_methods
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import Assignment, Estimate, EstimateRole
@@ -47,7 +47,7 @@ def _place(row: Estimate) -> Estimate:
 def run_alone(run: Run) -> None:
     """Load from the lake, compare, store."""
     ingested = load_ingested(run)
-    stored = run.load(TABLE, Estimate)
+    stored = load_estimates(run)
     store_methods(run, compare_arms(ingested, stored), METHODS)
     run.stages["arms"] = "done"
 

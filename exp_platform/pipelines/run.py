@@ -82,6 +82,7 @@ class Run:
     digest: str = ""
     verdict: str | None = None
     outcome: str | None = None
+    look: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stamps(self) -> dict[str, Any]:
@@ -152,6 +153,9 @@ class Run:
             "stages": json.dumps(self.stages),
             "verdict": self.verdict,
             "outcome": self.outcome,
+            "look": self.look.get("look"),
+            "looks_planned": self.look.get("looks_planned"),
+            "information_share": self.look.get("share"),
             "digest": self.digest,
         }
         return pa.Table.from_pylist([row], schema=arrow_schema("analysis_runs"))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exp_platform.config import Settings, load_settings
-from exp_platform.decision.sequential import strip_looks
 from exp_platform.errors import StorageError
 from exp_platform.pipelines.check_rows import TABLE as CHECK_TABLE
 from exp_platform.pipelines.check_rows import sort_checks
@@ -16,8 +15,7 @@ from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.did_pretrends import Pretrends
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
-from exp_platform.pipelines.estimates import TABLE as ESTIMATE_TABLE
-from exp_platform.pipelines.estimates import store_estimates
+from exp_platform.pipelines.estimates import load_estimates, store_estimates
 from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.routing import Choices, route
 from exp_platform.pipelines.run import Run, open_run
@@ -25,7 +23,6 @@ from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
     CheckResult,
     Decision,
-    Estimate,
     PretrendDelta,
     PretrendTest,
     Provenance,
@@ -143,7 +140,7 @@ def judge_stored(run: Run) -> tuple[Ingested, Measured, Judgement, Pretrends]:
     judgement = judge(
         ingested,
         measured,
-        strip_looks(run.load(ESTIMATE_TABLE, Estimate)),
+        load_estimates(run),
         pretrends=pretrends.tests,
         data_checks=data_checks or None,
         previous=run.load("decisions", Decision),
@@ -160,6 +157,7 @@ def store_judgement(run: Run, judgement: Judgement) -> None:
     run.stages["judge"] = "done"
     run.verdict = judgement.verdict.value
     run.outcome = judgement.overall.outcome.value
+    run.look = judgement.overall.details.get("look") or {}
 
 
 def write_stored_memo(settings: Settings, experiment_id: str) -> MemoFiles:

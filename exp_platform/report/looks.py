@@ -298,11 +298,12 @@ def _say_bound(critical: float | None) -> str:
 
 def _say_crossing(comparison: Comparison, place: dict[str, Any]) -> tuple[str, str]:
     crossing = place.get("first_crossing")
-    words = f"look {crossing}" if crossing else "not yet"
+    open_words = "no" if place.get("is_final") else "not yet"
+    words = f"look {crossing}" if crossing else open_words
     if comparison.plan.role is not MetricRole.GUARDRAIL:
         return words, ""
     inside = place.get("noninferiority_crossing")
-    return words, f"margin: look {inside}" if inside else "margin: not yet"
+    return words, f"margin: look {inside}" if inside else f"margin: {open_words}"
 
 
 def _say_stop(comparison: Comparison, row: Estimate) -> Cell:
