@@ -133,6 +133,30 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     end: Annotated[
         datetime | None, typer.Option(help="Instant after the last.")
     ] = None,
+    watermark: Annotated[
+        datetime | None, typer.Option(help="The data are complete up to here, UTC.")
+    ] = None,
+    window: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=DAYS after exposure in which outcomes count."),
+    ] = None,
+    sequential: Annotated[
+        str | None,
+        typer.Option(help="group_sequential, confidence_sequence or fixed."),
+    ] = None,
+    spending: Annotated[
+        str | None, typer.Option(help="obrien_fleming, pocock or power.")
+    ] = None,
+    planned_units: Annotated[
+        int | None, typer.Option(help="Matured units planned, all arms.")
+    ] = None,
+    look_day: Annotated[
+        list[int] | None,
+        typer.Option(help="Look so many days after the first; repeatable, else daily."),
+    ] = None,
+    follow_up: Annotated[
+        float | None, typer.Option(help="Days after --end until the last look.")
+    ] = None,
     tie_break: Annotated[
         str | None, typer.Option(help="Goal that picks among shippable arms.")
     ] = None,
@@ -172,6 +196,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     from exp_platform import api
     from exp_platform.pipelines import flags, panel_flags
     from exp_platform.pipelines.import_file import import_file
+    from exp_platform.pipelines.import_looks import read_looks
     from exp_platform.pipelines.import_panel import import_panel
     from exp_platform.pipelines.import_request import ImportRequest
 
@@ -205,6 +230,13 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
             "--outcome-ts": outcome_ts,
             "--start": start,
             "--end": end,
+            "--watermark": watermark,
+            "--window": window,
+            "--sequential": sequential,
+            "--spending": spending,
+            "--planned-units": planned_units,
+            "--look-day": look_day,
+            "--follow-up": follow_up,
             "--tie-break": tie_break,
             "--keep-duplicates": keep_duplicates,
         }
@@ -238,6 +270,15 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         long=flags.read_long(metric_column, value_column, outcome_ts),
         start=flags.read_instant(start),
         end=flags.read_instant(end),
+        watermark=flags.read_instant(watermark),
+        windows=flags.read_numbers("--window", window),
+        looks=read_looks(
+            sequential,
+            spending,
+            planned_units,
+            look_days=look_day or (),
+            follow_up_days=follow_up,
+        ),
         tie_break=tie_break,
         keep_duplicates=keep_duplicates,
         assignment=assignment,

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from exp_platform.config import Scenario
 from exp_platform.synth.behaviour import Scene, play_scene
@@ -18,7 +20,7 @@ from exp_platform.synth.failures import (
 from exp_platform.synth.market import draw_markets
 from exp_platform.synth.population import draw_population
 from exp_platform.synth.randomness import Streams
-from exp_platform.synth.registry import build_registry
+from exp_platform.synth.registry import build_registry, find_watermark
 from exp_platform.synth.rhythm import read_rhythm
 from exp_platform.synth.tables import build_exposures, build_outcomes
 from exp_platform.synth.truth import build_truth
@@ -63,7 +65,19 @@ def generate_experiment(experiment_id: str, scenario: Scenario) -> SyntheticExpe
         "outcomes": build_outcomes(outcomes, population.n_users, rhythm, experiment_id),
         "experiment_registry": build_registry(experiment_id, scenario, rhythm),
     }
+    if scenario.observed_days is not None:
+        watermark = find_watermark(scenario, rhythm)
+        tables["exposures"] = _cut(tables["exposures"], "exposure_ts", watermark)
+        outcomes = _cut(tables["outcomes"], "outcome_ts", watermark)
+        tables["outcomes"] = _cut(outcomes, "received_ts", watermark)
     return SyntheticExperiment(tables, build_truth(experiment_id, scene))
+
+
+def _cut(table: pa.Table, column: str, watermark: datetime) -> pa.Table:
+    """The rows from before the watermark: what would have been delivered by then."""
+    limit = pa.scalar(watermark, table.schema.field(column).type)
+    is_before = pc.less(table.column(column), limit)
+    return table.filter(pc.fill_null(is_before, fill_value=True))
 
 
 def _set_scene(scenario: Scenario, streams: Streams) -> Scene:
