@@ -25,9 +25,9 @@ experiments:
     pre_period_days: 7
     plan:
       metrics:
-        - {{metric_name: conversion_3d, role: goal}}
-        - {{metric_name: revenue_per_user_3d, role: goal, covariate: true}}
-        - {{metric_name: sessions_per_user_3d, role: guardrail, margin: 0.2}}
+        - {{metric_name: three_day_conversion, role: goal}}
+        - {{metric_name: three_day_revenue, role: goal, covariate: true}}
+        - {{metric_name: three_day_sessions, role: guardrail, margin: 0.2}}
         - {{metric_name: {extra}}}
 """
 
@@ -67,7 +67,7 @@ def test_looks_do_not_depend_on_the_days_that_were_run(by_day, comparable):
         assert comparable(by_day[14][name]) == comparable(by_day["once"][name]), name
 
 
-@pytest.mark.parametrize("metric", ["conversion_3d", "revenue_per_user_3d"])
+@pytest.mark.parametrize("metric", ["three_day_conversion", "three_day_revenue"])
 def test_looks_are_recomputed_as_they_were(by_day, metric):
     early, late = looks_of(by_day[8], metric), looks_of(by_day[14], metric)
     assert [row["look"] for row in early] == list(range(1, 9))
@@ -89,7 +89,7 @@ def test_looks_are_recomputed_as_they_were(by_day, metric):
 
 
 def test_looks_read_matured_units_only(by_day):
-    rows = looks_of(by_day[14], "conversion_3d")
+    rows = looks_of(by_day[14], "three_day_conversion")
     assert [row["n_control"] for row in rows[:3]] == [0, 0, 0]
     counts = [row["n_control"] for row in rows]
     assert counts == sorted(counts)
@@ -193,7 +193,7 @@ def test_late_data_that_move_a_crossing_are_told(project, comparable):
     assert restated(first) == [("", "PASSED", "AS_TOLD")]
     moved = deliver(project, is_late=True)
     found = restated(moved)
-    assert ("conversion_3d:treatment", "WARNED", "LATE_DATA") in found
+    assert ("three_day_conversion:treatment", "WARNED", "LATE_DATA") in found
     assert overall(first)["verdict"] == "TRUSTED"
     assert overall(moved)["verdict"] == "CAUTION"
     again = deliver(project, is_late=True)
@@ -211,7 +211,7 @@ def test_planned_units_end_the_test_before_the_schedule(project):
     project.config.write_text(text, "utf-8")
     assert project.job(NAME, "--generate-synth").code == 0
     tables = project.tables("analysis_results", "decisions")
-    rows = looks_of(tables, "conversion_3d")
+    rows = looks_of(tables, "three_day_conversion")
     last = json.loads(rows[-1]["details"])["sequential"]
     assert last["is_final"]
     assert last["information_share"] >= 1
