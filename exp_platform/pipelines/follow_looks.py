@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from exp_platform.decision.family import is_deciding
-from exp_platform.decision.looks import due_looks
+from exp_platform.decision.looks import due_looks, explain_single_look
 from exp_platform.decision.sequential import Judged, judge_looks
-from exp_platform.decision.series import Estimator, LookSeries, collect_looks
-from exp_platform.metrics.observations import DAY_US
+from exp_platform.decision.series import LookSeries, collect_looks
 from exp_platform.metrics.scope import microseconds
-from exp_platform.pipelines.analyze_experiment import ESTIMATORS as AB_ESTIMATORS
+from exp_platform.metrics.spans import DAY_US
 from exp_platform.pipelines.compute_metric_aggregates import Measured
+from exp_platform.pipelines.estimators import find_estimator
 from exp_platform.pipelines.run_ingest import Ingested
 from exp_platform.records import (
     Estimate,
@@ -18,10 +18,9 @@ from exp_platform.records import (
     MetricRole,
     MetricTotals,
 )
-from exp_platform.stats.cuped import estimate_cuped
 
-ESTIMATORS: dict[str, Estimator] = {**AB_ESTIMATORS, "cuped": estimate_cuped}
-"""Methods that can be followed over looks: those of units' moments."""
+ON_ALL_DATA = ("UNDATED", "NO_WINDOW", "NO_MOMENTS")
+"""Single looks that read the totals of all units, not those of a day's end."""
 
 
 def follow_looks(
@@ -41,10 +40,11 @@ def follow_looks(
             definition=ingested.definitions[row.metric_name],
             treatment=row.treatment,
             looks=_collect(ingested, measured, row),
-            estimator=ESTIMATORS[row.method],
+            estimator=estimator,
         )
         for row in estimates
-        if is_deciding(row, names) and row.method in ESTIMATORS
+        if is_deciding(row, names)
+        and (estimator := find_estimator(row.method, measured, spec)) is not None
     ]
     return judge_looks(spec, series, latest=estimates)
 
@@ -57,7 +57,7 @@ def _collect(
     looks = due_looks(spec, definition)
     if not looks:
         return ()
-    if definition.window_days is None or not spec.is_dated:
+    if explain_single_look(spec, definition) in ON_ALL_DATA:
         control, arm = measured.pair(definition.name, "all", spec, row.treatment)
         last = looks[-1]
         return (LookTotals(last.number, last.instant, last.elapsed, control, arm),)

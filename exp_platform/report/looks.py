@@ -50,6 +50,8 @@ _ONE_LOOK = {
     "single test.",
     "NO_WINDOW": "Without a window a unit's value still grows, so the metric is tested "
     "once, at the end.",
+    "NO_MOMENTS": "A quantile, or an adjustment by several covariates, cannot be followed "
+    "day by day, so the metric is tested once, at the end.",
 }
 _COLOURS = (
     "In the charts a look has a colour from the one on that crossed its bound; a "

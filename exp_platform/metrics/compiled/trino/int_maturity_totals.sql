@@ -22,19 +22,19 @@ metrics as (
 
 ),
 
--- the day at whose end the unit's window had closed: midnight itself still belongs to it
-matured as (
+maturities as (
 
     select
         calculations.*,
-        cast(floor(cast(assignments.exposure_us + metrics.maturity_us - 1 as double) / 86400000000) as bigint) + 1 as maturity_day,
+        assignments.exposure_us - assignments.exposure_us % metrics.grain_us + metrics.maturity_us as matures_us,
         cast(
             case
                 when calculations.covariate is null then null
                 when calculations.is_covariate_unknown then 1
                 else 0
             end as double
-        ) as new_flag
+        ) as new_flag,
+        experiments.last_look_us
     from calculations
     inner join assignments
         on calculations.unit_no = assignments.unit_no
@@ -44,9 +44,18 @@ matured as (
         on
             calculations.experiment_id = metrics.experiment_id
             and calculations.metric_name = metrics.metric_name
-    where
-        metrics.window_us is not null
-        and assignments.exposure_us + metrics.maturity_us <= experiments.last_look_us
+    where metrics.window_us is not null
+
+),
+
+-- the day at whose end the unit's window had closed: midnight itself still belongs to it
+matured as (
+
+    select
+        *,
+        cast(floor(cast(matures_us - 1 as double) / 86400000000) as bigint) + 1 as maturity_day
+    from maturities
+    where matures_us <= last_look_us
 
 ),
 
