@@ -12,9 +12,8 @@ import pytest
 
 from exp_platform.config import load_settings
 from exp_platform.errors import ContractError, UsageError
-from exp_platform.lake import Engine
+from exp_platform.lake import Engine, open_lake
 from exp_platform.pipelines.dbt_build import build_with_dbt
-from exp_platform.lake import open_lake
 from exp_platform.schemas import load_schema
 
 DBT = Path(__file__).resolve().parents[2] / "dbt"

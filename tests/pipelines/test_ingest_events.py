@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from exp_platform.config import Paths, Settings
 from exp_platform.errors import ContractError
+from exp_platform.lake import open_lake
 from exp_platform.lake.events import events_folder, land_events
 from exp_platform.lake.validation import Delivery
 from exp_platform.pipelines.ingest_events import ingest_events
-from exp_platform.lake import open_lake
 from exp_platform.pipelines.run import open_run
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -100,7 +100,8 @@ class Shop:
         finally:
             lake.close()
         found: dict[str, set[str]] = {}
-        for path in plan.files:
+        for location in plan.files:
+            path = Path(location)
             found.setdefault(path.parent.parent.name, set()).add(path.name)
         return found
 
