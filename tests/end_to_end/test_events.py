@@ -116,7 +116,7 @@ def test_ledger_begins_with_the_assigned(tables: Any) -> None:
     assigned = Counter(row["variant"] for row in tables["assignments"])
     for variant in ("control", "treatment"):
         assert stages["assigned", variant] == assigned[variant]
-        assert stages["assigned", variant] >= stages["delivered", variant] > 0
+        assert stages["assigned", variant] >= stages["exposed", variant] > 0
     others = {row["stage"] for row in _of(tables["unit_ledger"], "exp_tiny")}
     assert "assigned" not in others
 
@@ -224,7 +224,11 @@ def test_run_from_events_alone_finds_the_same_exposures(
     assert Counter(tuple(r[c] for c in columns) for r in found["exposures"]) == Counter(
         tuple(r[c] for c in columns) for r in _of(tables["exposures"])
     )
-    assert comparable(found["unit_ledger"]) == comparable(_of(tables["unit_ledger"]))
+    # rows differ: copies of an event are gone before it becomes an exposure
+    units = ("stage", "variant", "metric_name", "n_units")
+    assert Counter(tuple(r[c] for c in units) for r in found["unit_ledger"]) == Counter(
+        tuple(r[c] for c in units) for r in _of(tables["unit_ledger"])
+    )
     assert comparable(found["dim_feature"]) == comparable(tables["dim_feature"])
 
 
