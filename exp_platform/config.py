@@ -86,6 +86,9 @@ class Scenario(_Strict):
     n_clusters: int = Field(60, ge=2, description="markets of a policy roll-out")
     effect_sessions: float = Field(0.0, description="relative effect on sessions")
     new_user_share: Share = Field(0.05, description="users first seen in the look-back")
+    events: bool = Field(
+        default=False, description="also make raw events and raw assignments"
+    )
     hypothesis: str = ""
     owner: str = "growth"
     plan: dict[str, Any] = Field(

@@ -21,7 +21,7 @@ _PROJECT = _PACKAGE.parent.parent / "dbt"
 DIALECTS = ("duckdb", "spark", "trino")
 _DATABASE = re.compile(r'"[^"\s]+"\."(exp|exp_raw|exp_run)"\."([a-z_]+)"')
 # Groups that a run builds only when it has raw events; a model is in one at most.
-_GROUPS = ("raw_events", "events")
+_GROUPS = ("raw_events", "users", "events")
 
 
 def compile_models(project: Path, dialect: str = "duckdb") -> dict[str, str]:

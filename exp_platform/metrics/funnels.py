@@ -16,7 +16,7 @@ def reached_sql(parts: Sequence[Part]) -> str:
         parts: the rows of each step, in order, at least one.
 
     Returns:
-        A SELECT with experiment_id, unit_no and reached_us, the instant after exposure.
+        A SELECT with experiment_id, unit_no and number, which is 1.
     """
     names = [f"step_{number}" for number in range(1, len(parts) + 1)]
     bodies = [_first_step(parts[0])]
@@ -28,7 +28,10 @@ def reached_sql(parts: Sequence[Part]) -> str:
         f"{name} as (\n{_indent(body)}\n)"
         for name, body in zip(names, bodies, strict=True)
     )
-    return f"with {tables}\nselect experiment_id, unit_no, reached_us\nfrom {names[-1]}"
+    return (
+        f"with {tables}\n"
+        f"select experiment_id, unit_no, cast(1 as double) as number\nfrom {names[-1]}"
+    )
 
 
 def _first_step(part: Part) -> str:

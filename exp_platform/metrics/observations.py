@@ -95,10 +95,15 @@ def row_value_sql(definition: MetricDefinition) -> str:
         "    experiment_id,\n"
         f"    {quote(definition.name)} as metric_name,\n"
         "    unit_no,\n"
-        f"    {value_sql(part.rows)} as value\n"
+        f"    {_name_value(part)}\n"
         f"from {part.relation.table}\n"
         f"where {rows_sql(part)}"
     )
+
+
+def _name_value(part: Part) -> str:
+    value = value_sql(part.rows)
+    return value if value == "value" else f"{value} as value"
 
 
 def covariate_sql(definition: MetricDefinition, *, fixed_point: Collection[str]) -> str:
@@ -231,6 +236,10 @@ def _fill_in_several_passes(
     columns: Mapping[str, Measure], fixed_point: Collection[str]
 ) -> str:
     """Each column from rows of its own; a unit that lacks one has 0 there."""
+    if len(columns) == 1:
+        ((name, measure),) = columns.items()
+        units = _indent(_units_sql(measure, fixed_point))
+        return f"{_list_columns({name: 'number'})}\nfrom (\n{units}\n) as units"
     passes = []
     for name, measure in columns.items():
         others = "".join(
@@ -274,11 +283,7 @@ def _covariate_branch(
 def _units_sql(measure: Measure, fixed_point: Collection[str]) -> str:
     """Units with one number; those without a row that counts are absent."""
     if isinstance(measure, Chain):
-        reached = _indent(reached_sql(measure.parts))
-        return (
-            "select experiment_id, unit_no, cast(1 as double) as number\n"
-            f"from (\n{reached}\n) as reached"
-        )
+        return reached_sql(measure.parts)
     return (
         "select experiment_id, unit_no,\n"
         f"    {unit_sql(measure, fixed_point)} as number\n"

@@ -100,6 +100,58 @@ def read_cohorts(
     return {key: tuple(days) for key, days in cohorts.items()}
 
 
+def compare_quantiles(
+    ours: Mapping[Key, QuantileTotals], theirs: Mapping[Key, QuantileTotals]
+) -> list[str]:
+    """Where two builds of the same order statistics differ, in words.
+
+    They are values of the data, so they must be equal; the error of the share may
+    differ by 1e-12 of its size.
+    """
+    found = _only_in_one(ours, theirs)
+    for key in sorted(ours.keys() & theirs.keys()):
+        one, other = ours[key], theirs[key]
+        for name in (field.name for field in fields(QuantileTotals)):
+            a, b = getattr(one, name), getattr(other, name)
+            is_error = name == "share_error" and None not in (a, b)
+            if a != b and not (is_error and math.isclose(a, b, rel_tol=_RELATIVE)):
+                found.append(f"{' / '.join(key)}: {name} is {a!r} and {b!r}")
+    return found
+
+
+def compare_adjustments(
+    ours: Mapping[Key, AdjustmentTotals], theirs: Mapping[Key, AdjustmentTotals]
+) -> list[str]:
+    """Where two builds of the same moments with covariates differ, in words.
+
+    A mean may differ by 1e-12 of itself or of the spread, a covariance by 1e-12 of the
+    product of the standard deviations.
+    """
+    found = _only_in_one(ours, theirs)
+    for key in sorted(ours.keys() & theirs.keys()):
+        one, other = ours[key], theirs[key]
+        label = " / ".join(key)
+        if (one.n, one.covariates) != (other.n, other.covariates):
+            found.append(f"{label}: {one.n} units and {other.n}, or other covariates")
+            continue
+        spread = [math.sqrt(max(row[i], 0.0)) for i, row in enumerate(one.covariance)]
+        sizes = [max(abs(m), s) for m, s in zip(one.means, spread, strict=True)]
+        pairs = list(zip(one.means, other.means, sizes, strict=True))
+        for i, row in enumerate(one.covariance):
+            room = [spread[i] * s for s in spread]
+            pairs += zip(row, other.covariance[i], room, strict=True)
+        if any(abs(a - b) > _RELATIVE * size for a, b, size in pairs):
+            found.append(f"{label}: a mean or a covariance differs")
+    return found
+
+
+def _only_in_one(ours: Mapping[Key, Any], theirs: Mapping[Key, Any]) -> list[str]:
+    return [
+        f"{' / '.join(key)}: only in one of the two"
+        for key in sorted(ours.keys() ^ theirs.keys())
+    ]
+
+
 def compare_totals(
     ours: Mapping[Key, MetricTotals], theirs: Mapping[Key, MetricTotals]
 ) -> list[str]:
@@ -108,10 +160,7 @@ def compare_totals(
     Counts, extremes and fixed-point sums must be equal. A moment may differ by 1e-12
     of its size; that of a covariance is the product of the standard deviations.
     """
-    found = [
-        f"{' / '.join(key)}: only in one of the two"
-        for key in sorted(ours.keys() ^ theirs.keys())
-    ]
+    found = _only_in_one(ours, theirs)
     for key in sorted(ours.keys() & theirs.keys()):
         found += [
             f"{' / '.join(key)}: {text}" for text in _differ(ours[key], theirs[key])

@@ -18,7 +18,7 @@ from exp_platform.metrics.totals import (
 )
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.rows import from_rows
-from exp_platform.pipelines.run import STAGE_TABLES, Run, nothing_stored
+from exp_platform.pipelines.run import EVENT_TABLES, STAGE_TABLES, Run, nothing_stored
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
     AdjustmentTotals,
@@ -109,11 +109,17 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
     engine, spec = run.engine, ingested.spec
     definitions = ingested.definitions
     write_scope(engine, spec, definitions)
-    build_models(engine, generated_sql(run, ingested))
+    has_events = bool(spec.namespace)
+    build_models(engine, generated_sql(run, ingested), has_events=has_events)
     for table in STAGE_TABLES["metrics"]:
         if table != "metric_definitions":
             run.store_relation(table, f"exp_run.{table}")
     _store_definitions(run, ingested)
+    if has_events:
+        for table in EVENT_TABLES:
+            run.store_relation(table, f"exp_run.{table}")
+    else:
+        run.drop_leftovers(*EVENT_TABLES)
     totals = read_totals(engine.records(f"select * from {_relation('overall')}"))
     run.digest = digest(totals.values())
     window = choose_window(spec)

@@ -69,6 +69,7 @@ def build_registry(experiment_id: str, scenario: Scenario, rhythm: Rhythm) -> pa
         "hypothesis": scenario.hypothesis,
         "seed": scenario.seed,
         "source": "synthetic",
+        "namespace": experiment_id if scenario.events else None,
     }
     return pa.Table.from_pylist([row], schema=arrow_schema("experiment_registry"))
 
