@@ -78,6 +78,7 @@ def estimate_cluster_means(
         settings.min_units_per_arm,
         [m for a in arms for m in (a.sum_mean, a.size_mean, a.size_covariance)],
         variances=[v for a in arms for v in (a.sum_variance, a.size_variance)],
+        values=[(arm.sum_mean, arm.sum_variance) for arm in arms],
     )
     reason = reason or _refuse_clusters(control, treatment)
     if reason is not None:

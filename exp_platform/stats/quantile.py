@@ -107,7 +107,8 @@ def estimate_quantile(
     reason = _find_reason(draft, control, treatment, settings)
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)
-    b, a = (_error_of(totals) ** 2 for totals in (control, treatment))
+    with np.errstate(over="ignore"):
+        b, a = (_error_of(totals) ** 2 for totals in (control, treatment))
     mean = np.array([control.value], dtype=float)
     comparison = compare_means(
         (mean, np.array([treatment.value], dtype=float)),
