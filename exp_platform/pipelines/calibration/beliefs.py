@@ -16,6 +16,7 @@ from exp_platform.pipelines.calibration.totals import (
     PROPORTION,
     columns,
     details,
+    pair_up,
     totals_of,
     totals_of_events,
 )
@@ -120,9 +121,12 @@ def _rates(random: Generator, runs: int) -> Values:
 def _rate_rows(random: Generator, runs: int) -> Values:
     rates = random.beta(2, 30, (2, runs))
     events = random.binomial(400, rates).astype(float)
-    pairs = zip(*(totals_of_events(x, 400) for x in events), strict=True)
+    control, treatment = (totals_of_events(x, 400) for x in events)
     prior = BetaPrior(2.0, 30.0)
-    rows = [estimate_bayes_proportions(*p, PROPORTION, prior=prior) for p in pairs]
+    rows = [
+        estimate_bayes_proportions(c, t, PROPORTION, prior=prior)
+        for c, t in pair_up(control, treatment)
+    ]
     above = details(rows, "probability_to_beat")
     return {"effect above 0, less its probability": (rates[1] > rates[0]) - above}
 

@@ -26,6 +26,7 @@ from exp_platform.pipelines.calibration.totals import (
     NAMES,
     columns,
     details,
+    pair_up,
     totals_with_covariate,
 )
 from exp_platform.records import AdjustmentTotals, MetricTotals
@@ -96,17 +97,20 @@ def _useless(random: Generator, runs: int) -> Values:
 
 
 def _rows(random: Generator, runs: int) -> Values:
-    arms = (draw_pair(random, runs, 400, 0.6), draw_pair(random, runs, 600, 0.6, mean=0.1))
-    pairs = zip(*map(totals_with_covariate, arms), strict=True)
-    rows = [estimate_cuped(*pair, MEAN) for pair in pairs]
+    arms = (
+        draw_pair(random, runs, 400, 0.6),
+        draw_pair(random, runs, 600, 0.6, mean=0.1),
+    )
+    control, treatment = map(totals_with_covariate, arms)
+    rows = [estimate_cuped(c, t, MEAN) for c, t in pair_up(control, treatment)]
     limits = columns(rows, "ci_lower", "ci_upper")
-    return {**misses(*limits, 0.1), STATED: details(rows, "variance_ratio")}
+    return {**misses(limits, 0.1), STATED: details(rows, "variance_ratio")}
 
 
 def _new_units(random: Generator, runs: int) -> Values:
     """A fifth of the units is new: their x is 0 and their value lower."""
     arms = [_draw_with_new(random, runs, 400) for _ in range(2)]
-    rows = [estimate_cuped(*pair, MEAN) for pair in zip(*arms, strict=True)]
+    rows = [estimate_cuped(c, t, MEAN) for c, t in pair_up(arms[0], arms[1])]
     p_value, difference = columns(rows, "p_value", "difference")
     is_rejected = p_value < 0.05
     return {
@@ -174,8 +178,8 @@ def _two_covariates(random: Generator, runs: int) -> Values:
             covariance=RATIO_COVARIANCE,
         )
         arms.append(_adjustment_totals(moments, str(n), is_ratio=True))
-    rows = [estimate_adjusted(*pair, MEAN) for pair in zip(*arms, strict=True)]
-    return misses(*columns(rows, "ci_lower", "ci_upper"), 0.05)
+    rows = [estimate_adjusted(c, t, MEAN) for c, t in pair_up(arms[0], arms[1])]
+    return misses(columns(rows, "ci_lower", "ci_upper"), 0.05)
 
 
 def _many_arms(random: Generator, runs: int) -> Values:
@@ -275,7 +279,10 @@ SIMULATIONS = (
         "Lin's regression with interactions",
         "600 against 150 and 200 units, slopes .2, .9 and .5, effects .1 and 0",
         (estimate_lin,),
-        tuple(equal(f"coverage, arm {k}", 0.95, 0.002, "slopes are estimated") for k in (1, 2)),
+        tuple(
+            equal(f"coverage, arm {k}", 0.95, 0.002, "slopes are estimated")
+            for k in (1, 2)
+        ),
         6_000,
         1_000,
         _many_arms,

@@ -31,14 +31,14 @@ EFFECT = 3.0
 
 
 def _draw(random: Generator, runs: int, effects: Array, shared: float = 0.0) -> Array:
-    """z of many tests per run; their correlation is `shared`."""
+    """Statistics of many tests per run; their correlation is `shared`."""
     own = random.standard_normal((runs, effects.size))
     common = random.standard_normal((runs, 1))
-    return effects + np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+    return np.asarray(effects + np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
 
 
 def _p_values(z: Array) -> Array:
-    return 2 * ndtr(-np.abs(z))
+    return np.asarray(2 * ndtr(-np.abs(z)))
 
 
 def _any_false(z: Array, is_null: Flags, name: str) -> Flags:
@@ -50,7 +50,9 @@ def _any_false(z: Array, is_null: Flags, name: str) -> Flags:
 def _nothing(random: Generator, runs: int) -> Values:
     z = _draw(random, runs, np.zeros(10))
     null = np.ones(10, dtype=bool)
-    return {f"any false alarm, {name}": _any_false(z, null, name) for name in FAMILY_WISE}
+    return {
+        f"any false alarm, {name}": _any_false(z, null, name) for name in FAMILY_WISE
+    }
 
 
 def _some(random: Generator, runs: int) -> Values:

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -29,7 +29,9 @@ class Measured:
     runs: int
 
 
-Values = Mapping[str, Array | Flags | Measured]
+Drawn = NDArray[Any] | Measured
+
+Values = Mapping[str, Drawn | np.bool_]
 """By quantity: one value per run, of which the mean is judged, or a measured number."""
 
 Draw = Callable[[Generator, int], Values]
@@ -108,7 +110,7 @@ class Simulation:
         return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def spread_of(values: Array | Flags | Measured, nominal: float) -> float:
+def spread_of(values: Drawn, nominal: float) -> float:
     """Monte Carlo standard error that the quantity has when it is as it must be.
 
     Args:

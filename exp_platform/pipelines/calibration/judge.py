@@ -8,8 +8,7 @@ import numpy as np
 from scipy.special import kolmogi, ndtri
 
 from exp_platform.pipelines.calibration.gate import (
-    Array,
-    Flags,
+    Drawn,
     Gate,
     Measured,
     Simulation,
@@ -72,7 +71,7 @@ def run_simulation(
     runs = simulation.short if short else simulation.runs
     values = simulation.draw(simulation.source(seed), runs)
     return tuple(
-        _judge(simulation, gate, values[gate.quantity], n_gates)
+        _judge(simulation, gate, _as_drawn(values[gate.quantity]), n_gates)
         for gate in simulation.gates
     )
 
@@ -82,38 +81,51 @@ def count_gates(simulations: Sequence[Simulation]) -> int:
     return sum(len(simulation.gates) for simulation in simulations)
 
 
+def _as_drawn(values: Drawn | np.bool_) -> Drawn:
+    return values if isinstance(values, Measured) else np.asarray(values)
+
+
 def _judge(
     simulation: Simulation,
     gate: Gate,
-    values: Array | Flags | Measured,
+    values: Drawn,
     n_gates: int,
 ) -> Row:
     level = FAMILY / n_gates
     if gate.bound == "uniform":
         return _judge_distance(simulation, gate, values, level)
     sides = 2 if gate.bound == "equal" else 1
-    reach = -float(ndtri(level / sides)) * spread_of(values, gate.nominal)
+    reach = _reach_of(values, gate.nominal, -float(ndtri(level / sides)))
     value, runs = _value_of(values)
     error = spread_of(values, value)
     return Row(simulation, gate, reach + gate.slack, value, error, runs)
 
 
-def _value_of(values: Array | Flags | Measured) -> tuple[float, int]:
+def _reach_of(values: Drawn, nominal: float, z: float) -> float:
+    """Monte Carlo error allowed: z errors, and the skew of few yes among many no."""
+    spread = spread_of(values, nominal)
+    if isinstance(values, Measured) or values.dtype != np.bool_ or spread == 0:
+        return z * spread
+    return z * spread + (z**2 - 1) * abs(1 - 2 * nominal) / (6 * values.size)
+
+
+def _value_of(values: Drawn) -> tuple[float, int]:
     if isinstance(values, Measured):
         return values.value, values.runs
     return float(values.mean()) if values.size else math.nan, values.size
 
 
 def _judge_distance(
-    simulation: Simulation, gate: Gate, values: Array | Flags | Measured, level: float
+    simulation: Simulation, gate: Gate, values: Drawn, level: float
 ) -> Row:
     """The largest gap between the values' distribution and the uniform one."""
     if isinstance(values, Measured) or values.size == 0:
         return Row(simulation, gate, math.nan, math.nan, math.nan, 0)
     ordered = np.sort(values)
     n = ordered.size
-    above = np.max(np.arange(1, n + 1) / n - ordered)
-    below = np.max(ordered - np.arange(n) / n)
+    place = np.arange(1.0, n + 1)
+    above = np.max(place / n - ordered)
+    below = np.max(ordered - (place - 1) / n)
     reach = float(kolmogi(level)) / math.sqrt(n)
     error = SPREAD_OF_DISTANCE / math.sqrt(n)
     return Row(simulation, gate, reach, float(max(above, below)), error, n)

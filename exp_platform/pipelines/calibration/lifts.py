@@ -15,7 +15,12 @@ from exp_platform.pipelines.calibration.quantities import (
     both_misses,
     misses,
 )
-from exp_platform.pipelines.calibration.totals import MEAN, columns, totals_of
+from exp_platform.pipelines.calibration.totals import (
+    MEAN,
+    columns,
+    pair_up,
+    totals_of,
+)
 from exp_platform.stats.comparison import Comparison
 from exp_platform.stats.lift import restate_lift
 from exp_platform.stats.relative import RelativeMethod, fieller_limits, infer_relative
@@ -53,9 +58,7 @@ def _near_zero(random: Generator, runs: int) -> Values:
     compared = _compare(random, runs, 2500, (0.1, 0.1))
     quantities = {}
     for name in ("auto", "fieller"):
-        found = infer_relative(
-            compared.inference, compared.baseline, 0.05, method=name
-        )
+        found = infer_relative(compared.inference, compared.baseline, 0.05, method=name)
         quantities[f"false alarms, {name}"] = found.p_value < 0.05
     return quantities
 
@@ -64,20 +67,18 @@ def _p_values(random: Generator, runs: int) -> Values:
     compared = _compare(random, runs, 4000, (1.0, 1.0))
     quantities = {}
     for name in METHODS:
-        found = infer_relative(
-            compared.inference, compared.baseline, 0.05, method=name
-        )
+        found = infer_relative(compared.inference, compared.baseline, 0.05, method=name)
         quantities[f"false alarms, {name}"] = found.p_value < 0.05
     return quantities
 
 
 def _restated(random: Generator, runs: int) -> Values:
-    pairs = zip(
-        *(totals_of(draw_normal(random, runs, 400, mean=m)) for m in (1.0, 1.1)),
-        strict=True,
+    control, treatment = (
+        totals_of(draw_normal(random, runs, 400, mean=mean)) for mean in (1.0, 1.1)
     )
-    rows = [restate_lift(estimate_welch(*pair, MEAN), "fieller") for pair in pairs]
-    return misses(*columns(rows, "relative_ci_lower", "relative_ci_upper"), 0.1)
+    pairs = pair_up(control, treatment)
+    rows = [restate_lift(estimate_welch(c, t, MEAN), "fieller") for c, t in pairs]
+    return misses(columns(rows, "relative_ci_lower", "relative_ci_upper"), 0.1)
 
 
 def _limits(random: Generator, runs: int) -> Values:
@@ -86,7 +87,7 @@ def _limits(random: Generator, runs: int) -> Values:
     difference, baseline = compared.inference.difference, compared.baseline
     lower, upper = fieller_limits(difference, variance, baseline, 1.959964)
     # A set without ends covers.
-    return misses(lower, upper, 0.2)
+    return misses((lower, upper), 0.2)
 
 
 SIMULATIONS = (

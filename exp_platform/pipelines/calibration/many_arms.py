@@ -63,7 +63,9 @@ def _rows(random: Generator, runs: int) -> Values:
         named = zip("abc", others, strict=True)
         welch = [estimate_welch(control, _name(arm, v), MEAN) for v, arm in named]
         rows = adjust_dunnett(welch)
-        p_values, lower, upper = columns(rows, "p_value_adjusted", "ci_lower", "ci_upper")
+        p_values, lower, upper = columns(
+            rows, "p_value_adjusted", "ci_lower", "ci_upper"
+        )
         is_false.append(bool(np.any(p_values <= 0.05)))
         is_covered.append(bool(np.all((lower <= 0) & (upper >= 0))))
         holm = columns(adjust_estimates(welch), "p_value_adjusted")[0]
@@ -118,7 +120,7 @@ SIMULATIONS = (
             most(f"{ANY}, Holm", 0.05, 0.003, "Welch's degrees of freedom"),
         ),
         4_000,
-        400,
+        250,
         _rows,
     ),
 )

@@ -45,9 +45,7 @@ from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import estimate_welch
 
 PASSED = "arms at the margin called harmless"
-WORSE = replace(
-    MEAN, definition=replace(MEAN.definition, direction=Direction.DECREASE)
-)
+WORSE = replace(MEAN, definition=replace(MEAN.definition, direction=Direction.DECREASE))
 RELATIVE, ABSOLUTE = MarginScale.RELATIVE, MarginScale.ABSOLUTE
 
 
@@ -117,8 +115,7 @@ def _rare_events(random: Generator, runs: int) -> Values:
 def _scores(random: Generator, runs: int) -> Values:
     sizes = (np.full(runs, 400.0), np.full(runs, 600.0))
     events = [
-        random.binomial(n, p, runs).astype(float)
-        for n, p in ((400, 0.10), (600, 0.12))
+        random.binomial(n, p, runs).astype(float) for n, p in ((400, 0.10), (600, 0.12))
     ]
     counts = Counts(events[0], sizes[0], events[1], sizes[1])
     by_difference = score_difference(counts, np.full(runs, 0.02))
@@ -246,9 +243,7 @@ SIMULATIONS = (
         (assess_equivalence,),
         (
             most("called equivalent at the margin", 0.05),
-            equal(
-                "called equivalent without an effect", 0.824, 0.01, "normal theory"
-            ),
+            equal("called equivalent without an effect", 0.824, 0.01, "normal theory"),
             equal("coverage of the 90 % interval", 0.90, 0.002, FEW),
         ),
         8_000,

@@ -68,7 +68,7 @@ def _rows(random: Generator, runs: int) -> Values:
     treatment = draw_normal(random, runs, 400, mean=1.3, sd=1.5)
     pairs = zip(totals_of(control), totals_of(treatment), strict=True)
     rows = [estimate_welch(*pair, MEAN) for pair in pairs]
-    return misses(*columns(rows, "ci_lower", "ci_upper"), 0.3)
+    return misses(columns(rows, "ci_lower", "ci_upper"), 0.3)
 
 
 def _small_revenue(random: Generator, runs: int) -> Values:

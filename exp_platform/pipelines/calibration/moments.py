@@ -83,16 +83,20 @@ def draw_joint(
     Args:
         random: source.
         runs: experiments.
-        n: units of the arm, more than columns.
-        mean: shape (k,). covariance: shape (k, k), positive definite.
+        n: units of the arm, at least 2.
+        mean: shape (k,).
+        covariance: shape (k, k), positive definite.
     """
     root = np.linalg.cholesky(np.asarray(covariance, dtype=float))
     k = len(root)
     means = np.asarray(mean) + random.standard_normal((runs, k)) @ root.T / np.sqrt(n)
-    lower = np.tril(random.standard_normal((runs, k, k)), -1)
-    for j in range(k):
-        lower[:, j, j] = np.sqrt(random.chisquare(n - 1 - j, runs))
-    scores = root @ lower
+    if n > k:
+        factor = np.tril(random.standard_normal((runs, k, k)), -1)
+        for j in range(k):
+            factor[:, j, j] = np.sqrt(random.chisquare(n - 1 - j, runs))
+    else:
+        factor = random.standard_normal((runs, k, n - 1))
+    scores = root @ factor
     products = scores @ np.swapaxes(scores, 1, 2)
     return Moments(n, means, products / (n - 1))
 

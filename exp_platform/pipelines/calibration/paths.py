@@ -22,7 +22,7 @@ UNITS = 100_000
 def draw_paths(
     random: Generator, runs: int, shares: Array, *, drift: float = 0.0
 ) -> Array:
-    """z at each look; drift is its mean at share 1, shape (runs, n_looks)."""
+    """Statistics at each look; drift is its mean at share 1, shape (runs, n_looks)."""
     steps = np.diff(shares, prepend=0.0)
     noise = random.standard_normal((runs, shares.size)) * np.sqrt(steps)
     walk = np.cumsum(noise + drift * steps, axis=1)

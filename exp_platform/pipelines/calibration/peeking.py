@@ -30,6 +30,7 @@ from exp_platform.stats.looks import (
     Schedule,
     SequentialPlan,
     critical_values,
+    drop_repeated,
     schedule_looks,
 )
 from exp_platform.stats.multiplicity import adjust_holm
@@ -128,6 +129,15 @@ def _over_units(random: Generator, runs: int) -> Values:
         FALSE: p[:, -1] <= 0.05,
         "runs in which later looks change nothing": p[:, -1] == p[:, 19],
     }
+
+
+def _repeated(random: Generator, runs: int) -> Values:
+    """Enrolment stops at half time; the end brings no new data."""
+    shares = np.array([0.2, 0.6, 1.0, 1.0])
+    elapsed = np.array([0.1, 0.3, 0.5, 1.0])
+    z = draw_paths(random, runs, shares[:3])
+    z = np.hstack([z, z[:, -1:]])
+    return {FALSE: _last_p(z, schedule_at(shares, elapsed)) <= 0.05}
 
 
 def _harm(random: Generator, runs: int) -> Values:
@@ -233,14 +243,14 @@ SIMULATIONS = (
         (track_sequential_p,),
         (equal(FALSE, 0.05),),
         100_000,
-        20_000,
+        8_000,
         _two_clocks,
     ),
     Simulation(
         "group_sequential_power",
         "group sequential test, O'Brien-Fleming",
         "28 daily looks, an effect that a fixed test finds in 80 %",
-        (track_sequential_p, sequential_power),
+        (track_sequential_p,),
         (
             least("power over that of the fixed test", 0.95),
             equal(POWER, 0.7803, 0.002, "reference value .78"),
@@ -260,7 +270,7 @@ SIMULATIONS = (
             equal("power, not forced", 0.46, 0.01, "METHODS section 3"),
         ),
         100_000,
-        20_000,
+        5_000,
         _short_of_units,
     ),
     Simulation(
@@ -272,6 +282,16 @@ SIMULATIONS = (
         100_000,
         20_000,
         _over_units,
+    ),
+    Simulation(
+        "group_sequential_repeated",
+        "group sequential test, O'Brien-Fleming",
+        "4 looks, the registered end has the data of the look before it, no effect",
+        (drop_repeated,),
+        (equal(FALSE, 0.05),),
+        100_000,
+        20_000,
+        _repeated,
     ),
     Simulation(
         "harm_under_looks",

@@ -16,6 +16,7 @@ from exp_platform.pipelines.calibration.quantities import both_tails, tails
 from exp_platform.pipelines.calibration.totals import (
     PROPORTION,
     columns,
+    pair_up,
     totals_of_events,
 )
 from exp_platform.stats.exact import clopper_pearson, fisher_p_value, mid_p_value
@@ -78,8 +79,9 @@ def _small_counts(random: Generator, runs: int) -> Values:
 
 def _rows(random: Generator, runs: int) -> Values:
     events = [random.binomial(2000, p, runs).astype(float) for p in (0.05, 0.06)]
-    pairs = zip(*(totals_of_events(x, 2000) for x in events), strict=True)
-    rows = [estimate_proportions(*pair, PROPORTION) for pair in pairs]
+    control, treatment = (totals_of_events(x, 2000) for x in events)
+    pairs = pair_up(control, treatment)
+    rows = [estimate_proportions(c, t, PROPORTION) for c, t in pairs]
     lower, upper = columns(rows, "ci_lower", "ci_upper")
     return {"coverage": (lower <= 0.01) & (upper >= 0.01)}
 
@@ -197,9 +199,7 @@ SIMULATIONS = (
                 0.005,
                 DISCRETE,
             ),
-            equal(
-                "upper bounds of the ratio below the truth", 0.025, 0.01, DISCRETE
-            ),
+            equal("upper bounds of the ratio below the truth", 0.025, 0.01, DISCRETE),
         ),
         50_000,
         10_000,

@@ -1,5 +1,7 @@
 """What is counted in every run: tails, misses, rates."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from exp_platform.pipelines.calibration.gate import (
@@ -23,15 +25,37 @@ def tails_of(found: Inference, alpha: float = 0.05) -> dict[str, Flags]:
 def tails(p_value: Array, difference: Array, alpha: float = 0.05) -> dict[str, Flags]:
     """Rejections on each side of 0."""
     is_rejected = p_value < alpha
-    return {LOWER: is_rejected & (difference < 0), UPPER: is_rejected & (difference > 0)}
+    return {
+        LOWER: is_rejected & (difference < 0),
+        UPPER: is_rejected & (difference > 0),
+    }
 
 
-def misses(lower: Array, upper: Array, truth: Array | float) -> dict[str, Flags]:
-    """Intervals that lie wholly above or below the truth."""
+def misses(limits: Sequence[Array], truth: Array | float) -> dict[str, Flags]:
+    """Intervals that lie wholly above or below the truth.
+
+    Args:
+        limits: lower and upper.
+        truth: of every run.
+    """
+    lower, upper = limits
     return {TOO_HIGH: np.asarray(lower > truth), TOO_LOW: np.asarray(upper < truth)}
 
 
-def both_tails(alpha: float = 0.05, slack: float = 0.0, why: str = "") -> tuple[Gate, ...]:
+def covers(limits: Sequence[Array], truth: Array | float) -> Flags:
+    """Intervals that hold the truth.
+
+    Args:
+        limits: lower and upper.
+        truth: of every run.
+    """
+    lower, upper = limits
+    return np.asarray((lower <= truth) & (truth <= upper))
+
+
+def both_tails(
+    alpha: float = 0.05, slack: float = 0.0, why: str = ""
+) -> tuple[Gate, ...]:
     """Each tail has half of alpha."""
     return tuple(equal(name, alpha / 2, slack, why) for name in (LOWER, UPPER))
 

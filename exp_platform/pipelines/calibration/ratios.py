@@ -23,6 +23,7 @@ from exp_platform.pipelines.calibration.totals import (
     CLUSTERED,
     RATIO,
     columns,
+    pair_up,
     totals_of,
 )
 from exp_platform.records import MetricTotals
@@ -63,7 +64,8 @@ def _draw_arm(random: Generator, runs: int) -> tuple[Arm, Arm, Array, Arm]:
         above, shared = _moments(clicks, sessions)
         below, _ = _moments(sessions, clicks)
         parts.append((above, below, shared))
-    above, below = (_join([part[k] for part in parts]) for k in (0, 1))
+    above = _join([part[0] for part in parts])
+    below = _join([part[1] for part in parts])
     shared = np.concatenate([part[2] for part in parts])
     rate, events = above.mean / below.mean, below.mean * USERS
     return above, below, shared, Arm(events, rate, rate * (1 - rate))
@@ -79,7 +81,7 @@ def _join(arms: list[Arm]) -> Arm:
 
 def _delta(random: Generator, runs: int) -> Values:
     arms = [_draw_arm(random, runs) for _ in range(2)]
-    linear = [linearise_ratio(*arm[:3]) for arm in arms]
+    linear = [linearise_ratio(above, below, both) for above, below, both, _ in arms]
     found = compare_arms(linear[0], linear[1], 0.05, is_normal=True).inference
     naive = compare_arms(arms[0][3], arms[1][3], 0.05).inference
     return {**tails_of(found), "false alarms, sessions as units": naive.p_value < 0.05}
@@ -105,8 +107,8 @@ def _ratio_totals(random: Generator, runs: int) -> list[MetricTotals]:
 
 def _rows(random: Generator, runs: int) -> Values:
     arms = [_ratio_totals(random, runs) for _ in range(2)]
-    rows = [estimate_ratio(*pair, RATIO) for pair in zip(*arms, strict=True)]
-    return misses(*columns(rows, "ci_lower", "ci_upper"), 0.0)
+    rows = [estimate_ratio(c, t, RATIO) for c, t in pair_up(arms[0], arms[1])]
+    return misses(columns(rows, "ci_lower", "ci_upper"), 0.0)
 
 
 def _refused(random: Generator, runs: int) -> Values:

@@ -64,7 +64,9 @@ def _tuned_to(planned: int) -> Simulation:
 def _every_unit(random: Generator, runs: int) -> Values:
     n = np.arange(100, 10_001)
     limits = {
-        name: critical_sequence(n, tune_mixture(5000, 0.05, sides=sides), 0.05, sides=sides)
+        name: critical_sequence(
+            n, tune_mixture(5000, 0.05, sides=sides), 0.05, sides=sides
+        )
         for name, sides in _SIDES.items()
     }
     found: dict[str, list[bool]] = {f"{FALSE}, {name}": [] for name in limits}

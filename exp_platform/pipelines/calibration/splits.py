@@ -85,7 +85,9 @@ def _mean_evidence(random: Generator, runs: int) -> Values:
 
 def _few_units(random: Generator, runs: int) -> Values:
     drawn = random.multinomial(15, (0.7, 0.2, 0.1), runs)
-    found = {row: assess_split(row, (7, 2, 1)) for row in set(map(tuple, drawn.tolist()))}
+    found = {
+        row: assess_split(row, (7, 2, 1)) for row in set(map(tuple, drawn.tolist()))
+    }
     p_values = np.array([found[tuple(row)].p_value or 1.0 for row in drawn.tolist()])
     return {"alarms at p < 0.05": p_values < 0.05, "alarms at p < 0.2": p_values < 0.2}
 
@@ -101,7 +103,9 @@ def _check(random: Generator, runs: int) -> Values:
         statuses.append(check_srm(facts).status)
         sequential.append(track_split(looks, HALF).p_value)
     return {
-        "clean experiments FAILED": np.array([s is CheckStatus.FAILED for s in statuses]),
+        "clean experiments FAILED": np.array(
+            [s is CheckStatus.FAILED for s in statuses]
+        ),
         "sequential p-values below .05": np.array(sequential) < 0.05,
     }
 
@@ -126,7 +130,9 @@ SIMULATIONS = (
         "100,000 units, planned half and half, as planned",
         (chi_square_split,),
         tuple(
-            equal(f"alarms at p < {level}", level, 0.001 * (level > 0.001), "whole units")
+            equal(
+                f"alarms at p < {level}", level, 0.001 * (level > 0.001), "whole units"
+            )
             for level in (0.001, 0.01, 0.05)
         ),
         1_000_000,

@@ -38,7 +38,9 @@ def _stopped(random: Generator, runs: int) -> Values:
         stop = (look, float(path[look]))
         estimate = estimate_stopped(schedule, Spending("pocock"), stop, alpha=0.1)
         scale = np.sqrt(LOOKS[look])
-        found.append(np.array([estimate.lower, estimate.median, estimate.upper]) / scale)
+        found.append(
+            np.array([estimate.lower, estimate.median, estimate.upper]) / scale
+        )
     lower, median, upper = np.array(found).T
     return {
         BELOW: median < truth,
@@ -70,7 +72,10 @@ def _rows(random: Generator, runs: int) -> Values:
             p_value is not None and p_value <= 0.05
         )
         last.append(rows[-1])
-    stop_lower, stop_upper = details(last, "stop_ci_lower"), details(last, "stop_ci_upper")
+    stop_lower, stop_upper = (
+        details(last, "stop_ci_lower"),
+        details(last, "stop_ci_upper"),
+    )
     covers = (stop_lower <= 0) & (stop_upper >= 0)
     quantities = {name: np.array(flags) for name, flags in found.items()}
     return {**quantities, "intervals after the stop cover": covers}
@@ -88,7 +93,7 @@ SIMULATIONS = (
             equal("intervals below the truth", 0.05),
         ),
         2_500,
-        100,
+        200,
         _stopped,
     ),
     Simulation(

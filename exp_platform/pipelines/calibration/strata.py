@@ -45,7 +45,7 @@ def _rows(random: Generator, runs: int) -> Values:
     difference, lower, upper = columns(rows, "difference", "ci_lower", "ci_upper")
     plain = details(rows, "difference_raw")
     return {
-        **misses(lower, upper, TRUTH),
+        **misses((lower, upper), TRUTH),
         "variance of the estimate over that of Welch's": ratio_of_variances(
             difference, plain
         ),

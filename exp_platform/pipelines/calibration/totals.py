@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from exp_platform.records import (
 )
 from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import Arm
+
+T = TypeVar("T")
 
 NAMES = ("simulated", "metric", "arm")
 
@@ -70,6 +72,11 @@ def totals_with_covariate(moments: Moments) -> list[MetricTotals]:
         )
         for totals, mean, variance, covariance in rows
     ]
+
+
+def pair_up(control: Sequence[T], treatment: Sequence[T]) -> list[tuple[T, T]]:
+    """Both arms' records of every experiment."""
+    return list(zip(control, treatment, strict=True))
 
 
 def columns(rows: Iterable[Any], *names: str) -> tuple[Array, ...]:

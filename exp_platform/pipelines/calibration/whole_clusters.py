@@ -28,19 +28,21 @@ def _draw_arm(random: Generator, n_clusters: int) -> tuple[ClusterTotals, Arm]:
     values = level[clusters] + np.sqrt(0.9) * random.standard_normal(clusters.size)
     alone = ([float(values.size)], [values.mean()], [values.var(ddof=1)])
     arm = Arm(*(np.array(column) for column in alone))
-    return summarise_clusters(NAMES, values, clusters), arm
+    return summarise_clusters(NAMES, values, clusters.astype(float)), arm
 
 
 def _clusters(random: Generator, runs: int) -> Values:
     rows, naive = [], []
     for _ in range(runs):
-        (control, ours), (treatment, theirs) = (
-            _draw_arm(random, n) for n in (40, 30)
-        )
+        (control, ours), (treatment, theirs) = (_draw_arm(random, n) for n in (40, 30))
         rows.append(estimate_cluster_means(control, treatment, CLUSTERED))
         naive.append(compare_arms(ours, theirs, 0.05).inference.p_value[0])
-    found = tails(*columns(rows, "p_value", "difference"))
-    return {**found, "false alarms, units taken for independent": np.array(naive) < 0.05}
+    p_values, difference = columns(rows, "p_value", "difference")
+    found = tails(p_values, difference)
+    return {
+        **found,
+        "false alarms, units taken for independent": np.array(naive) < 0.05,
+    }
 
 
 def _few(random: Generator, runs: int) -> Values:
