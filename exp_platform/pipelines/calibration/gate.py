@@ -119,8 +119,10 @@ def spread_of(values: Drawn, nominal: float) -> float:
     """
     if isinstance(values, Measured):
         return values.error
-    if values.size < 2:
+    if values.size == 0:
         return math.nan
     if values.dtype == np.bool_:
         return math.sqrt(nominal * (1 - nominal) / values.size)
+    if values.size == 1:
+        return math.nan
     return float(values.std(ddof=1)) / math.sqrt(values.size)

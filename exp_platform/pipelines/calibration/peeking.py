@@ -20,6 +20,7 @@ from exp_platform.pipelines.calibration.paths import (
     schedule_at,
 )
 from exp_platform.pipelines.calibration.quantities import both_tails
+from exp_platform.records import SpendingKind
 from exp_platform.stats.boundary import solve_boundaries
 from exp_platform.stats.group_sequential import (
     HARM_SPENDING,
@@ -35,7 +36,7 @@ from exp_platform.stats.looks import (
 )
 from exp_platform.stats.multiplicity import adjust_holm
 from exp_platform.stats.sequential_p import track_sequential_p
-from exp_platform.stats.spending import Spending, SpendingKind, spend_alpha
+from exp_platform.stats.spending import Spending, spend_alpha
 
 FALSE = "false alarms over all looks"
 SPENT = (0.002, 0.01, 0.02, 0.025)

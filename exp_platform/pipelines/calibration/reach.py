@@ -14,15 +14,19 @@ SUMS = "sums over units, without an error rate; tested against numpy"
 ALGEBRA = "algebra without an error rate; tested against its definition"
 ROUTING = "chooses a method and gives no number; every rule is a tested row"
 REFUSAL = "part of a row without numbers"
+STORED = "moves numbers that were computed elsewhere into a row"
 
 REASONS = {
     "causal.cluster_sums.sum_clusters": SUMS,
+    "causal.cohort_totals.split_clusters": SUMS,
     "causal.effect.stop_effect": REFUSAL,
-    "causal.event_path.choose_period": ROUTING,
+    "causal.period_totals.days_of_cohort": SUMS,
+    "causal.panel_data.average_periods": SUMS,
     "causal.identification.choose_methods": ROUTING,
     "causal.identification.refuse_method": ROUTING,
     "causal.instrument.compliance_of_totals": SUMS,
     "causal.panel_rules.choose_panel_methods": ROUTING,
+    "causal.sensitivity.note_sensitivity": STORED,
     "stats.bayes.base_draft": REFUSAL,
     "stats.outlier.assess_outliers": ALGEBRA,
     "stats.regression.summarise_adjustment": SUMS,
@@ -38,7 +42,8 @@ def public_functions() -> dict[str, Callable[..., object]]:
         name_of(function): function
         for module in modules
         for name, function in inspect.getmembers(module, inspect.isfunction)
-        if not name.startswith("_") and function.__module__ == module.__name__
+        if not name.startswith("_")
+        and (function.__module__, function.__name__) == (module.__name__, name)
     }
 
 

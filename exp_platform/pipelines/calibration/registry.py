@@ -7,6 +7,7 @@ from exp_platform.pipelines.calibration import (
     covariates,
     differences,
     families,
+    growing,
     lifts,
     many_arms,
     margins,
@@ -17,6 +18,7 @@ from exp_platform.pipelines.calibration import (
     proportions,
     ratios,
     robustness,
+    rule,
     samples,
     segments,
     sequences,
@@ -53,6 +55,7 @@ THEMES: tuple[tuple[str, tuple[Simulation, ...]], ...] = (
     ("Staggered adoption", staggered.SIMULATIONS),
     ("Uptake, confounding, one place", observed.SIMULATIONS),
     ("Trust checks", trust.SIMULATIONS),
+    ("The decision rule", (*rule.SIMULATIONS, *growing.SIMULATIONS)),
 )
 
 SIMULATIONS: tuple[Simulation, ...] = tuple(

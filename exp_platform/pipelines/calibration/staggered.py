@@ -7,15 +7,18 @@ from numpy.random import Generator
 from scipy.special import expit
 
 from exp_platform.causal.aggregation import average_effects, find_band
+from exp_platform.causal.cohort_path import assess_cohorts, path_of_effects
 from exp_platform.causal.cohort_totals import total_cohorts
-from exp_platform.causal.group_times import compare_cohorts, compare_units
-from exp_platform.causal.panel_data import PanelData, arrange_panel
-from exp_platform.causal.smoothness import bound_smoothness
-from exp_platform.causal.staggered import (
-    StaggeredEffects,
-    estimate_staggered,
-    path_of_effects,
+from exp_platform.causal.group_times import (
+    GroupTimes,
+    compare_cohorts,
+    compare_units,
 )
+from exp_platform.causal.panel_data import PanelData, arrange_panel
+from exp_platform.causal.relative_magnitudes import RobustInterval
+from exp_platform.causal.sensitivity import Sensitivity
+from exp_platform.causal.smoothness import bound_smoothness
+from exp_platform.causal.staggered import StaggeredEffects, estimate_staggered
 from exp_platform.causal.twfe import estimate_twfe
 from exp_platform.pipelines.calibration.gate import (
     Array,
@@ -26,11 +29,13 @@ from exp_platform.pipelines.calibration.gate import (
 )
 from exp_platform.pipelines.calibration.series import draw_ar1
 from exp_platform.pipelines.calibration.totals import MEAN, columns
+from exp_platform.records import EstimateStatus
 
 STARTS = (3, 5, 7)
 NEVER = np.inf
 SHARES = (2 / 9, 2 / 9, 2 / 9, 1 / 3)
 UNITS = 180
+AGREE = 1
 PERIODS = np.arange(1.0, 10.0)
 FACTOR = "40 units a cohort, errors without a small-sample factor"
 KINDS = ("simple", "group", "dynamic", "calendar")
@@ -113,8 +118,8 @@ def _unbiased(random: Generator, runs: int) -> Values:
 
 def _with_covariate(random: Generator, runs: int) -> Values:
     """Trends depend on a covariate that treated units have more of; effect 1."""
-    covered, plain, leads = [], [], []
-    for _ in range(runs):
+    covered, plain, leads, same = [], [], [], []
+    for run in range(runs):
         panel = _draw_confounded(random)
         truths = []
         for data in (panel, replace(panel, covariates=None)):
@@ -123,24 +128,35 @@ def _with_covariate(random: Generator, runs: int) -> Values:
             truths.append(bool(lower[0] <= 1.0 <= upper[0]))
         covered.append(truths[0])
         plain.append(truths[1])
-        leads.append(_is_robust(panel))
+        bounds = _bound(panel)
+        leads.append(bounds.lower <= 1.0 <= bounds.upper)
+        if run < AGREE:
+            same.append(_report(panel).smoothness[0] == bounds)
     return {
         "coverage, doubly robust": np.array(covered),
         "coverage without the covariate": np.array(plain),
         "straight drift covered by the bounds": np.array(leads),
+        "reports with the same interval": np.array(same),
     }
 
 
-def _is_robust(panel: PanelData) -> bool:
+def _plain_effects(panel: PanelData) -> GroupTimes:
+    bare = arrange_panel(replace(panel, covariates=None))
+    return compare_units(bare, base_period="universal")
+
+
+def _bound(panel: PanelData) -> RobustInterval:
     """The covariate's trend is straight: M = 0 allows it."""
-    found = compare_units(
-        arrange_panel(replace(panel, covariates=None)), base_period="universal"
-    )
-    path = path_of_effects(found)
+    path = path_of_effects(_plain_effects(panel))
     if path is None:
-        return False
-    bounds = bound_smoothness(path, 0.0)
-    return bool(bounds.lower <= 1.0 <= bounds.upper)
+        raise TypeError(path)
+    return bound_smoothness(path, 0.0)
+
+
+def _report(panel: PanelData) -> Sensitivity:
+    names = ("simulated", "metric", "not_treated", "treated")
+    blank = Sensitivity(*names, EstimateStatus.INSUFFICIENT_DATA)
+    return assess_cohorts(_plain_effects(panel), blank)
 
 
 def _draw_confounded(random: Generator) -> PanelData:
@@ -228,11 +244,12 @@ SIMULATIONS = (
         "Callaway and Sant'Anna given a covariate; bounds on its dynamic effects",
         "180 units over 5 periods, trends depend on a covariate that the treated have "
         "more of, effect 1",
-        (compare_units, path_of_effects),
+        (compare_units, path_of_effects, assess_cohorts),
         (
             equal("coverage, doubly robust", 0.95, 0.01, FACTOR),
             most("coverage without the covariate", 0.6, why="the disease"),
             equal("straight drift covered by the bounds", 0.95, 0.01, FACTOR),
+            equal("reports with the same interval", 1.0),
         ),
         1_200,
         15,
