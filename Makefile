@@ -1,4 +1,4 @@
-.PHONY: setup demo test check bench compile failure-modes clean
+.PHONY: setup demo test check bench compile failure-modes calibrate clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 DEMO := exp_checkout_button_001
@@ -37,6 +37,9 @@ compile: .venv/dev  ## plain SQL of the dbt models, schema of the definitions
 failure-modes: setup  ## run every failure mode and write docs/failure-modes.md
 	$(BIN)/python -m exp_platform.pipelines.failure_modes --config configs/dev.yaml \
 		--output docs/failure-modes.md
+
+calibrate: setup  ## measure every method's error rates and write docs/calibration.md
+	$(BIN)/python -m exp_platform.pipelines.calibrate --output docs/calibration.md
 
 bench: .venv/dev  ## the main job beside a hand-written floor
 	$(BIN)/python bench/main_job.py

@@ -293,6 +293,27 @@ def make_token(
     typer.echo(f"its hash was added to {file}", err=True)
 
 
+@app.command("calibrate")
+def calibrate_methods(
+    only: Annotated[
+        list[str] | None, typer.Option(help="A simulation; repeatable.")
+    ] = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="Fewer experiments, wider tolerances.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(help="Draw other experiments than the published table.")
+    ] = 0,
+) -> None:
+    """Measure error rates, coverage and power of every method."""
+    from exp_platform.pipelines.calibrate import calibrate, describe_rows
+
+    rows = calibrate(only=only or (), short=short, seed=seed)
+    typer.echo(describe_rows(rows), nl=False)
+    if not all(row.is_passed for row in rows):
+        raise typer.Exit(1)
+
+
 @app.command("doctor")
 def examine(config: ConfigOption = None) -> None:
     """Is everything in place? Versions, folders, tables."""
