@@ -164,7 +164,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         str | None, typer.Option(help="Panel: the treated are treated from here on.")
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="Panel: level at which treatment was assigned.")
+        str | None, typer.Option(help="Column with what was assigned, e.g. a city.")
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -181,7 +181,6 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         "--cohort": cohort,
         "--treated": treated,
         "--policy-date": policy_date,
-        "--cluster": cluster,
     }
     if design is not None:
         shared = {
@@ -190,6 +189,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
             "--weight": weight,
             "--covariate": covariate,
             "--decrease": decrease,
+            "--cluster": cluster,
         }
         foreign = {
             "--variant": variant,
@@ -197,6 +197,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
             "--segment": segment,
             "--ratio": ratio,
             "--guardrail": guardrail,
+            "--guardrail-absolute": guardrail_absolute,
             "--monitor": monitor,
             "--cap": cap,
             "--exposure-ts": exposure_ts,
@@ -223,6 +224,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         control=control or "",
         metrics=flags.read_metrics(metric or ()),
         unit=unit,
+        cluster=cluster,
         covariates=flags.read_pairs("--covariate", covariate),
         segments=tuple(segment or ()),
         ratios=flags.read_ratios(ratio),

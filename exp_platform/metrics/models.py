@@ -16,6 +16,8 @@ _ORDERED = {
     "metric_aggregates_daily",
     "metric_adjustments",
     "int_quantiles",
+    "int_cluster_sums",
+    "int_cluster_totals",
 }
 GENERATED = (*EMPTY, "unit_segments")
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
 from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.models import build_models
 from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
@@ -46,6 +47,7 @@ class Measured:
         tails: the most extreme units by (metric, variant); none of a ratio or a share.
         quantiles: order statistics of the quantile metrics, as `totals`.
         adjustments: moments with all covariates, of metrics that have several.
+        clusters: totals by cluster; None where units were assigned one by one.
     """
 
     totals: Mapping[tuple[str, str, str], MetricTotals]
@@ -58,6 +60,7 @@ class Measured:
     tails: Mapping[tuple[str, str], TailTotals] = field(default_factory=dict)
     quantiles: Mapping[Key, QuantileTotals] = field(default_factory=dict)
     adjustments: Mapping[Key, AdjustmentTotals] = field(default_factory=dict)
+    clusters: ClusterMeasures | None = None
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -121,6 +124,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         tails=_tails(run, ingested, totals),
         quantiles=read_quantiles(engine.records(f"from {_QUANTILES}")),
         adjustments=read_adjustments(engine.records(f"from {_ADJUSTMENTS}")),
+        clusters=measure_clusters(engine, spec, window, list(definitions.values())),
     )
 
 
@@ -161,6 +165,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         tails=_tails(run, ingested, totals),
         quantiles=read_quantiles(stored["metric_quantiles"]),
         adjustments=read_adjustments(stored["metric_adjustments"]),
+        clusters=measure_clusters(run.engine, ingested.spec, window, definitions),
     )
 
 
