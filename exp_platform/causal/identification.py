@@ -184,6 +184,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (CLUSTER,),
+        _is_quantile,
+        None,
+        "NOT_A_MEAN",
+        "The metric is a quantile: it does not follow from sums by cluster.",
+    ),
+    Rule(
+        (CLUSTER,),
         HAS_FEW_CLUSTERS,
         PRIMARY,
         "FEW_CLUSTERS",

@@ -113,7 +113,7 @@ def sum_panel_clusters(
     engine.execute(_units_sql(spec, window))
     found: list[ClusterSums] = []
     for definition in definitions:
-        if definition.type is MetricType.RATIO:
+        if not definition.type.has_daily_value:
             continue
         engine.execute(_clusters_sql(definition, window))
         table = engine.arrow(_sums_sql(window))
