@@ -123,7 +123,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         str | None, typer.Option(help="Panel: the treated are treated from here on.")
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="Panel: level at which treatment was assigned.")
+        str | None, typer.Option(help="Column with what was assigned, e.g. a city.")
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -140,7 +140,6 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         "--cohort": cohort,
         "--treated": treated,
         "--policy-date": policy_date,
-        "--cluster": cluster,
     }
     shared = {
         "--unit": unit,
@@ -148,6 +147,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         "--weight": weight,
         "--covariate": covariate,
         "--decrease": decrease,
+        "--cluster": cluster,
     }
     flat = {
         "--variant": variant,

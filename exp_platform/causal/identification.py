@@ -7,7 +7,6 @@ holds is its answer. There is no fall-back outside the table.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from exp_platform.causal.clusters import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.causal.novelty import METHOD as NOVELTY
 from exp_platform.records import (
     Assignment,
@@ -22,6 +21,8 @@ from exp_platform.records import (
 )
 from exp_platform.stats.bayes import METHOD as BAYES
 from exp_platform.stats.bayes_binomial import METHOD as BETA_BINOMIAL
+from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
+from exp_platform.stats.cluster import METHOD as CLUSTER
 from exp_platform.stats.draft import draft_estimate
 from exp_platform.stats.quantile import METHOD as QUANTILE
 from exp_platform.stats.settings import EstimateSettings
@@ -105,6 +106,9 @@ def _has_declared_cuped(facts: AssignmentFacts) -> bool:
     return facts.declared_covariate and is_usable
 
 
+MOST_ASTRAY = 0.01
+"""Share of units outside their cluster's arm that still is a slip of the data."""
+
 AB = (WELCH, RATIO, QUANTILE)
 BELIEFS = (BAYES, BETA_BINOMIAL)
 BY_UNIT = (*AB, PROPORTION, CUPED, *BELIEFS, TAIL)
@@ -113,7 +117,7 @@ ONE_DATE = (*PANEL, RANDOMISATION)
 SEVERAL_DATES = (STAGGERED, *AVERAGES, TWFE)
 OVER_TIME = (*ONE_DATE, *SEVERAL_DATES)
 DAILY = (*OVER_TIME, NOVELTY)
-ALL = (*BY_UNIT, *DAILY)
+ALL = (*BY_UNIT, CLUSTER, *DAILY)
 
 BESIDE = (*BELIEFS, TAIL, NOVELTY)
 """Other views of a randomised comparison; none of them ever decides."""
@@ -139,7 +143,7 @@ RULES: tuple[Rule, ...] = (
         "tell that from an effect.",
     ),
     Rule(
-        BY_UNIT,
+        (*BY_UNIT, CLUSTER),
         _is(Assignment.POLICY),
         None,
         "NOT_RANDOMISED",
@@ -147,7 +151,15 @@ RULES: tuple[Rule, ...] = (
         "without it.",
     ),
     Rule(
-        (*BY_UNIT, *PANEL),
+        (CLUSTER, *ONE_DATE),
+        lambda facts: facts.share_astray > MOST_ASTRAY,
+        None,
+        "CLUSTERS_BROKEN",
+        f"More than {MOST_ASTRAY:.0%} of the units have no cluster, or one that lies "
+        "mostly in another arm: it is not what was assigned.",
+    ),
+    Rule(
+        (*BY_UNIT, CLUSTER, *PANEL),
         _has_fewer_clusters(FEWEST_CLUSTERS),
         None,
         "TOO_FEW_CLUSTERS",
@@ -169,6 +181,29 @@ RULES: tuple[Rule, ...] = (
         "NEEDS_CLUSTER_TOTALS",
         "Treatment was assigned by cluster: standard errors by unit would be too "
         "small.",
+    ),
+    Rule(
+        (CLUSTER,),
+        _is_quantile,
+        None,
+        "NOT_A_MEAN",
+        "The metric is a quantile: it does not follow from sums by cluster.",
+    ),
+    Rule(
+        (CLUSTER,),
+        HAS_FEW_CLUSTERS,
+        PRIMARY,
+        "FEW_CLUSTERS",
+        f"Whole clusters were randomised, fewer than {BOOTSTRAP_BELOW} in an arm: "
+        "tested by a wild cluster bootstrap.",
+    ),
+    Rule(
+        (CLUSTER,),
+        _is(Assignment.RANDOMISED),
+        PRIMARY,
+        "CLUSTERS_RANDOMISED",
+        "Whole clusters were randomised: their sums are compared, each cluster one "
+        "observation.",
     ),
     Rule(
         (PROPORTION,),
@@ -394,8 +429,8 @@ def choose_methods(facts: AssignmentFacts) -> tuple[MethodChoice, ...]:
 
     Returns:
         One line per method that the design calls for, in a fixed order: the comparison
-        of means (`welch_t`, for a ratio `ratio_delta`) or of quantiles
-        (`quantile_woodruff`), `two_proportion_z`,
+        of means (`welch_t`, for a ratio `ratio_delta`; where clusters were assigned also
+        `cluster_delta`) or of quantiles (`quantile_woodruff`), `two_proportion_z`,
         `cuped`, `did_2x2`, `event_study`; for a randomised one `bayes_normal`, for its
         proportions `bayes_beta_binomial` and for all else `tail_capped`, and
         `novelty_trend`; with fewer than 20 clusters in an arm `did_randomisation`; with
@@ -405,6 +440,8 @@ def choose_methods(facts: AssignmentFacts) -> tuple[MethodChoice, ...]:
     if facts.assignment is Assignment.RANDOMISED:
         is_share = facts.metric_type.is_share
         methods += [BAYES, BETA_BINOMIAL if is_share else TAIL, NOVELTY]
+    if _is_clustered(facts):
+        methods.insert(1, CLUSTER)
     if HAS_FEW_CLUSTERS(facts):
         methods.append(RANDOMISATION)
     if facts.treatment_timings > 1:

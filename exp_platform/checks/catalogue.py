@@ -62,7 +62,8 @@ _ENTRIES = (
         "any effect.",
         rule="Fails when the e-value reached 1,000 at any look, or p < 0.001 at the "
         "registered end, and an arm is 0.2 % or more off its plan. Warns on p < 0.001 "
-        "while running or below 0.2 %.",
+        "while running or below 0.2 %. Where clusters were assigned, clusters are "
+        "counted.",
         next_step="Find the stage of the unit ledger where the arms part, repair the "
         "cause, and run the experiment again; do not re-weight.",
     ),

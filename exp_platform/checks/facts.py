@@ -71,6 +71,7 @@ class SplitFacts:
         control: baseline arm.
         rates: goal proportions by arm, for the bounds of the damage.
         subject: "" = all units; else the stage or `attribute=value` of a subset.
+        counted: what was split: units, or the clusters that were assigned as a whole.
     """
 
     experiment_id: str
@@ -81,6 +82,7 @@ class SplitFacts:
     looks: tuple[CountBy, ...] = ()
     rates: tuple[ArmRate, ...] = ()
     subject: str = ""
+    counted: str = "units"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ _ORDERED = {
     "metric_adjustments",
     "int_maturity_totals",
     "int_quantiles",
+    "int_cluster_sums",
+    "int_cluster_totals",
 }
 GENERATED = (*EMPTY, "unit_segments")
 

@@ -8,6 +8,9 @@ does not fit in memory still works.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from exp_platform.causal.cluster_sums import ClusterSums
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as quote
 from exp_platform.metrics.measures import value_part
@@ -89,6 +92,49 @@ def build_panel(
         rows = engine.rows(_gram_sql(window))
         grams += [_gram(spec, definition, window, row) for row in rows]
     return tuple(grams)
+
+
+def sum_panel_clusters(
+    engine: Engine,
+    spec: ExperimentSpec,
+    window: PanelWindow,
+    definitions: Sequence[MetricDefinition],
+) -> tuple[ClusterSums, ...]:
+    """Each cluster's averages before and after the event, for every arm and metric.
+
+    What few clusters need beside the cross-products: they are bootstrapped.
+
+    Args:
+        engine: as for `build_panel`.
+        spec: an experiment that assigned clusters.
+        window: days of the panel, some of them before the event.
+        definitions: metrics; ratios are left out.
+    """
+    engine.execute(_units_sql(spec, window))
+    found: list[ClusterSums] = []
+    for definition in definitions:
+        if not definition.type.has_daily_value:
+            continue
+        engine.execute(_clusters_sql(definition, window))
+        table = engine.arrow(_sums_sql(window))
+        arms = np.array(table.column("variant").to_pylist())
+        columns = [table.column(n).to_numpy() for n in ("n_units", "pre", "post")]
+        for variant in np.unique(arms):
+            units, pre, post = (c[arms == variant].astype(float) for c in columns)
+            names = (spec.experiment_id, definition.name, str(variant))
+            days = (window.pre_days, window.post_days)
+            found.append(ClusterSums(*names, units, pre, post, *days))
+    return tuple(found)
+
+
+def _sums_sql(window: PanelWindow) -> str:
+    columns = _columns(window)
+    pre, post = columns[: window.pre_days], columns[window.pre_days :]
+    return (
+        f"select variant, n_units, ({' + '.join(pre)}) / {len(pre)} as pre,\n"
+        f"    ({' + '.join(post)}) / {len(post)} as post\n"
+        f"from {_bare(_CLUSTERS)} order by variant, cluster_id"
+    )
 
 
 def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:

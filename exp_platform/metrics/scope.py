@@ -21,6 +21,7 @@ from exp_platform.records import (
     MetricDefinition,
     MetricPlan,
 )
+from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.stats.guardrail import ALPHA as GUARDRAIL_ALPHA
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def write_scope(
         "alpha": spec.plan.alpha,
         "guardrail_alpha": GUARDRAIL_ALPHA,
         "min_units_per_arm": spec.plan.min_units_per_arm,
+        "fewest_clusters": FEWEST_CLUSTERS,
+        "bootstrap_below": BOOTSTRAP_BELOW,
         "accepts_within_margin": spec.plan.accept_within_margin,
     }
     variants = [

@@ -8,6 +8,7 @@ from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import Assignment, Estimate, EstimateRole
 from exp_platform.stats.dunnett import adjust_dunnett
+from exp_platform.stats.harm import is_bootstrapped
 
 METHOD = "dunnett"
 METHODS = (METHOD,)
@@ -35,7 +36,9 @@ def compare_arms(
             for e in estimates
             if (e.metric_name, e.segment, e.role) == (name, "all", EstimateRole.PRIMARY)
         ]
-        found += [_place(row) for row in adjust_dunnett(rows)] if rows else []
+        # A bootstrapped row has no t to be joint with others.
+        if rows and not any(map(is_bootstrapped, rows)):
+            found += [_place(row) for row in adjust_dunnett(rows)]
     return tuple(found)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from exp_platform.pipelines import analyze_clusters
+from exp_platform.pipelines.analyze_clusters import estimate_by_cluster
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.estimates import store_methods
 from exp_platform.pipelines.estimators import AB_METHODS, find_estimator
@@ -17,14 +19,17 @@ from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import Estimate
 
-METHODS = AB_METHODS
+METHODS = (*AB_METHODS, *analyze_clusters.METHODS)
 
 
 def estimate_ab(
     ingested: Ingested, measured: Measured, choices: Choices
 ) -> tuple[Estimate, ...]:
     """A/B estimates of every metric, treatment and segment."""
-    return estimate_with(METHODS, ingested, measured, choices)
+    return (
+        *estimate_with(AB_METHODS, ingested, measured, choices),
+        *estimate_by_cluster(ingested, measured, choices),
+    )
 
 
 def estimate_with(

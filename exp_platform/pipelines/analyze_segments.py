@@ -17,10 +17,14 @@ def compare_segments(
 ) -> tuple[Estimate, ...]:
     """One interaction test per metric, treatment and declared attribute.
 
+    None where clusters were assigned: levels that share clusters are not independent.
+
     Args:
         ingested: names the attributes.
         estimates: of the ab and cuped stages, single segments included.
     """
+    if ingested.spec.cluster is not None:
+        return ()
     return estimate_spread(pick_segments(estimates, ingested.spec))
 
 

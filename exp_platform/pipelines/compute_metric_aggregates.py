@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
 from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.models import build_models
 from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
@@ -51,6 +52,7 @@ class Measured:
         adjustments: moments with all covariates, of metrics that have several.
         cohorts: by (metric, variant), the days at whose end units matured with their
             totals; of metrics with a window only.
+        clusters: totals by cluster; None where units were assigned one by one.
     """
 
     totals: Mapping[tuple[str, str, str], MetricTotals]
@@ -64,6 +66,7 @@ class Measured:
     quantiles: Mapping[Key, QuantileTotals] = field(default_factory=dict)
     adjustments: Mapping[Key, AdjustmentTotals] = field(default_factory=dict)
     cohorts: Mapping[tuple[str, str], Cohorts] = field(default_factory=dict)
+    clusters: ClusterMeasures | None = None
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -137,6 +140,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         quantiles=read_quantiles(engine.records(f"from {_QUANTILES}")),
         adjustments=read_adjustments(engine.records(f"from {_ADJUSTMENTS}")),
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
+        clusters=measure_clusters(engine, spec, window, list(definitions.values())),
     )
 
 
@@ -178,6 +182,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         quantiles=read_quantiles(stored["metric_quantiles"]),
         adjustments=read_adjustments(stored["metric_adjustments"]),
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
+        clusters=measure_clusters(run.engine, ingested.spec, window, definitions),
     )
 
 

@@ -61,7 +61,7 @@ def import_file(
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
     with lake.engine() as engine:
-        named = (request.unit, request.variant, *request.segments)
+        named = (request.unit, request.variant, *request.facts)
         columns = open_file(engine, file, as_text=[name for name in named if name])
         check_request(request, columns, file)
         _check_rows(engine, request, file)
@@ -98,6 +98,8 @@ def _describe_window(
     assigned = f"assignment: {request.assignment}"
     if request.assignment == "randomised":
         assigned += f" ({assumed})"
+    if request.cluster is not None:
+        assigned += f", by cluster: {request.cluster}"
     if request.exposure_ts is None:
         return [assigned, "no exposure time was named: nothing by day is computed"]
     start, end, watermark = (f"{instant:%Y-%m-%d %H:%M}" for instant in window)

@@ -27,6 +27,7 @@ def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
         control=given["--control"],
         metrics=flags.read_metrics(given["--metric"]),
         unit=given["--unit"],
+        cluster=given["--cluster"],
         covariates=flags.read_pairs("--covariate", given["--covariate"]),
         segments=tuple(given["--segment"] or ()),
         ratios=flags.read_ratios(given["--ratio"]),

@@ -66,6 +66,7 @@ def registry_row(
         "control": request.control,
         "unit": "user",
         "assignment": request.assignment,
+        "cluster": request.cluster,
         "pre_period_days": 0,
         "is_dated": request.exposure_ts is not None,
         "plan": write_plan(plan),

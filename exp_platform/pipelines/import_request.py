@@ -30,6 +30,7 @@ class ImportRequest:
         metrics: metric -> type, "" = infer; a column each, or a value of
             `long.metric_name`.
         unit: column with the unit's identifier; None = the row number is the unit.
+        cluster: column with the level at which treatment was assigned; None = by unit.
         covariates: metric -> column with a value from before exposure.
         segments: columns with facts from before exposure.
         ratios: ratio's name -> (numerator metric, denominator metric).
@@ -51,6 +52,7 @@ class ImportRequest:
     control: str
     metrics: Mapping[str, str]
     unit: str | None = None
+    cluster: str | None = None
     covariates: Mapping[str, str] = field(default_factory=dict)
     segments: Sequence[str] = ()
     ratios: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -71,6 +73,12 @@ class ImportRequest:
     keep_duplicates: bool = False
     assignment: str = "randomised"
 
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Columns that travel with the unit: segments, and its cluster."""
+        named = [*self.segments, *([self.cluster] if self.cluster else [])]
+        return tuple(dict.fromkeys(named))
+
 
 def check_request(
     request: ImportRequest, columns: Mapping[str, str], file: Path
@@ -85,7 +93,7 @@ def check_request(
     Raises:
         UsageError: a column or metric that does not exist, flags that contradict.
     """
-    named = [request.variant, *request.segments]
+    named = [request.variant, *request.facts]
     named += [name for name in (request.unit, request.exposure_ts) if name]
     if request.long is None:
         named += [*request.metrics, *request.covariates.values()]

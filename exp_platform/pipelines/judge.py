@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from exp_platform.causal.cluster_guardrail import build_margin_test
 from exp_platform.causal.did import panel_of
+from exp_platform.causal.identification import DID
 from exp_platform.checks.facts import RestatedFacts
 from exp_platform.checks.restated import check_restated
 from exp_platform.decision.decide import decide
@@ -29,18 +31,23 @@ from exp_platform.pipelines.trust import check_trust
 from exp_platform.records import (
     CheckResult,
     Decision,
+    Direction,
     Estimate,
     EstimateRole,
     ExperimentSpec,
+    MarginScale,
     MetricRole,
     PretrendTest,
     Verdict,
 )
+from exp_platform.stats.cluster import METHOD as CLUSTER
 from exp_platform.stats.guardrail import (
+    GuardedTotals,
     GuardrailAssessment,
     GuardrailStatus,
     assess_guardrail,
 )
+from exp_platform.stats.harm import is_bootstrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +163,49 @@ def _assess_guardrails(
     for estimate in estimates:
         if not is_deciding(estimate, names) or is_followed(estimate):
             continue
-        name, arm = estimate.metric_name, estimate.treatment
-        control, treatment = measured.pair(name, "all", spec, arm)
-        grams = [measured.grams.get((name, v)) for v in (spec.control, arm)]
-        is_did = estimate.method.startswith("did") and None not in grams
-        panels = [panel_of(gram) for gram in grams if gram is not None and is_did]
-        found[name, arm] = assess_guardrail(
-            panels[0] if is_did else control,
-            panels[1] if is_did else treatment,
-            estimate,
-            spec.plan.of(name),
-            ingested.definitions[name],
+        found[estimate.metric_name, estimate.treatment] = _assess_guardrail(
+            ingested, measured, estimate
         )
     return found
+
+
+def _assess_guardrail(
+    ingested: Ingested, measured: Measured, estimate: Estimate
+) -> GuardrailAssessment:
+    """By the totals, and by the test, that the estimate was made from."""
+    spec, name = ingested.spec, estimate.metric_name
+    control, treatment = _pair_totals(ingested, measured, estimate)
+    plan, definition = spec.plan.of(name), ingested.definitions[name]
+    margin_test = None
+    if is_bootstrapped(estimate) and measured.clusters is not None:
+        is_did = estimate.method == DID
+        sums = measured.clusters.panel if is_did else measured.clusters.sums
+        margin_test = build_margin_test(
+            sums[name, spec.control],
+            sums[name, estimate.treatment],
+            is_relative=plan.margin_scale is MarginScale.RELATIVE,
+            good=1.0 if definition.direction is Direction.INCREASE else -1.0,
+            seed=int(estimate.details["seed"]),
+        )
+    return assess_guardrail(
+        control, treatment, estimate, plan, definition, margin_test=margin_test
+    )
+
+
+def _pair_totals(
+    ingested: Ingested, measured: Measured, estimate: Estimate
+) -> tuple[GuardedTotals, GuardedTotals]:
+    """Both arms' totals of the kind that the estimate was made from."""
+    spec, name = ingested.spec, estimate.metric_name
+    arms = (spec.control, estimate.treatment)
+    grams = [measured.grams.get((name, arm)) for arm in arms]
+    if estimate.method == DID and grams[0] and grams[1]:
+        return panel_of(grams[0]), panel_of(grams[1])
+    if estimate.method == CLUSTER and measured.clusters is not None:
+        found = [measured.clusters.totals.get((name, "all", arm)) for arm in arms]
+        if found[0] and found[1]:
+            return found[0], found[1]
+    return measured.pair(name, "all", spec, estimate.treatment)
 
 
 def _note(estimate: Estimate, assessments: Assessments) -> Estimate:

@@ -31,6 +31,7 @@ from exp_platform.checks.skewness import check_skewness
 from exp_platform.checks.srm import check_srm, check_srm_by_segment
 from exp_platform.checks.twin import check_sql_twin
 from exp_platform.checks.wording import name_period
+from exp_platform.metrics.clusters import ClusterCounts
 from exp_platform.pipelines.check_rows import sort_checks
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
@@ -50,7 +51,7 @@ from exp_platform.records import (
 )
 
 UNIT_CHECKS = ("BOTS", "BOTS_BY_ARM", "MINIMUM_DATA")
-_TWIN_METHODS = ("welch_t", "ratio_delta")
+_TWIN_METHODS = ("welch_t", "ratio_delta", "cluster_delta")
 _TWIN_STATUSES = (EstimateStatus.OK, EstimateStatus.INSUFFICIENT_DATA)
 
 
@@ -102,7 +103,9 @@ def check_trust(
 
 def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResult]:
     observed = {row["variant"]: row["n_in_analysis"] for row in measured.units}
-    if spec.assignment is Assignment.RANDOMISED:
+    if spec.assignment is Assignment.RANDOMISED and measured.clusters is not None:
+        yield check_srm(_split_clusters(spec, measured.clusters.counts))
+    elif spec.assignment is Assignment.RANDOMISED:
         yield check_srm(_split_facts(spec, measured, observed))
         yield from _check_slices(spec, measured)
     arms = {v.name: observed.get(v.name, 0) for v in spec.variants}
@@ -181,6 +184,18 @@ def _split_facts(
     )
 
 
+def _split_clusters(spec: ExperimentSpec, counts: ClusterCounts) -> SplitFacts:
+    """Clusters were split, and their sizes differ: units say nothing of the plan."""
+    return SplitFacts(
+        spec.experiment_id,
+        planned={v.name: v.weight for v in spec.variants},
+        observed=counts.n_clusters,
+        is_complete=spec.is_complete or not spec.is_dated,
+        control=spec.control,
+        counted="clusters",
+    )
+
+
 def _is_share(totals: MetricTotals) -> bool:
     """Values are 0 and 1 only: their variance follows from their mean."""
     return totals.min_value in (0.0, 1.0) and totals.max_value in (0.0, 1.0)
@@ -234,7 +249,9 @@ def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResu
         yield _check_missing(ingested, measured, definition)
         for treatment in spec.treatments:
             control, arm = measured.pair(name, "all", spec, treatment)
-            if min(control.n, arm.n) < spec.plan.min_units_per_arm:
+            is_small = min(control.n, arm.n) < spec.plan.min_units_per_arm
+            # These take units for independent.
+            if is_small or measured.clusters is not None:
                 continue
             if definition.type is MetricType.RATIO:
                 yield check_ratio_denominator(_means(control, arm, "denominator"))

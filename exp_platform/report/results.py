@@ -37,6 +37,7 @@ READING_WORDS = {
 
 # The two columns are not the arms' plain averages for these methods.
 METHOD_NOTES = {
+    "cluster_delta": "compared by cluster",
     "cuped": "averages adjusted for before exposure (CUPED)",
     "did_2x2": "per unit and period, control is what change alone would have given",
 }

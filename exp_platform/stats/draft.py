@@ -16,6 +16,7 @@ from exp_platform.records import (
     ClusterTotals,
     Estimate,
     EstimateStatus,
+    GramTotals,
     PanelTotals,
 )
 from exp_platform.stats.comparison import Comparison
@@ -123,7 +124,7 @@ def draft_estimate(
 
 def _refuse_unit(totals: ArmTotals, settings: EstimateSettings) -> str:
     """Units inside assigned clusters are not independent: only clusters' totals are."""
-    is_clustered = isinstance(totals, ClusterTotals | PanelTotals)
+    is_clustered = isinstance(totals, ClusterTotals | PanelTotals | GramTotals)
     if settings.is_clustered and not is_clustered:
         return Refusal.UNIT_FINER_THAN_ASSIGNMENT.value
     return ""
