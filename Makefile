@@ -1,4 +1,4 @@
-.PHONY: setup demo test check bench compile failure-modes clean
+.PHONY: setup demo test check bench compile failure-modes calibrate clean
 .PHONY: stack-up stack-down stack-env stack-status test-stack
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -29,13 +29,18 @@ check: .venv/dev  ## format, lint, types, layers, compiled SQL
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m exp_platform.metrics.compile_models --check
+	$(BIN)/python -m exp_platform.metrics.definition_schema --check
 
-compile: .venv/dev  ## compile the dbt models to plain SQL
+compile: .venv/dev  ## plain SQL of the dbt models, schema of the definitions
 	$(BIN)/python -m exp_platform.metrics.compile_models
+	$(BIN)/python -m exp_platform.metrics.definition_schema
 
 failure-modes: setup  ## run every failure mode and write docs/failure-modes.md
 	$(BIN)/python -m exp_platform.pipelines.failure_modes --config configs/dev.yaml \
 		--output docs/failure-modes.md
+
+calibrate: setup  ## measure every method's error rates and write docs/calibration.md
+	$(BIN)/python -m exp_platform.pipelines.calibrate --output docs/calibration.md
 
 bench: .venv/dev  ## the main job beside a hand-written floor
 	$(BIN)/python bench/main_job.py

@@ -5,16 +5,13 @@ Exit codes: 0 done (a negative outcome is done), 2 wrong usage or configuration,
 """
 
 import sys
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from exp_platform import cli_import, cli_metrics
 from exp_platform.errors import ExpPlatformError
-
-if TYPE_CHECKING:
-    from exp_platform.pipelines.import_file import Imported
 
 app = typer.Typer(
     name="exp",
@@ -23,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.command("import")(cli_import.import_experiment)
+app.add_typer(cli_metrics.app)
 
 ConfigOption = Annotated[
     str | None,
@@ -74,180 +74,6 @@ def run_experiment(
     )
     shown = describe_outcome(outcome)
     typer.echo(as_json(outcome_document(outcome)) if output == "json" else shown)
-
-
-@app.command("import")
-def import_experiment(  # noqa: PLR0917 - a flag is an argument here
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet file.")],
-    experiment_id: Annotated[str, typer.Option(help="Name of the experiment.")],
-    variant: Annotated[str | None, typer.Option(help="Column with the arm.")] = None,
-    control: Annotated[str | None, typer.Option(help="The baseline arm.")] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option(help="COL or COL:type; repeatable.")
-    ] = None,
-    unit: Annotated[
-        str | None, typer.Option(help="Column with the unit; none = row number.")
-    ] = None,
-    covariate: Annotated[
-        list[str] | None,
-        typer.Option(help="METRIC=COL from before exposure; panel: COL."),
-    ] = None,
-    segment: Annotated[
-        list[str] | None, typer.Option(help="Column to drill down by.")
-    ] = None,
-    ratio: Annotated[list[str] | None, typer.Option(help="NAME=METRIC/METRIC.")] = None,
-    guardrail: Annotated[
-        list[str] | None, typer.Option(help="METRIC=MARGIN, relative, e.g. 0.02.")
-    ] = None,
-    guardrail_absolute: Annotated[
-        list[str] | None, typer.Option(help="METRIC=MARGIN in units of the metric.")
-    ] = None,
-    monitor: Annotated[
-        list[str] | None, typer.Option(help="Metric that decides nothing.")
-    ] = None,
-    cap: Annotated[
-        list[str] | None, typer.Option(help="METRIC=LARGEST value of a unit.")
-    ] = None,
-    decrease: Annotated[
-        list[str] | None, typer.Option(help="Metric for which less is better.")
-    ] = None,
-    weight: Annotated[
-        list[str] | None, typer.Option(help="ARM=planned share; panel: COL.")
-    ] = None,
-    exposure_ts: Annotated[
-        str | None, typer.Option(help="Column with the instant of exposure.")
-    ] = None,
-    metric_column: Annotated[
-        str | None, typer.Option(help="Long file: column with the metric's name.")
-    ] = None,
-    value_column: Annotated[
-        str | None, typer.Option(help="Long file: column with the value.")
-    ] = None,
-    outcome_ts: Annotated[
-        str | None, typer.Option(help="Long file: column with the outcome's instant.")
-    ] = None,
-    start: Annotated[datetime | None, typer.Option(help="First instant, UTC.")] = None,
-    end: Annotated[
-        datetime | None, typer.Option(help="Instant after the last.")
-    ] = None,
-    tie_break: Annotated[
-        str | None, typer.Option(help="Goal that picks among shippable arms.")
-    ] = None,
-    keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Equal rows are separate facts.")
-    ] = False,
-    assignment: Annotated[
-        str, typer.Option(help="randomised, or self_selected if units chose.")
-    ] = "randomised",
-    design: Annotated[
-        str | None, typer.Option(help="did: a panel, one row per unit and period.")
-    ] = None,
-    time: Annotated[str | None, typer.Option(help="Panel: the period.")] = None,
-    outcome: Annotated[
-        list[str] | None, typer.Option(help="Panel: METRIC=COL; repeatable.")
-    ] = None,
-    cohort: Annotated[
-        str | None,
-        typer.Option(
-            "--cohort",
-            "--treated-from",
-            help="Panel: column with the first treated period.",
-        ),
-    ] = None,
-    treated: Annotated[
-        str | None, typer.Option(help="Panel: COL with 0 and 1, or COL=VALUE.")
-    ] = None,
-    policy_date: Annotated[
-        str | None, typer.Option(help="Panel: the treated are treated from here on.")
-    ] = None,
-    cluster: Annotated[
-        str | None, typer.Option(help="Panel: level at which treatment was assigned.")
-    ] = None,
-    config: ConfigOption = None,
-) -> None:
-    """Bring in one row per unit, one per outcome, or a panel (--design did)."""
-    from exp_platform import api
-    from exp_platform.pipelines import flags, panel_flags
-    from exp_platform.pipelines.import_file import import_file
-    from exp_platform.pipelines.import_panel import import_panel
-    from exp_platform.pipelines.import_request import ImportRequest
-
-    panel = {
-        "--time": time,
-        "--outcome": outcome,
-        "--cohort": cohort,
-        "--treated": treated,
-        "--policy-date": policy_date,
-        "--cluster": cluster,
-    }
-    if design is not None:
-        shared = {
-            "--unit": unit,
-            "--control": control,
-            "--weight": weight,
-            "--covariate": covariate,
-            "--decrease": decrease,
-        }
-        foreign = {
-            "--variant": variant,
-            "--metric": metric,
-            "--segment": segment,
-            "--ratio": ratio,
-            "--guardrail": guardrail,
-            "--monitor": monitor,
-            "--cap": cap,
-            "--exposure-ts": exposure_ts,
-            "--metric-column": metric_column,
-            "--value-column": value_column,
-            "--outcome-ts": outcome_ts,
-            "--start": start,
-            "--end": end,
-            "--tie-break": tie_break,
-            "--keep-duplicates": keep_duplicates,
-        }
-        asked = panel_flags.read_panel_flags(
-            design, {**panel, **shared}, foreign=foreign
-        )
-        done = import_panel(api.settings_of(config), file, experiment_id, asked)
-        _tell_import(experiment_id, done)
-        return
-    panel_flags.refuse_flags(panel, "an import without --design")
-    panel_flags.require_flags(
-        {"--variant": variant, "--control": control, "--metric": metric}
-    )
-    request = ImportRequest(
-        variant=variant or "",
-        control=control or "",
-        metrics=flags.read_metrics(metric or ()),
-        unit=unit,
-        covariates=flags.read_pairs("--covariate", covariate),
-        segments=tuple(segment or ()),
-        ratios=flags.read_ratios(ratio),
-        guardrails=flags.read_numbers("--guardrail", guardrail),
-        guardrails_absolute=flags.read_numbers(
-            "--guardrail-absolute", guardrail_absolute
-        ),
-        monitors=tuple(monitor or ()),
-        caps=flags.read_numbers("--cap", cap),
-        decreases=tuple(decrease or ()),
-        weights=flags.read_numbers("--weight", weight),
-        exposure_ts=exposure_ts,
-        long=flags.read_long(metric_column, value_column, outcome_ts),
-        start=flags.read_instant(start),
-        end=flags.read_instant(end),
-        tie_break=tie_break,
-        keep_duplicates=keep_duplicates,
-        assignment=assignment,
-    )
-    done = import_file(api.settings_of(config), file, experiment_id, request)
-    _tell_import(experiment_id, done)
-
-
-def _tell_import(experiment_id: str, done: "Imported") -> None:
-    typer.echo(f"{experiment_id}: {done.rows:,} rows landed in {done.folder}")
-    for note in done.notes:
-        typer.echo(f"  {note}")
-    typer.echo(f"next: exp run {experiment_id}")
 
 
 @app.command("list")
@@ -465,6 +291,27 @@ def make_token(
     file = tokens or api.settings_of(config).paths.tokens
     typer.echo(add_token(file, name))
     typer.echo(f"its hash was added to {file}", err=True)
+
+
+@app.command("calibrate")
+def calibrate_methods(
+    only: Annotated[
+        list[str] | None, typer.Option(help="A simulation; repeatable.")
+    ] = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="Fewer experiments, wider tolerances.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(help="Draw other experiments than the published table.")
+    ] = 0,
+) -> None:
+    """Measure error rates, coverage and power of every method."""
+    from exp_platform.pipelines.calibrate import calibrate, describe_rows
+
+    rows = calibrate(only=only or (), short=short, seed=seed)
+    typer.echo(describe_rows(rows), nl=False)
+    if not all(row.is_passed for row in rows):
+        raise typer.Exit(1)
 
 
 @app.command("doctor")

@@ -60,6 +60,9 @@ class Scenario(_Strict):
     """One synthetic experiment: `experiments.<id>` of a config."""
 
     days: int = Field(ge=1, le=365, description="length of the experiment in days")
+    observed_days: int | None = Field(
+        None, ge=1, description="days whose data are in; none = all of them"
+    )
     n_users: int = Field(ge=2, le=50_000_000, description="users of the product")
     exposure_rate: Share = Field(0.85, description="share of users exposed at all")
     treatment_share: float = Field(
@@ -83,6 +86,9 @@ class Scenario(_Strict):
     n_clusters: int = Field(60, ge=2, description="markets of a policy roll-out")
     effect_sessions: float = Field(0.0, description="relative effect on sessions")
     new_user_share: Share = Field(0.05, description="users first seen in the look-back")
+    events: bool = Field(
+        default=False, description="also make raw events and raw assignments"
+    )
     hypothesis: str = ""
     owner: str = "growth"
     plan: dict[str, Any] = Field(
@@ -96,6 +102,8 @@ class Scenario(_Strict):
             raise ValueError("assignment 'policy' needs policy_day")
         if self.policy_day is not None and self.policy_day >= self.days:
             raise ValueError("policy_day must lie before the last day")
+        if self.observed_days is not None and self.observed_days > self.days:
+            raise ValueError("observed_days must not be more than days")
         return self
 
 

@@ -17,7 +17,7 @@ TARGETS = ("local", "minio")
 def generate_synth(
     settings: Settings, experiment_id: str, *, target: str | None = None
 ) -> Path:
-    """Generate an experiment and land its tables and its truth in the raw area.
+    """Generate an experiment and land its tables, events and truth in the raw area.
 
     Args:
         settings: the configuration that holds the scenario.
@@ -38,6 +38,13 @@ def generate_synth(
     from exp_platform.synth import generate_experiment
 
     experiment = generate_experiment(experiment_id, scenario)
+    folders = []
+    if experiment.events:
+        from exp_platform.lake.events import land_events
+
+        folders.append(
+            land_events(settings.paths.raw, experiment_id, experiment.events)
+        )
     folder = land_raw(
         settings.paths.raw,
         experiment_id,
@@ -45,7 +52,9 @@ def generate_synth(
         documents={"truth": experiment.truth},
     )
     if settings.remote is not None:
-        open_lake(settings).send_raw(folder)
+        lake = open_lake(settings)
+        for landed in (*folders, folder):
+            lake.send_raw(landed)
     return folder
 
 

@@ -32,6 +32,11 @@ experiments:
   exp_messy:
     <<: *tiny
     failure_modes: {duplicate_share: 0.1, crossover_share: 0.05, late_share: 0.1}
+  exp_tracked:
+    <<: *tiny
+    events: true
+    plan: {segments: [platform, dim_user.platform]}
+    failure_modes: {duplicate_share: 0.1, crossover_share: 0.05, late_share: 0.1}
   exp_rollout:
     <<: *tiny
     assignment: policy

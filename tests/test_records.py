@@ -43,7 +43,7 @@ STORED = {
 CLASSES = [
     kind
     for _, kind in inspect.getmembers(records, dataclasses.is_dataclass)
-    if kind.__module__ == records.__name__
+    if kind.__module__.startswith(records.__name__)
 ]
 
 

@@ -24,3 +24,36 @@
 {% macro default__map_has(map, key) -%}list_contains(map_keys({{ map }}), {{ key }}){%- endmacro %}
 {% macro spark__map_has(map, key) -%}array_contains(map_keys({{ map }}), {{ key }}){%- endmacro %}
 {% macro trino__map_has(map, key) -%}contains(map_keys({{ map }}), {{ key }}){%- endmacro %}
+
+{# A map from fixed keys to columns of texts; a null stays a null. #}
+{% macro map_of(columns) -%}{{ return((dialect_macro('map_of') or adapter.dispatch('map_of', 'exp_platform'))(columns)) }}{%- endmacro %}
+{% macro default__map_of(columns) -%}
+map([{% for key in columns %}'{{ key }}'{{ ', ' if not loop.last }}{% endfor %}], [{{ columns.values() | join(', ') }}])
+{%- endmacro %}
+{% macro spark__map_of(columns) -%}
+map({% for key, column in columns.items() %}'{{ key }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %})
+{%- endmacro %}
+{% macro trino__map_of(columns) -%}
+map(array[{% for key in columns %}'{{ key }}'{{ ', ' if not loop.last }}{% endfor %}], array[{{ columns.values() | join(', ') }}])
+{%- endmacro %}
+
+{# Two maps in one; either may be null. #}
+{% macro map_joined(one, other) -%}
+case
+        when {{ other }} is null then {{ one }}
+        when {{ one }} is null then {{ other }}
+        else map_concat({{ one }}, {{ other }})
+    end
+{%- endmacro %}
+
+{# The texts and numbers of a group as the text of one JSON object, keys in order. #}
+{% macro json_of_group(key, value) -%}{{ return((dialect_macro('json_of_group') or adapter.dispatch('json_of_group', 'exp_platform'))(key, value)) }}{%- endmacro %}
+{% macro default__json_of_group(key, value) -%}
+cast(to_json(map(list({{ key }} order by {{ key }}), list({{ value }} order by {{ key }}))) as varchar)
+{%- endmacro %}
+{% macro spark__json_of_group(key, value) -%}
+to_json(map_from_entries(array_sort(collect_list(struct({{ key }}, {{ value }})))))
+{%- endmacro %}
+{% macro trino__json_of_group(key, value) -%}
+json_format(cast(map_agg({{ key }}, {{ value }}) as json))
+{%- endmacro %}

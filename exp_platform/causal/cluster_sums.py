@@ -14,8 +14,9 @@ class ClusterSums:
     """Sums over the units of each cluster, arrays of shape (n_clusters,).
 
     Attributes:
-        units: number of units. pre, post: sum over units of their average daily value
-            in the period.
+        units: number of units; of a ratio the sum of their denominators.
+        pre, post: sum over units of their average daily value in the period. Without a
+            period before (arms compared by their means) pre is 0, and pre_days too.
     """
 
     experiment_id: str
@@ -29,13 +30,14 @@ class ClusterSums:
 
     def __post_init__(self) -> None:
         shapes = {self.units.shape, self.pre.shape, self.post.shape}
-        if len(shapes) == 1 and self.units.ndim == 1 and np.all(self.units > 0):
+        is_size = bool(np.all(self.units >= 0)) and float(self.units.sum()) > 0
+        if len(shapes) == 1 and self.units.ndim == 1 and is_size:
             return
         raise ContractError(
             "cluster sums that do not belong together",
             where=f"{self.experiment_id}, metric {self.metric_name}, {self.variant}",
             found=f"shapes {sorted(shapes)}",
-            allowed="one number of units above 0 and two sums for each cluster",
+            allowed="a number of units and two sums for each cluster, some above 0",
             next_step="aggregate the arm's units by cluster",
         )
 

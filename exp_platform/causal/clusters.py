@@ -4,13 +4,8 @@ A cluster is the level at which treatment was assigned; assigned by unit, every 
 one. Clusters lie wholly in one arm.
 """
 
+from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
-
-FEWEST_CLUSTERS = 5
-"""Clusters per arm below which no interval is trustworthy."""
-
-BOOTSTRAP_BELOW = 20
-"""Clusters per arm below which t and CR1 reject too often without a wild bootstrap."""
 
 MODEL_PARAMETERS = 2
 """Intercept and treatment in the regression of a unit's change."""

@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 
 from exp_platform.causal.aggregation import AveragedEffects, average_effects
-from exp_platform.causal.clusters import FEWEST_CLUSTERS
 from exp_platform.causal.event_path import EventPath, choose_period, gather_path
 from exp_platform.causal.group_times import GroupTimes
 from exp_platform.causal.sensitivity import Sensitivity, bound_path
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
 from exp_platform.stats.inference import Array
 

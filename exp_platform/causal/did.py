@@ -11,11 +11,11 @@ from exp_platform.causal.clusters import cr1_factor, refuse_clusters
 from exp_platform.records import Estimate, GramTotals, PanelTotals
 from exp_platform.stats.comparison import compare_means
 from exp_platform.stats.draft import (
-    ROUNDING,
     Refusal,
     complete_estimate,
     draft_estimate,
     find_refusal,
+    judge_spread,
     refuse_estimate,
 )
 from exp_platform.stats.inference import Array
@@ -49,8 +49,8 @@ def estimate_did(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_PRE_PERIOD, NO_POST_PERIOD,
-        TOO_FEW_CLUSTERS (below 5 in an arm), NEEDS_WILD_BOOTSTRAP (below 20) or
-        ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+        TOO_FEW_CLUSTERS (below 5 in an arm), NEEDS_WILD_BOOTSTRAP (below 20),
+        ZERO_VARIANCE or PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Bertrand, Duflo and Mullainathan (2004); Cameron and Miller (2015).
@@ -178,9 +178,14 @@ def _estimate(
     in_control = factor * control.score_sum_of_squares / control.n**2
     in_treatment = factor * treatment.score_sum_of_squares / treatment.n**2
     counterfactual = treatment.mean_pre + control.mean_post - control.mean_pre
+    error = math.sqrt(in_control + in_treatment)
+    lost = judge_spread(error, _size(control, treatment))
+    if lost is not None:
+        means = (counterfactual, treatment.mean_post)
+        return refuse_estimate(draft, lost, means=means, details=details)
     comparison = compare_means(
         (np.array([counterfactual]), np.array([treatment.mean_post])),
-        np.array([_root(in_control + in_treatment, control, treatment)]),
+        np.array([error]),
         np.array([n_clusters - 1.0]),
         baseline=_baseline(treatment, counterfactual, in_control, factor),
         alpha=draft.alpha,
@@ -190,12 +195,10 @@ def _estimate(
     )
 
 
-def _root(variance: float, control: PanelTotals, treatment: PanelTotals) -> float:
-    """Standard error, 0 where the scores are rounding noise of constant changes."""
-    means = (control.mean_pre, control.mean_post, treatment.mean_pre)
-    size = max(abs(mean) for mean in (*means, treatment.mean_post))
-    error = math.sqrt(variance)
-    return error if error > ROUNDING * size else 0.0
+def _size(control: PanelTotals, treatment: PanelTotals) -> float:
+    """The largest mean, beside which a standard error may be rounding."""
+    arms = (control, treatment)
+    return max(abs(mean) for arm in arms for mean in (arm.mean_pre, arm.mean_post))
 
 
 def _baseline(

@@ -8,7 +8,12 @@ from scipy.special import stdtr, stdtrit
 
 from exp_platform.causal.randomisation import RandomisationTest
 from exp_platform.records import Estimate, EstimateStatus
-from exp_platform.stats.draft import ROUNDING, Refusal, status_of
+from exp_platform.stats.draft import (
+    Refusal,
+    judge_spread,
+    keep_finite,
+    status_of,
+)
 
 
 def complete_effect(
@@ -29,12 +34,13 @@ def complete_effect(
         details: extras of the method.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with ZERO_VARIANCE.
+        OK; INSUFFICIENT_DATA with ZERO_VARIANCE or PRECISION_LOST.
     """
     difference, error = effect
     counterfactual = treated_mean - difference
-    if error <= ROUNDING * max(abs(treated_mean), abs(difference)):
-        return stop_effect(draft, Refusal.ZERO_VARIANCE.value, details)
+    lost = judge_spread(error, max(abs(treated_mean), abs(difference)))
+    if lost is not None:
+        return stop_effect(draft, lost.value, details)
     half = float(stdtrit(df, 1 - draft.alpha / 2)) * error
     is_relative = counterfactual > 0
     return replace(
@@ -51,7 +57,7 @@ def complete_effect(
         p_value=float(2 * stdtr(df, -abs(difference) / error)),
         statistic=difference / error,
         df=df,
-        details=dict(details),
+        details=keep_finite(details),
     )
 
 
@@ -71,12 +77,13 @@ def complete_by_randomisation(
         details: extras of the method; those of the test are added.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with ZERO_VARIANCE, or TOO_FEW_CLUSTERS when so few
-        choices exist that the interval has no end.
+        OK; INSUFFICIENT_DATA with ZERO_VARIANCE, PRECISION_LOST, or TOO_FEW_CLUSTERS
+        when so few choices exist that the interval has no end.
     """
     details = {**details, **describe_randomisation(found)}
-    if found.spread <= ROUNDING * max(abs(treated_mean), abs(found.difference)):
-        return stop_effect(draft, Refusal.ZERO_VARIANCE.value, details)
+    lost = judge_spread(found.spread, max(abs(treated_mean), abs(found.difference)))
+    if lost is not None:
+        return stop_effect(draft, lost.value, details)
     if found.interval is None:
         return stop_effect(draft, Refusal.TOO_FEW_CLUSTERS.value, details)
     return replace(
@@ -118,5 +125,5 @@ def stop_effect(draft: Estimate, reason: str, details: Mapping[str, Any]) -> Est
         details: extras of the method.
     """
     return replace(
-        draft, status=status_of(reason), reason=reason, details=dict(details)
+        draft, status=status_of(reason), reason=reason, details=keep_finite(details)
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exp_platform.causal.clusters import FEWEST_CLUSTERS
 from exp_platform.causal.contrasts import contrast_days
 from exp_platform.causal.trend import assess_trend
 from exp_platform.records import EstimateStatus, GramTotals, PretrendDelta
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.draft import status_of
 from exp_platform.stats.inference import Inference, infer_difference
 

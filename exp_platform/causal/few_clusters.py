@@ -10,7 +10,6 @@ from exp_platform.causal.cluster_sums import (
     collapse_clusters,
     count_effective,
 )
-from exp_platform.causal.clusters import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.causal.did import (
     describe_did,
     draft_did,
@@ -24,7 +23,9 @@ from exp_platform.causal.effect import (
 from exp_platform.causal.randomisation import permute_clusters
 from exp_platform.causal.wild_bootstrap import bootstrap_clusters
 from exp_platform.records import Estimate
+from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal, refuse_estimate
+from exp_platform.stats.harm import BOOTSTRAP
 from exp_platform.stats.settings import EstimateSettings
 
 
@@ -70,7 +71,7 @@ def estimate_did_by_cluster(
     if is_few or (estimate.is_ok and effective < BOOTSTRAP_BELOW):
         estimate = estimate_few_clusters(*arms, settings)
         if estimate.is_ok:
-            estimate = _bootstrap(estimate, control, treatment, seed)
+            estimate = bootstrap_estimate(estimate, control, treatment, seed=seed)
     return _add(estimate, {"n_clusters_effective": effective})
 
 
@@ -123,18 +124,29 @@ def estimate_by_randomisation(
     )
 
 
-def _bootstrap(
-    estimate: Estimate, control: ClusterSums, treatment: ClusterSums, seed: int
+def bootstrap_estimate(
+    estimate: Estimate, control: ClusterSums, treatment: ClusterSums, *, seed: int
 ) -> Estimate:
-    """The row with the bootstrap's test and interval in place of t(G - 1)."""
+    """The row with the bootstrap's test and interval in place of those of t.
+
+    Args:
+        estimate: OK, its error clustered; the lift loses its interval.
+        control: cluster sums of the untreated group.
+        treatment: cluster sums of the treated group.
+        seed: of the draws.
+
+    Outcomes:
+        OK; INSUFFICIENT_DATA with TOO_FEW_CLUSTERS when the interval has no end.
+    """
     found = bootstrap_clusters(control, treatment, alpha=estimate.alpha, seed=seed)
     details = {
-        "inference": "wild_cluster_bootstrap",
+        "inference": BOOTSTRAP,
         "bootstrap_weights": found.weights,
         "n_draws": found.n_draws,
         "is_enumerated": found.is_enumerated,
         "seed": seed,
-        "small_sample": "CR1 error; p and interval by wild cluster bootstrap-t",
+        "small_sample": f"{estimate.details.get('small_sample', '')}; p and interval by "
+        "wild cluster bootstrap-t",
         "relative_reason": "FEW_CLUSTERS",
     }
     if found.interval is None:

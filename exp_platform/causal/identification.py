@@ -7,7 +7,6 @@ holds is its answer. There is no fall-back outside the table.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from exp_platform.causal.clusters import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.causal.novelty import METHOD as NOVELTY
 from exp_platform.records import (
     Assignment,
@@ -22,7 +21,10 @@ from exp_platform.records import (
 )
 from exp_platform.stats.bayes import METHOD as BAYES
 from exp_platform.stats.bayes_binomial import METHOD as BETA_BINOMIAL
+from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
+from exp_platform.stats.cluster import METHOD as CLUSTER
 from exp_platform.stats.draft import draft_estimate
+from exp_platform.stats.quantile import METHOD as QUANTILE
 from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.tail import METHOD as TAIL
 
@@ -81,6 +83,10 @@ def _is_ratio(facts: AssignmentFacts) -> bool:
     return facts.metric_type is MetricType.RATIO
 
 
+def _is_quantile(facts: AssignmentFacts) -> bool:
+    return facts.metric_type is MetricType.QUANTILE
+
+
 def _is_clustered(facts: AssignmentFacts) -> bool:
     return None not in (facts.n_clusters_control, facts.n_clusters_treatment)
 
@@ -96,11 +102,14 @@ def _is_policy_with_few(facts: AssignmentFacts) -> bool:
 
 
 def _has_declared_cuped(facts: AssignmentFacts) -> bool:
-    is_usable = facts.has_covariate_data and not _is_ratio(facts)
+    is_usable = facts.has_covariate_data and not _is_quantile(facts)
     return facts.declared_covariate and is_usable
 
 
-AB = (WELCH, RATIO)
+MOST_ASTRAY = 0.01
+"""Share of units outside their cluster's arm that still is a slip of the data."""
+
+AB = (WELCH, RATIO, QUANTILE)
 BELIEFS = (BAYES, BETA_BINOMIAL)
 BY_UNIT = (*AB, PROPORTION, CUPED, *BELIEFS, TAIL)
 PANEL = (DID, EVENT_STUDY)
@@ -108,7 +117,7 @@ ONE_DATE = (*PANEL, RANDOMISATION)
 SEVERAL_DATES = (STAGGERED, *AVERAGES, TWFE)
 OVER_TIME = (*ONE_DATE, *SEVERAL_DATES)
 DAILY = (*OVER_TIME, NOVELTY)
-ALL = (*BY_UNIT, *DAILY)
+ALL = (*BY_UNIT, CLUSTER, *DAILY)
 
 BESIDE = (*BELIEFS, TAIL, NOVELTY)
 """Other views of a randomised comparison; none of them ever decides."""
@@ -134,7 +143,7 @@ RULES: tuple[Rule, ...] = (
         "tell that from an effect.",
     ),
     Rule(
-        BY_UNIT,
+        (*BY_UNIT, CLUSTER),
         _is(Assignment.POLICY),
         None,
         "NOT_RANDOMISED",
@@ -142,7 +151,15 @@ RULES: tuple[Rule, ...] = (
         "without it.",
     ),
     Rule(
-        (*BY_UNIT, *PANEL),
+        (CLUSTER, *ONE_DATE),
+        lambda facts: facts.share_astray > MOST_ASTRAY,
+        None,
+        "CLUSTERS_BROKEN",
+        f"More than {MOST_ASTRAY:.0%} of the units have no cluster, or one that lies "
+        "mostly in another arm: it is not what was assigned.",
+    ),
+    Rule(
+        (*BY_UNIT, CLUSTER, *PANEL),
         _has_fewer_clusters(FEWEST_CLUSTERS),
         None,
         "TOO_FEW_CLUSTERS",
@@ -166,8 +183,31 @@ RULES: tuple[Rule, ...] = (
         "small.",
     ),
     Rule(
+        (CLUSTER,),
+        _is_quantile,
+        None,
+        "NOT_A_MEAN",
+        "The metric is a quantile: it does not follow from sums by cluster.",
+    ),
+    Rule(
+        (CLUSTER,),
+        HAS_FEW_CLUSTERS,
+        PRIMARY,
+        "FEW_CLUSTERS",
+        f"Whole clusters were randomised, fewer than {BOOTSTRAP_BELOW} in an arm: "
+        "tested by a wild cluster bootstrap.",
+    ),
+    Rule(
+        (CLUSTER,),
+        _is(Assignment.RANDOMISED),
+        PRIMARY,
+        "CLUSTERS_RANDOMISED",
+        "Whole clusters were randomised: their sums are compared, each cluster one "
+        "observation.",
+    ),
+    Rule(
         (PROPORTION,),
-        lambda facts: facts.metric_type is not MetricType.PROPORTION,
+        lambda facts: not facts.metric_type.is_share,
         None,
         "NOT_A_PROPORTION",
         "The metric is not a yes or no per unit.",
@@ -180,11 +220,11 @@ RULES: tuple[Rule, ...] = (
         "Randomised yes-or-no metric: the pooled z test stands beside the t test.",
     ),
     Rule(
-        (CUPED,),
-        _is_ratio,
+        (CUPED, *BELIEFS, TAIL),
+        _is_quantile,
         None,
-        "RATIO_NOT_SUPPORTED",
-        "The metric is a ratio: its adjustment needs covariates of both parts.",
+        "NOT_A_MEAN",
+        "The metric is a quantile: it has no mean to adjust, to believe in or to cap.",
     ),
     Rule(
         (CUPED,),
@@ -266,6 +306,13 @@ RULES: tuple[Rule, ...] = (
         None,
         "RATIO_IN_PANEL",
         "The metric is a ratio: it has no value per unit and day.",
+    ),
+    Rule(
+        DAILY,
+        lambda facts: not facts.metric_type.has_daily_value,
+        None,
+        "NO_DAILY_VALUE",
+        "A unit has no value of this metric on a single day, so there is no panel.",
     ),
     Rule(
         (NOVELTY,),
@@ -382,22 +429,31 @@ def choose_methods(facts: AssignmentFacts) -> tuple[MethodChoice, ...]:
 
     Returns:
         One line per method that the design calls for, in a fixed order: the comparison
-        of means (`welch_t`, for a ratio metric `ratio_delta`), `two_proportion_z`,
+        of means (`welch_t`, for a ratio `ratio_delta`; where clusters were assigned also
+        `cluster_delta`) or of quantiles (`quantile_woodruff`), `two_proportion_z`,
         `cuped`, `did_2x2`, `event_study`; for a randomised one `bayes_normal`, for its
         proportions `bayes_beta_binomial` and for all else `tail_capped`, and
         `novelty_trend`; with fewer than 20 clusters in an arm `did_randomisation`; with
         several treatment dates the four `callaway_santanna_*` and `twfe`.
     """
-    means = RATIO if _is_ratio(facts) else WELCH
-    methods = [means, PROPORTION, CUPED, *PANEL]
+    methods = [_choose_comparison(facts), PROPORTION, CUPED, *PANEL]
     if facts.assignment is Assignment.RANDOMISED:
-        is_share = facts.metric_type is MetricType.PROPORTION
+        is_share = facts.metric_type.is_share
         methods += [BAYES, BETA_BINOMIAL if is_share else TAIL, NOVELTY]
+    if _is_clustered(facts):
+        methods.insert(1, CLUSTER)
     if HAS_FEW_CLUSTERS(facts):
         methods.append(RANDOMISATION)
     if facts.treatment_timings > 1:
         methods += SEVERAL_DATES
     return tuple(_choose(method, facts) for method in methods)
+
+
+def _choose_comparison(facts: AssignmentFacts) -> str:
+    """The plain comparison of two arms."""
+    if _is_quantile(facts):
+        return QUANTILE
+    return RATIO if _is_ratio(facts) else WELCH
 
 
 def _choose(method: str, facts: AssignmentFacts) -> MethodChoice:

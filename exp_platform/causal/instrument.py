@@ -17,10 +17,9 @@ from exp_platform.causal.refusal import DesignRefusal, refuse_design
 from exp_platform.errors import ContractError
 from exp_platform.records import Estimate, EstimateStatus, MetricTotals
 from exp_platform.stats.draft import (
-    ROUNDING,
-    Refusal,
     draft_estimate,
     find_refusal,
+    judge_spread,
 )
 from exp_platform.stats.inference import Array
 from exp_platform.stats.relative import Baseline, fieller_limits
@@ -220,8 +219,10 @@ def estimate_cace(
     details = {**_describe_arms(control, treatment), **_describe_stages(stages)}
     if stages.f_statistic < WEAK_F:
         return refuse_design(draft, DesignRefusal.WEAK_FIRST_STAGE, details)
-    if stages.itt_variance == 0:
-        return refuse_design(draft, Refusal.ZERO_VARIANCE, details)
+    size = max(abs(arm.mean_outcome) for arm in arms)
+    lost = judge_spread(math.sqrt(stages.itt_variance), size)
+    if lost is not None:
+        return refuse_design(draft, lost, details)
     return _infer(draft, stages, details, _complier_means(control, treatment))
 
 
@@ -240,12 +241,10 @@ def _estimate_stages(control: ComplianceTotals, treatment: ComplianceTotals) -> 
             float(getattr(arm, part)) / arm.n**2 for arm in (control, treatment)
         )
 
-    size = max(abs(control.mean_outcome), abs(treatment.mean_outcome))
-    itt_variance = spread("outcome_squares")
     return _Stages(
         itt=treatment.mean_outcome - control.mean_outcome,
         uptake=treatment.mean_uptake - control.mean_uptake,
-        itt_variance=itt_variance if itt_variance > (ROUNDING * size) ** 2 else 0.0,
+        itt_variance=spread("outcome_squares"),
         uptake_variance=spread("uptake_squares"),
         covariance=spread("cross_products"),
     )
@@ -299,7 +298,7 @@ def _two_stage_error(stages: _Stages, effect: float) -> float:
     variance = (
         stages.itt_variance
         - 2 * effect * stages.covariance
-        + effect**2 * stages.uptake_variance
+        + effect * effect * stages.uptake_variance
     )
     return math.sqrt(max(variance, 0.0)) / abs(stages.uptake)
 

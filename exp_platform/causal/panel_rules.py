@@ -7,7 +7,6 @@ that need every unit's row; the table reads as the router's does.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exp_platform.causal.clusters import FEWEST_CLUSTERS
 from exp_platform.causal.identification import (
     AVERAGES,
     OVER_TIME,
@@ -18,6 +17,7 @@ from exp_platform.causal.identification import (
     choose_methods,
 )
 from exp_platform.records import AssignmentFacts, EstimateRole, MethodChoice
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 
 SYNTHETIC = "synthetic_control"
 COHORTS = (STAGGERED, *AVERAGES)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtrit
 
-from exp_platform.causal.clusters import FEWEST_CLUSTERS
 from exp_platform.causal.contrasts import DayContrasts, contrast_days
 from exp_platform.causal.trend import TrendTest, assess_trend
 from exp_platform.records import (
@@ -16,6 +15,7 @@ from exp_platform.records import (
     PretrendOutcome,
     PretrendTest,
 )
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal, status_of
 
 IMBALANCE_ALPHA = 0.001

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from exp_platform.records import Estimate
-from exp_platform.stats.draft import status_of
+from exp_platform.stats.draft import keep_finite, status_of
 
 
 class DesignRefusal(StrEnum):
@@ -40,5 +40,5 @@ def refuse_design(
         draft,
         status=status_of(reason),
         reason=str(reason),
-        details=dict(details or {}),
+        details=keep_finite(details or {}),
     )

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from exp_platform.causal.clusters import FEWEST_CLUSTERS
 from exp_platform.causal.event_path import (
     REFERENCE,
     EventPath,
@@ -26,6 +25,7 @@ from exp_platform.causal.relative_magnitudes import (
 )
 from exp_platform.causal.smoothness import bound_smoothness
 from exp_platform.records import Estimate, EstimateStatus, GramTotals
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal, status_of
 
 MBARS = (0.5, 1.0, 1.5, 2.0)

@@ -16,7 +16,7 @@ from exp_platform.causal.aggregation import (
     average_effects,
     find_band,
 )
-from exp_platform.causal.clusters import FEWEST_CLUSTERS, refuse_clusters
+from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.cohort_totals import (
     CohortPanel,
     spans_cohorts,
@@ -38,6 +38,7 @@ from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
 from exp_platform.causal.staggered_randomisation import permute_cohorts
 from exp_platform.causal.two_by_two import MOST_UNMATCHED, Adjustment
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
 from exp_platform.stats.settings import EstimateSettings
 

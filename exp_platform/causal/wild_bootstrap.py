@@ -11,6 +11,7 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exp_platform.causal.cluster_sums import ClusterSums
 from exp_platform.causal.inversion import invert_test
@@ -63,6 +64,74 @@ class _Sample:
     size_squares: float
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterTest:
+    """A bootstrap that was drawn: the p-value of any effect costs no further draws.
+
+    Attributes:
+        estimate, error: difference in changes, and its error up to a factor.
+        n_draws: bootstrap samples. is_enumerated: they are all there are.
+    """
+
+    estimate: float
+    error: float
+    n_draws: int
+    is_enumerated: bool
+    _samples: tuple[_Sample, _Sample]
+    _is_same: NDArray[np.bool_]
+
+    def p_of(self, effect: float) -> float:
+        """Two-sided, symmetric p-value of the hypothesis that the effect is this large."""
+        found = np.square(_difference(self._samples, effect)) * self.error**2
+        needed = (self.estimate - effect) ** 2 * _variance(self._samples, effect)
+        count = int(np.sum(self._is_same | (found >= needed * (1 - EQUAL))))
+        if self.is_enumerated:
+            return count / self.n_draws
+        return (count + 1) / (self.n_draws + 1)
+
+    def p_above(self, effect: float) -> float:
+        """One-sided p-value of the hypothesis that the effect is this large or smaller."""
+        tail = self.p_of(effect) / 2
+        return tail if self.estimate > effect else 1 - tail
+
+
+def draw_bootstrap(
+    control: ClusterSums,
+    treatment: ClusterSums,
+    *,
+    weights: Weights = "rademacher",
+    draws: int = 9999,
+    seed: int = 0,
+) -> ClusterTest:
+    """Draw the bootstrap once, for the test of any effect.
+
+    Args:
+        control: cluster sums of the untreated arm.
+        treatment: cluster sums of the treated arm.
+        weights: Rademacher signs (all of them up to 13 clusters) or Webb's six points.
+        draws: bootstrap samples when not all are used.
+        seed: of the draws.
+    """
+    n_clusters = control.n_clusters + treatment.n_clusters
+    is_enumerated = weights == "rademacher" and n_clusters <= MOST_ENUMERATED
+    factors = (
+        np.array(list(product((-1.0, 1.0), repeat=n_clusters)))
+        if is_enumerated
+        else _draw(weights, (draws, n_clusters), seed)
+    )
+    observed = _sample(control, treatment, np.ones((1, n_clusters)))
+    return ClusterTest(
+        estimate=float(_difference(observed, 0.0)[0]),
+        error=float(np.sqrt(_variance(observed, 0.0)[0])),
+        n_draws=len(factors),
+        is_enumerated=is_enumerated,
+        _samples=_sample(control, treatment, factors),
+        # The data and their mirror tie with the data, whatever rounding says.
+        _is_same=np.all(factors == factors[:, :1], axis=1)
+        & (np.abs(factors[:, 0]) == 1),
+    )
+
+
 def bootstrap_clusters(
     control: ClusterSums,
     treatment: ClusterSums,
@@ -92,32 +161,14 @@ def bootstrap_clusters(
     References:
         Cameron, Gelbach and Miller (2008); MacKinnon and Webb (2018); Webb (2023).
     """
-    n_clusters = control.n_clusters + treatment.n_clusters
-    is_enumerated = weights == "rademacher" and n_clusters <= MOST_ENUMERATED
-    factors = (
-        np.array(list(product((-1.0, 1.0), repeat=n_clusters)))
-        if is_enumerated
-        else _draw(weights, (draws, n_clusters), seed)
-    )
-    # The data themselves and their mirror tie with the data, whatever rounding says.
-    is_same = np.all(factors == factors[:, :1], axis=1) & (np.abs(factors[:, 0]) == 1)
-    samples = _sample(control, treatment, factors)
-    observed = _sample(control, treatment, np.ones((1, n_clusters)))
-    estimate = float(_difference(observed, 0.0)[0])
-    error = float(np.sqrt(_variance(observed, 0.0)[0]))
-
-    def p_of(effect: float) -> float:
-        found = np.square(_difference(samples, effect)) * error**2
-        needed = (estimate - effect) ** 2 * _variance(samples, effect)
-        count = int(np.sum(is_same | (found >= needed * (1 - EQUAL))))
-        return count / len(factors) if is_enumerated else (count + 1) / (draws + 1)
-
+    test = draw_bootstrap(control, treatment, weights=weights, draws=draws, seed=seed)
+    step = 2 * test.error
     return WildBootstrap(
-        p_value=p_of(0.0),
-        interval=invert_test(p_of, estimate, step=2 * error, alpha=alpha),
+        p_value=test.p_of(0.0),
+        interval=invert_test(test.p_of, test.estimate, step=step, alpha=alpha),
         weights=weights,
-        n_draws=len(factors),
-        is_enumerated=is_enumerated,
+        n_draws=test.n_draws,
+        is_enumerated=test.is_enumerated,
     )
 
 

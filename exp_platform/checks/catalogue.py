@@ -62,7 +62,8 @@ _ENTRIES = (
         "any effect.",
         rule="Fails when the e-value reached 1,000 at any look, or p < 0.001 at the "
         "registered end, and an arm is 0.2 % or more off its plan. Warns on p < 0.001 "
-        "while running or below 0.2 %.",
+        "while running or below 0.2 %. Where clusters were assigned, clusters are "
+        "counted.",
         next_step="Find the stage of the unit ledger where the arms part, repair the "
         "cause, and run the experiment again; do not re-weight.",
     ),
@@ -260,6 +261,17 @@ _ENTRIES = (
         rule="Warns when 1 % or more of the rows arrived late, or the newest event lies "
         "more than the same hours before the watermark.",
         next_step="Run again when the feed is complete; compare the two results.",
+    ),
+    CheckEntry(
+        "LOOK_RESTATED",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="A result that was acted on and has quietly become another one.",
+        rule="Warns when a bound is crossed at another look than a published run first "
+        "told, or is crossed no more.",
+        next_step="Decide again on the numbers as they are now; if late data did it, wait "
+        "longer for the feed before the next look.",
     ),
     CheckEntry(
         "OUT_OF_WINDOW",

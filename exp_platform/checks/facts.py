@@ -71,6 +71,7 @@ class SplitFacts:
         control: baseline arm.
         rates: goal proportions by arm, for the bounds of the damage.
         subject: "" = all units; else the stage or `attribute=value` of a subset.
+        counted: what was split: units, or the clusters that were assigned as a whole.
     """
 
     experiment_id: str
@@ -81,6 +82,7 @@ class SplitFacts:
     looks: tuple[CountBy, ...] = ()
     rates: tuple[ArmRate, ...] = ()
     subject: str = ""
+    counted: str = "units"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +213,20 @@ class MissingFacts:
     missing: CountBy
     n_metrics: int = 1
     is_share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestatedFacts:
+    """Crossings of past looks that are not where they were first told.
+
+    Attributes:
+        subject: metric:arm; "" = nothing has moved.
+        moves: (test, instant it had crossed at, instant it crosses at now), instants as
+            text; None = no crossing.
+        cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED; "" = nothing has moved.
+    """
+
+    experiment_id: str
+    subject: str = ""
+    moves: tuple[tuple[str, str | None, str | None], ...] = ()
+    cause: str = ""

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from exp_platform.records import Estimate
+from exp_platform.stats.harm import is_bootstrapped
 from exp_platform.stats.multiplicity import adjust_holm
 
 
@@ -56,7 +57,7 @@ def compute_normal_figures(
     family = [
         i
         for i, e in enumerate(estimates)
-        if e.is_ok and e.segment == "all" and e.metric_name in goals
+        if _has_test(e) and e.segment == "all" and e.metric_name in goals
     ]
     z = [abs(estimates[i].statistic or 0.0) for i in family]
     p_values = 2 * ndtr(-np.array(z, dtype=float))
@@ -69,12 +70,17 @@ def compute_normal_figures(
     ]
 
 
+def _has_test(estimate: Estimate) -> bool:
+    """The p of a bootstrapped row has no statistic that could be read as normal."""
+    return estimate.is_ok and not is_bootstrapped(estimate)
+
+
 def _figures(
     estimate: Estimate, adjusted: float | None, family_size: int, largest_z: float
 ) -> NormalFigures | None:
     z, error = estimate.statistic, estimate.standard_error
     difference = estimate.difference
-    if not estimate.is_ok or z is None or error is None or difference is None:
+    if not _has_test(estimate) or z is None or error is None or difference is None:
         return None
     half_width = -float(ndtri(estimate.alpha / 2)) * error
     return NormalFigures(

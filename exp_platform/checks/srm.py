@@ -64,6 +64,7 @@ def check_srm(facts: SplitFacts) -> CheckResult:
         details={
             "observed": dict(facts.observed),
             "planned": dict(facts.planned),
+            "counted": facts.counted,
             "chi_square": test.chi_square,
             "p_method": test.p_method,
             "e_value_max": sequence.e_value_max,
@@ -138,8 +139,9 @@ def _describe(facts: SplitFacts, test: SplitTest, sequence: SplitSequence) -> st
     p_value = "" if test.p_value is None else f" {format_p(test.p_value)}"
     looks = format_count(len(sequence.e_values), "look")
     off = 0.0 if test.max_deviation is None else test.max_deviation
+    named = "" if facts.counted == "units" else f"{facts.counted.capitalize()}: "
     return (
-        f"{_describe_split(facts)}, at most {format_share(off)} off. "
+        f"{named}{_describe_split(facts)}, at most {format_share(off)} off. "
         f"{tested.capitalize()}{p_value} (fails below 0.001, at the registered end); "
         f"e-value {format_number(sequence.e_value_max)} over {looks} (fails from 1,000)."
     )

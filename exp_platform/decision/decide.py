@@ -116,9 +116,14 @@ def _describe_look(evidence: Evidence) -> dict[str, Any] | None:
         "look_ts": None if row.look_ts is None else row.look_ts.isoformat(),
         "looks_planned": place.get("looks_planned"),
         "method": place.get("method"),
-        "spending_time": place.get("spending_time"),
-        "information_share": place.get("information_share"),
+        "share": _first(place, "information_share", "spending_time"),
     }
+
+
+def _first(place: Mapping[str, Any], *names: str) -> float | None:
+    """The share of planned units, else of the schedule; a single look is all."""
+    known = (place[name] for name in names if place.get(name) is not None)
+    return next(known, 1.0 if place.get("is_final") else None)
 
 
 def _keep_one(arms: list[Decision], inputs: Inputs) -> list[Decision]:

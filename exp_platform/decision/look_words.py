@@ -4,6 +4,12 @@ from exp_platform.checks.wording import join_words
 from exp_platform.decision.evidence import Evidence
 from exp_platform.records import Estimate
 
+_WHY = {
+    "NO_WINDOW": "without a window the values still grow",
+    "NO_MOMENTS": "it cannot be followed day by day",
+    "FIXED": "the plan has one look",
+}
+
 
 def find_look(evidence: Evidence) -> Estimate | None:
     """The row of the latest look at any goal or guardrail, None before the first.
@@ -49,20 +55,23 @@ def say_looks(evidence: Evidence) -> str:
     """
     look = find_look(evidence)
     sentences = [] if look is None else [f"This is {name_look(look)}."]
-    growing = [
-        row.metric_name
-        for row in evidence.rows
-        if row.details.get("sequential", {}).get("why_one_look") == "NO_WINDOW"
-    ]
-    if growing:
-        verb = "is" if len(growing) == 1 else "are"
-        sentences.append(
-            f"{join_words(growing)} {verb} tested at the end alone: without a window "
-            "the values still grow."
-        )
-    if look is None and not growing:
+    waiting = {
+        reason: [row.metric_name for row in evidence.rows if _why_once(row) == reason]
+        for reason in _WHY
+    }
+    for reason, names in waiting.items():
+        if names:
+            verb = "is" if len(names) == 1 else "are"
+            sentences.append(
+                f"{join_words(names)} {verb} tested at the end alone: {_WHY[reason]}."
+            )
+    if look is None and not any(waiting.values()):
         sentences.append("Neither harm nor success is judged yet.")
     return " ".join(sentences)
+
+
+def _why_once(row: Estimate) -> str:
+    return str(row.details.get("sequential", {}).get("why_one_look", ""))
 
 
 def say_reach(evidence: Evidence) -> str:

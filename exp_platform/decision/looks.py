@@ -12,6 +12,7 @@ from exp_platform.records import (
     ExperimentSpec,
     LookMethod,
     MetricDefinition,
+    MetricType,
 )
 
 DAY = timedelta(days=1)
@@ -61,7 +62,8 @@ def explain_single_look(spec: ExperimentSpec, definition: MetricDefinition) -> s
 
     Returns:
         UNDATED, FIXED (the plan says so), NOT_RANDOMISED, CLUSTERED (whole clusters
-        do not mature) or NO_WINDOW (values still grow).
+        do not mature), NO_WINDOW (values still grow), NO_MOMENTS (order statistics, or
+        an adjustment by several covariates, do not add up over days).
     """
     reasons = {
         "UNDATED": not spec.is_dated,
@@ -69,8 +71,20 @@ def explain_single_look(spec: ExperimentSpec, definition: MetricDefinition) -> s
         "NOT_RANDOMISED": spec.assignment is not Assignment.RANDOMISED,
         "CLUSTERED": spec.cluster is not None,
         "NO_WINDOW": definition.window_days is None,
+        "NO_MOMENTS": _needs_more_than_moments(spec, definition),
     }
     return next((reason for reason, is_so in reasons.items() if is_so), "")
+
+
+def _needs_more_than_moments(
+    spec: ExperimentSpec, definition: MetricDefinition
+) -> bool:
+    """The totals of matured units by day do not hold what the method needs."""
+    if definition.type is MetricType.QUANTILE:
+        return True
+    most = 0 if definition.type is MetricType.RATIO else 1
+    is_adjusted = spec.plan.of(definition.name).covariate
+    return is_adjusted and len(definition.covariates) > most
 
 
 def plan_looks(

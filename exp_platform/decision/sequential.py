@@ -126,13 +126,18 @@ def strip_looks(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
         place = estimate.details.get("sequential")
         if place is None:
             rows.append(estimate)
-        elif estimate.look is None or place["method"] == LookMethod.FIXED:
+        elif (
+            estimate.look is None
+            or place["method"] == LookMethod.FIXED
+            or "alone" in place
+        ):
             rows.append(_strip(estimate))
     return tuple(rows)
 
 
 def _strip(estimate: Estimate) -> Estimate:
     details = {k: v for k, v in estimate.details.items() if k != "sequential"}
+    alone = estimate.details["sequential"].get("alone", {})
     return replace(
         estimate,
         role=EstimateRole.PRIMARY,
@@ -142,6 +147,7 @@ def _strip(estimate: Estimate) -> Estimate:
         p_value_adjusted=None,
         harm_p_value=None,
         details=details,
+        **alone,
     )
 
 
@@ -150,7 +156,7 @@ def _demote(estimate: Estimate, track: Track) -> list[Estimate]:
     row = track.rows[-1]
     numbers = ("n_control", "n_treatment", "difference", "standard_error", "status")
     is_same = all(getattr(row, name) == getattr(estimate, name) for name in numbers)
-    if is_same and row.details["sequential"]["method"] == LookMethod.FIXED:
+    if is_same and len(track.rows) == 1:
         return []
     note = {"method": row.details["sequential"]["method"], "status": LATEST}
     details = {**estimate.details, "sequential": note}

@@ -45,6 +45,9 @@ FARTHEST = 8.0
 """Bounds more than so many standard errors away prove nothing, and 1 - alpha is 1."""
 
 
+_LIMITS = ("ci_lower", "ci_upper", "relative_ci_lower", "relative_ci_upper")
+
+
 @dataclass(frozen=True, slots=True)
 class Track:
     """A comparison at its looks.
@@ -105,6 +108,9 @@ def track_series(
         crossing = _find_crossing(readings.effect, spec.plan.alpha)
         stop = rule.describe_stop(base, readings.effect, crossing)
     places = _describe(spec, series, rule=rule, readings=readings)
+    if len(base) == 1:
+        # The only row there is: what its interval was before it was widened.
+        places[0]["alone"] = {name: getattr(base[0], name) for name in _LIMITS}
     notes = [
         {"sequential": place, **(stop if stop and k + 1 >= stop["stop_look"] else {})}
         for k, place in enumerate(places)

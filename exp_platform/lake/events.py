@@ -5,15 +5,25 @@ collector's; the day of an event follows from its instant. A namespace that was 
 as a whole has a manifest: its hash is the namespace's generation.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exp_platform.errors import ContractError, did_you_mean
 from exp_platform.lake.engine import Engine
 from exp_platform.lake.files import hash_file
-from exp_platform.lake.raw import MANIFEST, validate_experiment_id
+from exp_platform.lake.raw import (
+    MANIFEST,
+    RawFile,
+    check_file,
+    land_files,
+    read_manifest,
+    validate_experiment_id,
+)
 from exp_platform.lake.types import quote_name, quote_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _TEXTS = ("event_id", "event_name", "anonymous_id", "user_id")
 _INSTANTS = ("client_ts", "sent_ts", "received_ts")
@@ -23,36 +33,74 @@ _READABLE = ("TIMESTAMP", "DATE", "VARCHAR", '"NULL"', "NULL")
 _SOURCE = "exp_raw.user_events"
 
 
-@dataclass(frozen=True, slots=True)
-class EventFile:
-    """One raw file.
-
-    Attributes:
-        source_file: path relative to the raw area.
-        size: bytes.
-    """
-
-    source_file: str
-    path: Path
-    size: int
-
-
 def events_folder(raw_root: Path, namespace: str) -> Path:
     """The folder of a namespace's raw events."""
     return raw_root / "events" / f"namespace={validate_experiment_id(namespace)}"
 
 
-def list_event_files(raw_root: Path, namespace: str) -> list[EventFile]:
-    """A namespace's raw files, in order of their names; half-written ones left out."""
+def land_events(
+    raw_root: Path, namespace: str, files: "Mapping[str, pa.Table]"
+) -> Path:
+    """Land a namespace's raw events as a whole, in place of what was landed before.
+
+    A collector only ever adds files; this is for data made or delivered at once.
+
+    Args:
+        raw_root: root of the raw area.
+        namespace: of the events.
+        files: content by path inside the namespace, `event_date=<d>/<name>.parquet`.
+
+    Returns:
+        The namespace's folder.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    tables = {name.removesuffix(".parquet"): table for name, table in files.items()}
+    return land_files(events_folder(raw_root, namespace), tables, {})
+
+
+def list_event_files(raw_root: Path, namespace: str) -> dict[str, Path]:
+    """A namespace's raw files by their path relative to the raw area, in order.
+
+    Half-written files are left out.
+
+    Raises:
+        ContractError: a file that the namespace's manifest names is missing.
+    """
     folder = events_folder(raw_root, namespace)
-    paths = sorted(folder.glob("event_date=*/*.parquet"))
-    return [
-        EventFile(
-            path.relative_to(raw_root).as_posix(), path.absolute(), path.stat().st_size
-        )
-        for path in paths
+    paths = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.glob("event_date=*/*.parquet"))
         if not path.name.startswith(("_", "."))
-    ]
+    }
+    missing = sorted((read_manifest(folder) or {}).keys() - paths.keys())
+    if missing:
+        raise ContractError(
+            "raw event files are missing",
+            where=str(folder),
+            found=f"no {missing[0]}" + (", ..." if len(missing) > 1 else ""),
+            next_step="generate the experiment again, or restore the files",
+        )
+    return {path.relative_to(raw_root).as_posix(): path for path in paths.values()}
+
+
+def verify_event_files(
+    raw_root: Path, namespace: str, files: Mapping[str, Path]
+) -> list[RawFile]:
+    """Hash raw files and compare them with the namespace's manifest, if it has one.
+
+    Raises:
+        ContractError: a file is not the one that was landed.
+    """
+    folder = events_folder(raw_root, namespace)
+    manifest = read_manifest(folder) or {}
+    found = []
+    for source_file, path in files.items():
+        file = RawFile(source_file, path, path.stat().st_size, hash_file(path))
+        check_file(file, manifest.get(path.relative_to(folder).as_posix()))
+        found.append(file)
+    return found
 
 
 def read_generation(raw_root: Path, namespace: str) -> str:
@@ -61,13 +109,13 @@ def read_generation(raw_root: Path, namespace: str) -> str:
     return hash_file(path) if path.is_file() else ""
 
 
-def open_raw_events(engine: Engine, namespace: str, files: Sequence[EventFile]) -> None:
-    """Make raw files readable as `exp_raw.user_events`, every text as text.
+def open_raw_events(engine: Engine, namespace: str, files: Mapping[str, Path]) -> None:
+    """Make raw files readable as `exp_raw.user_events`, nothing rejected yet.
 
     Args:
         engine: where the view is created.
         namespace: of the files.
-        files: none = the view has no rows.
+        files: paths by their path relative to the raw area; none = no rows.
 
     Raises:
         ContractError: a file is not Parquet, or a column that every event has is
@@ -77,14 +125,14 @@ def open_raw_events(engine: Engine, namespace: str, files: Sequence[EventFile]) 
         place = "'' as source_file, cast(0 as bigint) as source_row"
         engine.create_view(_SOURCE, f"{_select(namespace, {}, place)} where false")
         return
-    paths = ", ".join(quote_text(str(file.path)) for file in files)
+    paths = ", ".join(quote_text(str(path.absolute())) for path in files.values())
     source = (
         f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false,"
         " filename = true, file_row_number = true)"
     )
-    columns = _describe(engine, source, files)
-    first = files[0]
-    root = len(str(first.path)) - len(first.source_file)
+    source_file, path = next(iter(files.items()))
+    columns = _describe(engine, source, str(path.parent.parent))
+    root = len(str(path.absolute())) - len(source_file)
     place = (
         f"substr(filename, {root + 1}) as source_file,"
         " cast(file_row_number + 1 as bigint) as source_row"
@@ -125,10 +173,8 @@ def _unreadable(name: str, columns: Mapping[str, str]) -> str:
     return f"case when {is_broken} then '{name}: ' || {column} end"
 
 
-def _describe(
-    engine: Engine, source: str, files: Sequence[EventFile]
-) -> dict[str, str]:
-    where = str(files[0].path.parent.parent)
+def _describe(engine: Engine, source: str, where: str) -> dict[str, str]:
+    """Columns of the files together, with their types."""
     try:
         rows = engine.rows(f"describe select * from {source}")
     except ContractError as error:

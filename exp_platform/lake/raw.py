@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from exp_platform.lake.files import hash_file, storage_error, sync_files
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RAW_TABLES = ("exposures", "outcomes", "experiment_registry")
+REGISTRY = "experiment_registry"
 MANIFEST = "_manifest.json"
 _EXPERIMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _LONGEST_SHOWN = 60
@@ -79,9 +79,23 @@ def land_raw(
     Raises:
         StorageError: the disk refuses; an earlier landing may need to be made again.
     """
-    folder = raw_folder(raw_root, experiment_id)
+    return land_files(raw_folder(raw_root, experiment_id), tables, documents or {})
+
+
+def land_files(
+    folder: Path,
+    tables: "Mapping[str, pa.Table]",
+    documents: Mapping[str, Mapping[str, Any]],
+) -> Path:
+    """Write files into a folder, or folders inside it, and the manifest last.
+
+    Files of an earlier landing that are not written again go.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
     try:
-        return _land(folder, tables, documents or {})
+        return _land(folder, tables, documents)
     except OSError as error:
         raise storage_error(error, folder) from error
 
@@ -94,10 +108,11 @@ def _land(
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
-    before = _read_manifest(folder) or {}
+    before = read_manifest(folder) or {}
     landed: list[Path] = []
     for name, table in tables.items():
         path = folder / f"{name}.parquet"
+        path.parent.mkdir(exist_ok=True)
         pq.write_table(
             table.replace_schema_metadata(None), _temporary(path), compression="zstd"
         )
@@ -106,7 +121,9 @@ def _land(
         path = folder / f"{name}.json"
         _temporary(path).write_text(_as_text(document), "utf-8")
         landed.append(path)
-    manifest = {path.name: _facts(_temporary(path)) for path in landed}
+    manifest = {
+        path.relative_to(folder).as_posix(): _facts(_temporary(path)) for path in landed
+    }
     for path in landed:
         _move(path)
     _temporary(folder / MANIFEST).write_text(_as_text(manifest), "utf-8")
@@ -119,15 +136,28 @@ def _land(
 def verify_raw(raw_root: Path, experiment_id: str) -> list[RawFile]:
     """The experiment's raw files, after comparing them with their manifest.
 
-    A landing without manifest is allowed: files put there by hand.
+    A landing without manifest is allowed: files put there by hand. Exposures and
+    outcomes may be missing where the experiment has events: see `require_raw`.
 
     Raises:
         ContractError: a file is missing or is not the one that was delivered.
     """
     folder = raw_folder(raw_root, experiment_id)
-    manifest = _read_manifest(folder)
-    expected = {f"{name}.parquet" for name in RAW_TABLES} | (manifest or {}).keys()
-    missing = sorted(name for name in expected if not (folder / name).is_file())
+    manifest = read_manifest(folder)
+    require_raw(folder, {f"{REGISTRY}.parquet"} | (manifest or {}).keys())
+    files = [_raw_file(path) for path in sorted(folder.iterdir()) if _is_raw(path)]
+    for file in files:
+        check_file(file, (manifest or {}).get(file.path.name))
+    return files
+
+
+def require_raw(folder: Path, names: Collection[str]) -> None:
+    """Refuse a landing without these files.
+
+    Raises:
+        ContractError: a file is missing.
+    """
+    missing = sorted(name for name in names if not (folder / name).is_file())
     if missing:
         raise ContractError(
             "raw data is missing",
@@ -135,13 +165,14 @@ def verify_raw(raw_root: Path, experiment_id: str) -> list[RawFile]:
             found="no " + ", ".join(missing),
             next_step="run with --generate-synth, or `exp import` your own file",
         )
-    files = [_raw_file(path) for path in sorted(folder.iterdir()) if _is_raw(path)]
-    for file in files:
-        _check(file, (manifest or {}).get(file.path.name))
-    return files
 
 
-def _check(file: RawFile, promised: dict[str, Any] | None) -> None:
+def check_file(file: RawFile, promised: dict[str, Any] | None) -> None:
+    """Compare a file with what its manifest says of it, if anything.
+
+    Raises:
+        ContractError: it is another file.
+    """
     found = {"size": file.size, "sha256": file.sha256}
     if promised is None or promised == found:
         return
@@ -168,7 +199,12 @@ def _facts(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "sha256": hash_file(path)}
 
 
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Size and SHA-256 of each landed file; None for files put there by hand.
+
+    Raises:
+        ContractError: the manifest is not JSON.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         return None

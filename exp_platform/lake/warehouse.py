@@ -153,6 +153,19 @@ class Lake:
         with self._locks.hold(name, seconds=seconds):
             yield
 
+    @contextmanager
+    def namespace_lock(
+        self, namespace: str, *, seconds: float = 3600.0
+    ) -> Iterator[None]:
+        """Let one run at a time bring a namespace's events up to date.
+
+        Raises:
+            StorageError: another run holds it for longer than `seconds`.
+        """
+        name = f"namespaces/{validate_experiment_id(namespace)}"
+        with self._locks.hold(name, seconds=seconds):
+            yield
+
     def sweep(self, *, min_age_seconds: float = MIN_AGE_SECONDS) -> list[str]:
         """Remove files that no snapshot and no ledger row reaches."""
         from exp_platform.lake.sweeper import sweep_orphans
@@ -188,14 +201,18 @@ class Lake:
         store = self._raw_store
         return str(folder) if store is None else store.send(folder)
 
-    def fetch_raw(self, folder: Path) -> None:
+    def fetch_raw(self, folder: Path, *, only_new: bool = False) -> None:
         """Make the local copy of raw files what is shared.
+
+        Args:
+            folder: the local copy's.
+            only_new: files are only ever added, so those that are there stay.
 
         Raises:
             ContractError: nobody landed any.
         """
         if self._raw_store is not None:
-            self._raw_store.fetch(folder)
+            self._raw_store.fetch(folder, only_new=only_new)
 
     @cached_property
     def _raw_store(self) -> "RawStore | None":

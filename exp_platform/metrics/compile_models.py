@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from exp_platform.errors import StorageError
+from exp_platform.metrics.models import GENERATED
 
 _PACKAGE = Path(__file__).parent
 _PROJECT = _PACKAGE.parent.parent / "dbt"
 DIALECTS = ("duckdb", "spark", "trino")
-_GENERATED = ("metric_observations", "metric_unit_days", "unit_segments")
 _DATABASE = re.compile(r'"[^"\s]+"\."(exp|exp_raw|exp_run)"\."([a-z_]+)"')
 # Groups that a run builds only when it has raw events; a model is in one at most.
-_GROUPS = ("raw_events", "events")
+_GROUPS = ("raw_events", "users", "events")
 
 
 def compile_models(project: Path, dialect: str = "duckdb") -> dict[str, str]:
@@ -56,7 +56,7 @@ def compile_models(project: Path, dialect: str = "duckdb") -> dict[str, str]:
     files = {
         f"{node['name']}.sql": _plain(node["compiled_code"])
         for node in ordered
-        if node["name"] not in _GENERATED
+        if node["name"] not in GENERATED
     }
     listing = [
         {

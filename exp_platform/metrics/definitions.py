@@ -3,87 +3,51 @@
 A definition says what one unit's value is; nothing about an experiment stands in it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
-from exp_platform.errors import ContractError, UsageError, did_you_mean
-from exp_platform.records import Covariate, Direction, MetricDefinition, MetricType
+from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.metrics.definition_record import make_definition
+from exp_platform.metrics.definition_rules import Problem, find_problems
+from exp_platform.metrics.definition_text import MetricText
+from exp_platform.metrics.positions import Document, UnreadableError, read_document
+from exp_platform.records import MetricDefinition
 
-Name = Annotated[str, Field(min_length=1, max_length=128)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Source(_Strict):
-    outcome: Name
+_NEXT = "correct the metric's definition"
+_SHOWN = 20
 
 
-class _Window(_Strict):
-    days: float | None = Field(default=None, gt=0)
-    delay_days: float = Field(default=0.0, ge=0)
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem with the place where it stands.
+
+    Attributes:
+        where: file:line:column, or the table it came from.
+    """
+
+    where: str
+    problem: Problem
+
+    def __str__(self) -> str:
+        parts = [self.problem.what]
+        if self.problem.found:
+            parts.append(f"found {self.problem.found}")
+        if self.problem.allowed:
+            parts.append(self.problem.allowed)
+        return f"{self.where}: {'; '.join(parts)}"
 
 
-class _CovariateText(_Source):
-    lookback_days: int = Field(default=14, ge=1, le=365)
+@dataclass(frozen=True, slots=True)
+class DefinitionFile:
+    """One file, with its definition or with what is wrong with it."""
 
-
-class MetricText(_Strict):
-    """A definition as it is written down."""
-
-    name: Name
-    version: int = Field(default=1, ge=1)
-    owner: str = ""
-    description: str = ""
-    type: Literal["mean", "count", "proportion", "ratio"]
-    direction: Literal["increase", "decrease"] = "increase"
-    source: _Source | None = None
-    numerator: _Source | None = None
-    denominator: _Source | None = None
-    aggregation: Literal["sum", "count", "max"] = "sum"
-    window: _Window = _Window()
-    cap: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    covariate: _CovariateText | None = None
-    unit_label: str = ""
-
-    @model_validator(mode="after")
-    def _parts_fit_the_type(self) -> Self:
-        if self.type == "ratio":
-            if self.numerator is None or self.denominator is None or self.source:
-                raise ValueError("a ratio has numerator and denominator, no source")
-        elif self.source is None or self.numerator or self.denominator:
-            raise ValueError(f"a {self.type} has a source and nothing else")
-        return self
-
-    def definition(self) -> MetricDefinition:
-        """The record of this text."""
-        numerator = self.numerator or self.source
-        if numerator is None:  # the validator above leaves no such case
-            raise ContractError(f"metric {self.name!r} has no source")
-        covariate = self.covariate
-        return MetricDefinition(
-            name=self.name,
-            version=self.version,
-            type=MetricType(self.type),
-            direction=Direction(self.direction),
-            numerator=numerator.outcome,
-            owner=self.owner,
-            description=self.description,
-            denominator=self.denominator.outcome if self.denominator else None,
-            aggregation=self.aggregation,
-            delay_days=self.window.delay_days,
-            window_days=self.window.days,
-            cap=self.cap,
-            covariate=Covariate(covariate.outcome, covariate.lookback_days)
-            if covariate
-            else None,
-            unit_label=self.unit_label,
-        )
+    path: Path
+    definition: MetricDefinition | None
+    findings: tuple[Finding, ...] = ()
 
 
 def parse_definition(document: Any, where: str) -> MetricDefinition:
@@ -96,19 +60,49 @@ def parse_definition(document: Any, where: str) -> MetricDefinition:
     Raises:
         UsageError: an unknown key, a missing part, a value out of bounds.
     """
+    definition, problems = _read(document)
+    if definition is None:
+        raise tell_findings([Finding(where, problem) for problem in problems])
+    return definition
+
+
+def read_file(path: Path) -> DefinitionFile:
+    """One definition file; what is wrong is handed back, not raised."""
     try:
-        return MetricText.model_validate(document).definition()
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        raise UsageError(
-            f"unknown key {key!r}" if unknown else f"{key or 'metric'}: {first['msg']}",
-            where=where,
-            found=repr(first.get("input"))[:200],
-            allowed=did_you_mean(key, MetricText.model_fields) if unknown else "",
-            next_step="correct the metric's definition",
-        ) from error
+        document = read_document(path.read_text("utf-8"))
+    except UnreadableError as error:
+        problem = Problem((), "not valid YAML", error.what)
+        return _refused(path, [Finding(f"{path}:{error.position}", problem)])
+    except UnicodeDecodeError as error:
+        return _refused(
+            path, [Finding(str(path), Problem((), "not valid YAML", error.reason))]
+        )
+    definition, problems = _read(document.content)
+    repeated = [
+        Problem(key, f"the key {key[-1]!r} stands twice", is_key=True)
+        for key in document.repeated
+    ]
+    if repeated or definition is None:
+        found = [_place(path, document, p) for p in (*repeated, *problems)]
+        return _refused(path, found)
+    return DefinitionFile(path, definition)
+
+
+def read_folder(folder: Path) -> list[DefinitionFile]:
+    """Every `*.yml` of a folder, in order of their names."""
+    files: list[DefinitionFile] = []
+    names: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.y*ml")):
+        file = read_file(path)
+        if file.definition is not None:
+            name = file.definition.name
+            first = names.setdefault(name, path)
+            if first != path:
+                what = f"metric {name!r} is defined twice"
+                problem = Problem(("name",), what, f"also in {first.name}")
+                file = _refused(path, [Finding(str(path), problem)])
+        files.append(file)
+    return files
 
 
 def load_definitions(folder: Path) -> dict[str, MetricDefinition]:
@@ -118,23 +112,14 @@ def load_definitions(folder: Path) -> dict[str, MetricDefinition]:
         Definitions by metric name.
 
     Raises:
-        UsageError: a file that is no definition, or a name defined twice.
+        UsageError: files that are no definition, or a name defined twice; all of them
+            are told at once.
     """
-    found: dict[str, MetricDefinition] = {}
-    for file in sorted(folder.glob("*.y*ml")):
-        try:
-            document = yaml.safe_load(file.read_text("utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(
-                "not valid YAML", where=str(file), found=str(error)
-            ) from error
-        definition = parse_definition(document, str(file))
-        if definition.name in found:
-            raise UsageError(
-                f"metric {definition.name!r} is defined twice", where=str(file)
-            )
-        found[definition.name] = definition
-    return found
+    files = read_folder(folder)
+    findings = [finding for file in files for finding in file.findings]
+    if findings:
+        raise tell_findings(findings)
+    return {f.definition.name: f.definition for f in files if f.definition is not None}
 
 
 def choose_definitions(
@@ -170,3 +155,79 @@ def choose_definitions(
                 next_step="add a YAML file for it or correct the plan",
             )
     return chosen
+
+
+def tell_findings(findings: Sequence[Finding]) -> UsageError:
+    """One error that tells all findings."""
+    if len(findings) == 1:
+        one = findings[0]
+        return UsageError(
+            one.problem.what,
+            where=one.where,
+            found=one.problem.found,
+            allowed=one.problem.allowed,
+            next_step=_NEXT,
+        )
+    lines = [f"\n    {finding}" for finding in findings[:_SHOWN]]
+    if len(findings) > _SHOWN:
+        lines.append(f"\n    and {len(findings) - _SHOWN} more")
+    return UsageError(
+        f"{len(findings)} problems in metric definitions",
+        where=findings[0].where,
+        found="".join(lines),
+        next_step="correct them; `exp metrics lint` lists them all",
+    )
+
+
+def _read(document: Any) -> tuple[MetricDefinition | None, list[Problem]]:
+    try:
+        text = MetricText.model_validate(document)
+    except ValidationError as error:
+        return None, [_problem_of(found) for found in error.errors()]
+    problems = find_problems(text)
+    if problems:
+        return None, problems
+    definition = make_definition(text)
+    labels = [covariate.label for covariate in definition.covariates]
+    for label in sorted(labels):
+        if labels.count(label) > 1:
+            key = "covariates" if text.covariates else "covariate"
+            what = "two covariates of one name"
+            return None, [Problem((key,), what, label, "give one a name")]
+    return definition, []
+
+
+def _problem_of(error: Any) -> Problem:
+    path = tuple(error["loc"])
+    key = ".".join(str(part) for part in path)
+    if error["type"] == "extra_forbidden":
+        known = did_you_mean(str(path[-1]), _known_keys(path[:-1]))
+        return Problem(path, f"unknown key {key!r}", allowed=known, is_key=True)
+    found = repr(error.get("input"))[:200] if error["type"] != "missing" else ""
+    return Problem(path, f"{key or 'metric'}: {error['msg']}", found)
+
+
+def _known_keys(path: tuple[Any, ...]) -> Iterable[str]:
+    """Keys of the model at a path."""
+    model: Any = MetricText
+    for key in path:
+        if isinstance(key, str) and key in model.model_fields:
+            model = _model_of(model.model_fields[key].annotation) or model
+    return tuple(model.model_fields)
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside `Model | None` or `tuple[Model, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_of(part) for part in getattr(annotation, "__args__", ()))
+    return next((model for model in inner if model is not None), None)
+
+
+def _place(path: Path, document: Document, problem: Problem) -> Finding:
+    position = document.locate(problem.path, is_key=problem.is_key)
+    return Finding(f"{path}:{position}", problem)
+
+
+def _refused(path: Path, findings: Sequence[Finding]) -> DefinitionFile:
+    return DefinitionFile(path, None, tuple(findings))

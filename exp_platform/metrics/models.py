@@ -1,30 +1,29 @@
 """Run the compiled SQL models straight in the engine, in the order of their DAG."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib import resources
 
 from exp_platform.lake import Engine
 from exp_platform.lake.reading import open_empty
+from exp_platform.metrics.generated import EMPTY
 
+GROUPS = ("raw_events", "users", "events", "metrics")
+# Not every experiment has them; what is not open by now has no rows.
+_MAY_BE_ABSENT = ("fact_event", "assignments")
+_CHECKS = ("stg_user_events", "int_checked_events")
 # Sums of doubles must not depend on how threads split the rows.
-_ORDERED = {"metric_aggregates_overall", "metric_aggregates_daily"}
-GROUPS = ("raw_events", "events", "metrics")
-GENERATED = ("metric_observations", "metric_unit_days", "unit_segments")
-# A plan may name no metric at all: the split alone is checked then.
-_WITHOUT_METRICS = {
-    "metric_observations": (
-        "select '' as experiment_id, '' as metric_name, cast(0 as bigint) as unit_no,"
-        " cast(0 as double) as value, cast(0 as double) as denominator,"
-        " cast(0 as double) as covariate where false"
-    ),
-    "metric_unit_days": (
-        "select '' as experiment_id, '' as metric_name, '' as variant,"
-        " cast(0 as bigint) as unit_no, cast(0 as bigint) as outcome_day,"
-        " cast(0 as double) as value where false"
-    ),
+_ORDERED = {
+    "metric_aggregates_overall",
+    "metric_aggregates_daily",
+    "metric_adjustments",
+    "int_maturity_totals",
+    "int_quantiles",
+    "int_cluster_sums",
+    "int_cluster_totals",
 }
+GENERATED = (*EMPTY, "unit_segments")
 
 
 @cache
@@ -35,8 +34,8 @@ def model_order(
 
     Args:
         dialect: duckdb, spark or trino.
-        groups: `raw_events` (raw files to fact_event), `events` (what is made of it for
-            an experiment), `metrics` (everything else).
+        groups: `raw_events` (raw files to fact_event), `users` (dim_user), `events`
+            (what is made of events for an experiment), `metrics` (everything else).
     """
     text = _folder(dialect).joinpath("models.json").read_text("utf-8")
     return tuple(
@@ -51,16 +50,50 @@ def model_sql(name: str, dialect: str = "duckdb") -> str:
     return _folder(dialect).joinpath(f"{name}.sql").read_text("utf-8")
 
 
-def build_raw_events(engine: Engine) -> None:
-    """Create `fact_event` and `event_quarantine` in `exp_run` from raw events.
+def check_raw_events(engine: Engine) -> None:
+    """Create `int_checked_events`: every raw row typed and judged.
 
     Args:
-        engine: holds `exp_raw.user_events` and `exp_run.run_published_*`.
+        engine: holds `exp_raw.user_events`.
     """
-    for name, materialized in model_order(groups=("raw_events",)):
-        engine.execute(
-            f"create or replace {materialized} exp_run.{name} as\n{model_sql(name)}"
-        )
+    _create(engine, model_order(groups=("raw_events",)), only=_CHECKS)
+
+
+def merge_raw_events(engine: Engine) -> None:
+    """Create `fact_event` and `event_quarantine` in `exp_run`.
+
+    Args:
+        engine: holds the checked rows and `exp_run.run_published_*`.
+    """
+    order = model_order(groups=("raw_events",))
+    _create(engine, order, only=[name for name, _ in order if name not in _CHECKS])
+
+
+def describe_users(engine: Engine) -> None:
+    """Create `dim_user` in `exp_run` from `exp.fact_event`."""
+    order = model_order(groups=("users",))
+    _create(engine, order, only=[name for name, _ in order])
+
+
+def open_exposure_events(engine: Engine) -> None:
+    """Create `int_exposure_events` in `exp_run`: exposures that events tell of.
+
+    Args:
+        engine: holds `exp.fact_event` and `exp_run.run_experiments`.
+    """
+    names = ("stg_events", "int_exposure_events")
+    _create(engine, model_order(), only=names)
+
+
+def _create(
+    engine: Engine, order: Iterable[tuple[str, str]], only: Collection[str]
+) -> None:
+    for name, materialized in order:
+        if name in only:
+            select = model_sql(name)
+            engine.execute(
+                f"create or replace {materialized} exp_run.{name} as\n{select}"
+            )
 
 
 def build_models(
@@ -70,16 +103,14 @@ def build_models(
 
     Args:
         engine: holds the sources `exp.*` and the scope `exp_run.run_*`.
-        generated: SELECTs of the relations made from definitions, by name; empty
-            text = there is no metric.
+        generated: SELECTs of the relations made from definitions, by name.
         has_events: the experiment has events, in `exp.fact_event`.
     """
-    if not has_events:
-        open_empty(engine, "fact_event")
+    for table in _MAY_BE_ABSENT:
+        open_empty(engine, table)
     groups = ("metrics", "events") if has_events else ("metrics",)
     for name, materialized in model_order(groups=groups):
         select = model_sql(name) if name not in GENERATED else generated[name]
-        select = select or _WITHOUT_METRICS[name]
         statement = f"create or replace {materialized} exp_run.{name} as\n{select}"
         if name in _ORDERED:
             execute_ordered(engine, statement)

@@ -1,20 +1,39 @@
 """The part of the SQL that depends on definitions: one literal SELECT for each metric.
 
-Three relations are generated: `metric_observations` (a unit's value, denominator and
-covariate), `metric_unit_days` (a unit's value on a day) and `unit_segments`. Everything
-behind them is static SQL in the dbt project.
+Generated are `metric_observations` (a unit's value, denominator and covariate),
+`metric_unit_days` (its value on a day), `metric_row_values` (single values, for a
+quantile of rows), `metric_covariates` (where there are several), `metric_missing_values`
+and `unit_segments`. Everything behind them is static SQL in the dbt project.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from exp_platform.lake.types import quote_text as quote
-from exp_platform.records import MetricDefinition, MetricType
+from exp_platform.metrics.funnels import reached_sql
+from exp_platform.metrics.measures import (
+    COLUMNS,
+    Chain,
+    Measure,
+    columns_of,
+    covariate_of,
+    parts_of,
+    value_part,
+)
+from exp_platform.metrics.spans import DAY_US, lookback_of, window_of
+from exp_platform.metrics.unit_values import (
+    DISTINCT,
+    Part,
+    may_miss_value,
+    rows_sql,
+    unit_sql,
+    value_sql,
+)
+from exp_platform.records import Covariate, MetricDefinition, SourceKind
 
 if TYPE_CHECKING:
     from sqlglot.expressions.core import Expr
 
-DAY_US = 86_400_000_000
 CROSSOVER_SEGMENT = "population=without_crossover"
 BOT_SEGMENT = "population=without_bots"
 
@@ -32,40 +51,28 @@ def observation_sql(
     Returns:
         A SELECT at grain experiment, unit.
     """
-    names = _sources(definition)
-    inside = _inside_window(definition)
-    value = _aggregate(definition, definition.numerator, inside, fixed_point)
-    if definition.cap is not None:
-        value = f"least({value}, {definition.cap!r})"
-    denominator = "cast(null as double)"
-    if definition.denominator is not None:
-        denominator = _total(definition.denominator, inside, fixed_point)
-    covariate = "cast(null as double)"
-    if definition.covariate is not None:
-        lookback = definition.covariate.lookback_days * DAY_US
-        before = f"offset_us < 0 and offset_us >= -{lookback}"
-        covariate = _aggregate(
-            definition, definition.covariate.metric_name, before, fixed_point
-        )
+    columns = columns_of(definition)
+    parts = {name: m for name, m in columns.items() if isinstance(m, Part)}
+    is_one_pass = len(parts) == len(columns) and _stand_together(parts.values())
+    filled = (
+        _fill_in_one_pass(parts, fixed_point)
+        if is_one_pass
+        else _fill_in_several_passes(columns, fixed_point)
+    )
     return (
+        f"/* {_describe_spans(definition)} */\n"
         "select\n"
         "    experiment_id,\n"
         f"    {quote(definition.name)} as metric_name,\n"
         "    unit_no,\n"
-        f"    {value} as value,\n"
-        f"    {denominator} as denominator,\n"
-        f"    {covariate} as covariate\n"
-        "from exp_run.int_unit_outcomes\n"
-        f"where metric_name in ({', '.join(quote(name) for name in names)})\n"
-        "group by experiment_id, unit_no"
+        f"{filled}"
     )
 
 
 def unit_day_sql(definition: MetricDefinition, *, fixed_point: Collection[str]) -> str:
     """The unit's value on each day after exposure, numerator only; absent = 0."""
-    inside = _inside_window(definition)
-    value = _aggregate(definition, definition.numerator, inside, fixed_point)
-    day = f"cast(floor(outcome_us / {DAY_US}.0) as bigint)"
+    part = value_part(definition)
+    day = f"cast(floor({part.relation.instant} / {DAY_US}.0) as bigint)"
     return (
         "select\n"
         "    experiment_id,\n"
@@ -73,11 +80,65 @@ def unit_day_sql(definition: MetricDefinition, *, fixed_point: Collection[str]) 
         "    variant,\n"
         "    unit_no,\n"
         f"    {day} as outcome_day,\n"
-        f"    {value} as value\n"
-        "from exp_run.int_unit_outcomes\n"
-        f"where metric_name = {quote(definition.numerator)} and {inside}\n"
+        f"    {unit_sql(part, fixed_point)} as value\n"
+        f"from {part.relation.table}\n"
+        f"where {rows_sql(part)}\n"
         f"group by experiment_id, variant, unit_no, {day}"
     )
+
+
+def row_value_sql(definition: MetricDefinition) -> str:
+    """Every single value inside the window, for a quantile of rows."""
+    part = value_part(definition)
+    return (
+        "select\n"
+        "    experiment_id,\n"
+        f"    {quote(definition.name)} as metric_name,\n"
+        "    unit_no,\n"
+        f"    {_name_value(part)}\n"
+        f"from {part.relation.table}\n"
+        f"where {rows_sql(part)}"
+    )
+
+
+def _name_value(part: Part) -> str:
+    value = value_sql(part.rows)
+    return value if value == "value" else f"{value} as value"
+
+
+def covariate_sql(definition: MetricDefinition, *, fixed_point: Collection[str]) -> str:
+    """One row per unit and covariate, for metrics adjusted by several."""
+    return "\nunion all\n".join(
+        _covariate_branch(definition, covariate, fixed_point)
+        for covariate in definition.covariates
+    )
+
+
+def missing_sql(definition: MetricDefinition) -> str:
+    """Units of which a row has no value: their total is unknown, not smaller.
+
+    A row set aside by ingest is unknown to a filter too, so it counts as one that
+    would have passed.
+    """
+    branches = []
+    for part, label in parts_of(definition):
+        name = "cast(null as varchar)" if label is None else quote(label)
+        head = (
+            f"select experiment_id, {quote(definition.name)} as metric_name, unit_no,"
+            f" {name} as covariate_name\n"
+        )
+        if part.rows.kind is SourceKind.OUTCOME:
+            branches.append(
+                f"{head}from exp_run.int_missing_values\n"
+                f"where metric_name = {quote(part.name)} and {part.span.condition()}"
+            )
+        if may_miss_value(part):
+            value = value_sql(part.rows, is_key=part.aggregation == DISTINCT)
+            branches.append(
+                f"{head}from {part.relation.table}\n"
+                f"where {rows_sql(part)} and ({value}) is null"
+            )
+    return "\nunion all\n".join(branches)
 
 
 def segment_sql(attributes: Sequence[str], *, subsets: Collection[str] = ()) -> str:
@@ -104,15 +165,15 @@ def segment_sql(attributes: Sequence[str], *, subsets: Collection[str] = ()) -> 
     return "\nunion all\n".join(branches)
 
 
-def union_of(branches: Mapping[str, str], *, order: str = "") -> str:
+def union_of(branches: Sequence[str], *, order: str = "") -> str:
     """All metrics' SELECTs as one relation; empty text without any.
 
     Args:
-        branches: metric name -> SELECT.
+        branches: one SELECT for each metric; an empty one is left out.
         order: columns to sort by, where sums must not depend on chance.
     """
-    union = "\nunion all\n".join(branches.values())
-    if not order or not branches:
+    union = "\nunion all\n".join(filter(None, branches))
+    if not order or not union:
         return union
     return f"select * from (\n{union}\n) as metrics\norder by {order}"
 
@@ -147,45 +208,90 @@ def _translate(node: "Expr", dialect: str) -> "Expr":
     return node
 
 
-def _sources(definition: MetricDefinition) -> list[str]:
-    names = {definition.numerator}
-    if definition.denominator is not None:
-        names.add(definition.denominator)
-    if definition.covariate is not None:
-        names.add(definition.covariate.metric_name)
-    return sorted(names)
+def _describe_spans(definition: MetricDefinition) -> str:
+    """Days and nothing else: a name has no place in a comment."""
+    words = window_of(definition).words
+    spans = {lookback_of(definition, c).words for c in definition.covariates}
+    return "; ".join([words, *(f"covariate: {span}" for span in sorted(spans))])
 
 
-def _inside_window(definition: MetricDefinition) -> str:
-    first = round(definition.delay_days * DAY_US)
-    inside = f"offset_us >= {first}"
-    if definition.window_days is not None:
-        last = first + round(definition.window_days * DAY_US)
-        inside += f" and offset_us < {last}"
-    return inside
+def _stand_together(parts: Iterable[Part]) -> bool:
+    return len({part.relation.table for part in parts}) == 1
 
 
-def _aggregate(
-    definition: MetricDefinition,
-    outcome: str,
-    condition: str,
-    fixed_point: Collection[str],
+def _fill_in_one_pass(parts: Mapping[str, Part], fixed_point: Collection[str]) -> str:
+    """All columns from the same rows, which are read once."""
+    relation = next(iter(parts.values())).relation
+    filled = {name: unit_sql(part, fixed_point) for name, part in parts.items()}
+    names = sorted({quote(part.name) for part in parts.values()})
+    return (
+        f"{_list_columns(filled)}\n"
+        f"from {relation.table}\n"
+        f"where {relation.name} in ({', '.join(names)})\n"
+        "group by experiment_id, unit_no"
+    )
+
+
+def _fill_in_several_passes(
+    columns: Mapping[str, Measure], fixed_point: Collection[str]
 ) -> str:
-    where = f"metric_name = {quote(outcome)} and {condition}"
-    if definition.type is MetricType.PROPORTION:
-        return f"cast(max(case when {where} and value > 0 then 1 else 0 end) as double)"
-    if definition.aggregation == "count":
-        return f"cast(count(case when {where} then 1 end) as double)"
-    if definition.aggregation == "max":
-        return f"coalesce(max(case when {where} then value end), 0.0)"
-    return _total(outcome, condition, fixed_point)
+    """Each column from rows of its own; a unit that lacks one has 0 there."""
+    if len(columns) == 1:
+        ((name, measure),) = columns.items()
+        units = _indent(_units_sql(measure, fixed_point))
+        return f"{_list_columns({name: 'number'})}\nfrom (\n{units}\n) as units"
+    passes = []
+    for name, measure in columns.items():
+        others = "".join(
+            f", {'number' if other == name else '0.0e0'} as {other}"
+            for other in columns
+        )
+        units = _indent(_units_sql(measure, fixed_point))
+        passes.append(
+            f"select experiment_id, unit_no{others}\nfrom (\n{units}\n) as units"
+        )
+    filled = {name: f"sum({name})" for name in columns}
+    union = _indent("\nunion all\n".join(passes))
+    return (
+        f"{_list_columns(filled)}\n"
+        f"from (\n{union}\n) as passes\n"
+        "group by experiment_id, unit_no"
+    )
 
 
-def _total(outcome: str, condition: str, fixed_point: Collection[str]) -> str:
-    where = f"metric_name = {quote(outcome)} and {condition}"
-    if outcome in fixed_point:
-        amount = f"case when {where} then cast(value as decimal(18, 6)) end"
-        return f"cast(coalesce(sum({amount}), 0) as double)"
-    # a sum of doubles depends on their order; sorted, it is the same every time
-    ordered = f"list_sort(list(value) filter (where {where}))"
-    return f"coalesce(list_sum({ordered}), 0.0)"
+def _list_columns(filled: Mapping[str, str]) -> str:
+    return ",\n".join(
+        f"    {filled.get(name, 'cast(null as double)')} as {name}" for name in COLUMNS
+    )
+
+
+def _covariate_branch(
+    definition: MetricDefinition, covariate: Covariate, fixed_point: Collection[str]
+) -> str:
+    measure = covariate_of(definition, covariate)
+    return (
+        "select\n"
+        "    experiment_id,\n"
+        f"    {quote(definition.name)} as metric_name,\n"
+        f"    {quote(covariate.label)} as covariate_name,\n"
+        "    unit_no,\n"
+        "    number as value\n"
+        f"from (\n{_indent(_units_sql(measure, fixed_point))}\n) as units"
+    )
+
+
+def _units_sql(measure: Measure, fixed_point: Collection[str]) -> str:
+    """Units with one number; those without a row that counts are absent."""
+    if isinstance(measure, Chain):
+        return reached_sql(measure.parts)
+    return (
+        "select experiment_id, unit_no,\n"
+        f"    {unit_sql(measure, fixed_point)} as number\n"
+        f"from {measure.relation.table}\n"
+        f"where {measure.relation.name} = {quote(measure.name)}\n"
+        "group by experiment_id, unit_no"
+    )
+
+
+def _indent(sql: str, blanks: int = 4) -> str:
+    return "\n".join(" " * blanks + line for line in sql.splitlines())

@@ -8,15 +8,25 @@ does not fit in memory still works.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from exp_platform.causal.cluster_sums import ClusterSums
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as quote
-from exp_platform.metrics.observations import DAY_US
+from exp_platform.metrics.measures import value_part
+from exp_platform.metrics.spans import DAY_US
+from exp_platform.metrics.unit_values import (
+    daily_sql,
+    may_miss_value,
+    passes_sql,
+    value_sql,
+)
 from exp_platform.records import (
     Assignment,
     ExperimentSpec,
     GramTotals,
     MetricDefinition,
-    MetricType,
+    SourceKind,
 )
 
 _UNITS = "exp_run.panel_units"
@@ -72,9 +82,9 @@ def build_panel(
         engine: holds `exp_run.experiment_assignments` and `int_unit_outcomes`.
         spec: the experiment.
         window: days of the panel.
-        definitions: metrics; ratios are left out, they have no daily value.
+        definitions: metrics; those without a daily value are left out.
     """
-    additive = [d for d in definitions if d.type is not MetricType.RATIO]
+    additive = [d for d in definitions if d.type.has_daily_value]
     engine.execute(_units_sql(spec, window))
     grams: list[GramTotals] = []
     for definition in additive:
@@ -82,6 +92,49 @@ def build_panel(
         rows = engine.rows(_gram_sql(window))
         grams += [_gram(spec, definition, window, row) for row in rows]
     return tuple(grams)
+
+
+def sum_panel_clusters(
+    engine: Engine,
+    spec: ExperimentSpec,
+    window: PanelWindow,
+    definitions: Sequence[MetricDefinition],
+) -> tuple[ClusterSums, ...]:
+    """Each cluster's averages before and after the event, for every arm and metric.
+
+    What few clusters need beside the cross-products: they are bootstrapped.
+
+    Args:
+        engine: as for `build_panel`.
+        spec: an experiment that assigned clusters.
+        window: days of the panel, some of them before the event.
+        definitions: metrics; ratios are left out.
+    """
+    engine.execute(_units_sql(spec, window))
+    found: list[ClusterSums] = []
+    for definition in definitions:
+        if not definition.type.has_daily_value:
+            continue
+        engine.execute(_clusters_sql(definition, window))
+        table = engine.arrow(_sums_sql(window))
+        arms = np.array(table.column("variant").to_pylist())
+        columns = [table.column(n).to_numpy() for n in ("n_units", "pre", "post")]
+        for variant in np.unique(arms):
+            units, pre, post = (c[arms == variant].astype(float) for c in columns)
+            names = (spec.experiment_id, definition.name, str(variant))
+            days = (window.pre_days, window.post_days)
+            found.append(ClusterSums(*names, units, pre, post, *days))
+    return tuple(found)
+
+
+def _sums_sql(window: PanelWindow) -> str:
+    columns = _columns(window)
+    pre, post = columns[: window.pre_days], columns[window.pre_days :]
+    return (
+        f"select variant, n_units, ({' + '.join(pre)}) / {len(pre)} as pre,\n"
+        f"    ({' + '.join(post)}) / {len(post)} as post\n"
+        f"from {_bare(_CLUSTERS)} order by variant, cluster_id"
+    )
 
 
 def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:
@@ -97,7 +150,7 @@ def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:
         seen = f"coalesce(first_seen_us < {event} - {window.pre_days * DAY_US}, true)"
     return (
         f"create or replace temp table {_bare(_UNITS)} as\n"
-        f"select unit_no, variant, {cluster} as cluster_id, {event} as event_us\n"
+        f"select unit_no, variant, {cluster} as cluster_id, {event} as anchor_us\n"
         "from exp_run.experiment_assignments\n"
         f"where is_in_analysis and {followed} and {seen}\n"
         "order by variant, cluster_id, unit_no"
@@ -106,15 +159,10 @@ def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:
 
 def _clusters_sql(definition: MetricDefinition, window: PanelWindow) -> str:
     """One row per arm and cluster: units, and the sum of each day's values."""
-    value = "sum(o.value)"
     last = window.post_days - 1
-    if definition.type is MetricType.PROPORTION:
-        value = "cast(max(case when o.value > 0 then 1 else 0 end) as double)"
-    elif definition.aggregation == "count":
-        value = "cast(count(*) as double)"
-    elif definition.aggregation == "max":
-        value = "max(o.value)"
-    day = f"cast(floor((o.outcome_us - u.event_us) / {DAY_US}.0) as bigint)"
+    part = value_part(definition)
+    instant = part.relation.instant
+    day = f"cast(floor((o.{instant} - u.anchor_us) / {DAY_US}.0) as bigint)"
     sums = ",\n    ".join(
         f"coalesce(sum(case when d.day = {day_no} then d.value end), 0.0) as {column}"
         for day_no, column in zip(window.days, _columns(window), strict=True)
@@ -124,10 +172,10 @@ def _clusters_sql(definition: MetricDefinition, window: PanelWindow) -> str:
         f"with units as ({_complete_units(definition, window)}),\n"
         "unit_days as (\n"
         f"    select u.variant, u.cluster_id, u.unit_no, {day} as day,\n"
-        f"        {value} as value\n"
-        "    from exp_run.int_unit_outcomes as o\n"
+        f"        {daily_sql(part)} as value\n"
+        f"    from {part.relation.table} as o\n"
         "    inner join units as u on o.unit_no = u.unit_no\n"
-        f"    where o.metric_name = {quote(definition.numerator)}\n"
+        f"    where {passes_sql(definition.numerator, definition.rows)}\n"
         f"        and {day} between {-window.pre_days} and {last}\n"
         "    group by all\n"
         "), clusters as (\n"
@@ -146,14 +194,25 @@ def _clusters_sql(definition: MetricDefinition, window: PanelWindow) -> str:
 def _complete_units(definition: MetricDefinition, window: PanelWindow) -> str:
     """Units of the panel without a missing value: one is not an absent day."""
     first, end = -window.pre_days * DAY_US, window.post_days * DAY_US
-    return (
-        f"select u.* from {_bare(_UNITS)} as u\n"
-        "where not exists (select 1 from exp_run.int_missing_values as o\n"
-        "    where o.unit_no = u.unit_no\n"
-        f"        and o.metric_name = {quote(definition.numerator)}\n"
-        f"        and o.outcome_us - u.event_us >= {first}\n"
-        f"        and o.outcome_us - u.event_us < {end})"
+    part = value_part(definition)
+    relation = part.relation
+    lost = []
+    if part.rows.kind is SourceKind.OUTCOME:
+        named = f"metric_name = {quote(part.name)}"
+        lost.append(("exp_run.int_missing_values", "outcome_us", named))
+    if may_miss_value(part):
+        passes = passes_sql(definition.numerator, part.rows)
+        is_lost = f"{passes} and ({value_sql(part.rows)}) is null"
+        lost.append((relation.table, relation.instant, is_lost))
+    conditions = "\n    and ".join(
+        f"not exists (select 1 from {table} as o\n"
+        f"    where o.unit_no = u.unit_no and {condition}\n"
+        f"        and o.{instant} - u.anchor_us >= {first}\n"
+        f"        and o.{instant} - u.anchor_us < {end})"
+        for table, instant, condition in lost
     )
+    every = f"select u.* from {_bare(_UNITS)} as u"
+    return f"{every}\nwhere {conditions}" if conditions else every
 
 
 def _gram_sql(window: PanelWindow) -> str:

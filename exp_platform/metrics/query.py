@@ -213,12 +213,12 @@ _ERROR = (
 
 
 def _outcome_sql(query: MetricQuery, grain: Grain, words: Vocabulary) -> str:
-    ratios = [m for m in query.metrics if words.metrics[m] is MetricType.RATIO]
-    if ratios:
+    dayless = [m for m in query.metrics if not words.metrics[m].has_daily_value]
+    if dayless:
         raise UsageError(
-            "the totals by outcome day have no denominator",
-            found=", ".join(ratios),
-            next_step="use the exposure clock, or ask for both parts of the ratio",
+            "a single day of a unit has no value of these metrics",
+            found=", ".join(f"{m} ({words.metrics[m].value})" for m in dayless),
+            next_step="use the exposure clock, or ask for both parts of a ratio",
         )
     labels = [(name, f"days.{name}") for name in query.dimensions]
     labels.append(("time", _bucket("days.day", grain)))

@@ -1,6 +1,6 @@
 """What one run works on, as relations of its scratch schema.
 
-The static models depend on no experiment: they join with these three relations.
+The static models depend on no experiment: they join with these five relations.
 """
 
 from collections.abc import Mapping
@@ -8,8 +8,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.lake import Engine
-from exp_platform.metrics.observations import DAY_US
-from exp_platform.records import ExperimentSpec, MetricDefinition, MetricPlan
+from exp_platform.metrics.measures import (
+    denominator_part,
+    events_of,
+    has_daily_value,
+    has_several_covariates,
+)
+from exp_platform.metrics.spans import DAY_US
+from exp_platform.records import (
+    Covariate,
+    ExperimentSpec,
+    MetricDefinition,
+    MetricPlan,
+)
+from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.stats.guardrail import ALPHA as GUARDRAIL_ALPHA
 
 if TYPE_CHECKING:
@@ -21,15 +33,16 @@ _LOOKBACK_DAYS = 14
 def write_scope(
     engine: Engine, spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition]
 ) -> None:
-    """Fill run_experiments, run_variants and run_metrics for one experiment."""
+    """Fill run_experiments, run_variants, run_metrics, run_covariates, run_events."""
     import pyarrow as pa
 
-    lookbacks = [d.covariate.lookback_days for d in definitions.values() if d.covariate]
+    lookbacks = [c.lookback_days for d in definitions.values() for c in d.covariates]
     experiment = {
         "experiment_id": spec.experiment_id,
         "start_us": microseconds(spec.start_ts),
         "end_us": microseconds(spec.end_ts),
         "watermark_us": microseconds(spec.watermark_ts),
+        "last_look_us": microseconds(_last_look(spec)),
         "lookback_us": max(lookbacks, default=_LOOKBACK_DAYS) * DAY_US,
         "bot_rows_per_day": spec.plan.bot_rows_per_day,
         "exclude_bots": spec.plan.exclude_bots,
@@ -40,6 +53,8 @@ def write_scope(
         "alpha": spec.plan.alpha,
         "guardrail_alpha": GUARDRAIL_ALPHA,
         "min_units_per_arm": spec.plan.min_units_per_arm,
+        "fewest_clusters": FEWEST_CLUSTERS,
+        "bootstrap_below": BOOTSTRAP_BELOW,
         "accepts_within_margin": spec.plan.accept_within_margin,
     }
     variants = [
@@ -60,12 +75,35 @@ def write_scope(
     engine.register(
         "exp_run.run_metrics", pa.Table.from_pylist(metrics, schema=_metric_schema())
     )
+    covariates = [
+        _covariate_row(spec.experiment_id, definition, position, covariate)
+        for definition in definitions.values()
+        if has_several_covariates(definition)
+        for position, covariate in enumerate(definition.covariates, start=1)
+    ]
+    engine.register(
+        "exp_run.run_covariates",
+        pa.Table.from_pylist(covariates, schema=_covariate_schema()),
+    )
+    names = pa.schema([("experiment_id", pa.string()), ("event_name", pa.string())])
+    events = [
+        {"experiment_id": spec.experiment_id, "event_name": name}
+        for name in sorted({e for d in definitions.values() for e in events_of(d)})
+    ]
+    engine.register("exp_run.run_events", pa.Table.from_pylist(events, schema=names))
+
+
+def _last_look(spec: ExperimentSpec) -> datetime:
+    """The registered one; without a registered end looks go as far as the data."""
+    has_end = spec.plan.sequential.has_end
+    return spec.last_look_ts if has_end else spec.watermark_ts
 
 
 def _metric_row(
     experiment_id: str, definition: MetricDefinition, plan: MetricPlan
 ) -> dict[str, Any]:
     days, covariate = definition.window_days, definition.covariate
+    below = denominator_part(definition)
     return {
         "experiment_id": experiment_id,
         "metric_name": definition.name,
@@ -75,13 +113,37 @@ def _metric_row(
         "margin": plan.margin,
         "margin_scale": plan.margin_scale.value,
         "numerator": definition.numerator,
-        "denominator": definition.denominator,
-        "covariate": covariate.metric_name if covariate else None,
+        "denominator": None if below is None else below.name,
+        "covariate": covariate.label if covariate else None,
         "delay_us": round(definition.delay_days * DAY_US),
         "window_us": None if days is None else round(days * DAY_US),
         "lookback_us": covariate.lookback_days * DAY_US if covariate else None,
         "maturity_us": maturity_us(definition),
+        "grain_us": _grain_us(definition),
+        "has_daily_value": has_daily_value(definition),
+        "quantile": definition.quantile,
+        "is_of_rows": definition.is_of_rows,
     }
+
+
+def _covariate_row(
+    experiment_id: str,
+    definition: MetricDefinition,
+    position: int,
+    covariate: Covariate,
+) -> dict[str, Any]:
+    return {
+        "experiment_id": experiment_id,
+        "metric_name": definition.name,
+        "covariate_name": covariate.label,
+        "position": position,
+        "lookback_us": covariate.lookback_days * DAY_US,
+        "grain_us": _grain_us(definition),
+    }
+
+
+def _grain_us(definition: MetricDefinition) -> int:
+    return DAY_US if definition.is_day_grained else 1
 
 
 def _metric_schema() -> "pa.Schema":
@@ -90,11 +152,23 @@ def _metric_schema() -> "pa.Schema":
 
     texts = ("experiment_id", "metric_name", "metric_type", "direction", "role")
     more_texts = ("margin_scale", "numerator", "denominator", "covariate")
-    spans = ("delay_us", "window_us", "lookback_us", "maturity_us")
+    spans = ("delay_us", "window_us", "lookback_us", "maturity_us", "grain_us")
     return pa.schema(
         [(name, pa.string()) for name in (*texts, *more_texts)]
         + [("margin", pa.float64())]
         + [(name, pa.int64()) for name in spans]
+        + [("has_daily_value", pa.bool_()), ("quantile", pa.float64())]
+        + [("is_of_rows", pa.bool_())]
+    )
+
+
+def _covariate_schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    texts = ("experiment_id", "metric_name", "covariate_name")
+    return pa.schema(
+        [(name, pa.string()) for name in texts]
+        + [(name, pa.int64()) for name in ("position", "lookback_us", "grain_us")]
     )
 
 

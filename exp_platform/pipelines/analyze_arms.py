@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exp_platform.pipelines.estimates import TABLE, store_methods
+from exp_platform.pipelines.estimates import load_estimates, store_methods
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import Assignment, Estimate, EstimateRole
 from exp_platform.stats.dunnett import adjust_dunnett
+from exp_platform.stats.harm import is_bootstrapped
 
 METHOD = "dunnett"
 METHODS = (METHOD,)
@@ -35,7 +36,9 @@ def compare_arms(
             for e in estimates
             if (e.metric_name, e.segment, e.role) == (name, "all", EstimateRole.PRIMARY)
         ]
-        found += [_place(row) for row in adjust_dunnett(rows)] if rows else []
+        # A bootstrapped row has no t to be joint with others.
+        if rows and not any(map(is_bootstrapped, rows)):
+            found += [_place(row) for row in adjust_dunnett(rows)]
     return tuple(found)
 
 
@@ -47,7 +50,7 @@ def _place(row: Estimate) -> Estimate:
 def run_alone(run: Run) -> None:
     """Load from the lake, compare, store."""
     ingested = load_ingested(run)
-    stored = run.load(TABLE, Estimate)
+    stored = load_estimates(run)
     store_methods(run, compare_arms(ingested, stored), METHODS)
     run.stages["arms"] = "done"
 

@@ -1,9 +1,8 @@
 """Stage bayes: what to believe about each comparison, beside the test that decides."""
 
-from exp_platform.pipelines.analyze_experiment import ESTIMATORS as AB_ESTIMATORS
-from exp_platform.pipelines.analyze_experiment import Estimator
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.estimates import store_methods
+from exp_platform.pipelines.estimators import find_estimator
 from exp_platform.pipelines.routing import (
     Choices,
     compare_whole,
@@ -20,12 +19,8 @@ from exp_platform.stats.bayes import METHOD as NORMAL
 from exp_platform.stats.bayes import estimate_bayes_normal
 from exp_platform.stats.bayes_binomial import METHOD as BETA_BINOMIAL
 from exp_platform.stats.bayes_binomial import estimate_bayes_proportions
-from exp_platform.stats.cuped import estimate_cuped
 
 METHODS = (NORMAL, BETA_BINOMIAL)
-
-ESTIMATORS: dict[str, Estimator] = {**AB_ESTIMATORS, "cuped": estimate_cuped}
-"""Those whose estimates are normal, by the name of the method."""
 
 
 def estimate_beliefs(
@@ -39,7 +34,8 @@ def estimate_beliefs(
     for comparison, choice in compare_whole(ingested, measured, choices, METHODS):
         name = comparison.definition.name
         arms = measured.pair(name, "all", ingested.spec, comparison.treatment)
-        base = ESTIMATORS.get(find_deciding(choices, name))
+        deciding = find_deciding(choices, name)
+        base = find_estimator(deciding, measured, ingested.spec)
         if not choice.is_chosen:
             found.append(refuse(ingested, comparison, choice))
         elif choice.method == BETA_BINOMIAL:

@@ -1,9 +1,12 @@
 """Stage ab: fixed-horizon A/B tests from moments, one row per comparison."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
+from exp_platform.pipelines import analyze_clusters
+from exp_platform.pipelines.analyze_clusters import estimate_by_cluster
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.estimates import store_methods
+from exp_platform.pipelines.estimators import AB_METHODS, find_estimator
 from exp_platform.pipelines.routing import (
     Choices,
     compare_all,
@@ -14,35 +17,30 @@ from exp_platform.pipelines.routing import (
 )
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
-from exp_platform.records import Estimate, MetricTotals
-from exp_platform.stats.proportion import estimate_proportions
-from exp_platform.stats.ratio import estimate_ratio
-from exp_platform.stats.settings import EstimateSettings
-from exp_platform.stats.welch import estimate_welch
+from exp_platform.records import Estimate
 
-Estimator = Callable[[MetricTotals, MetricTotals, EstimateSettings], Estimate]
-ESTIMATORS: dict[str, Estimator] = {
-    "welch_t": estimate_welch,
-    "two_proportion_z": estimate_proportions,
-    "ratio_delta": estimate_ratio,
-}
+METHODS = (*AB_METHODS, *analyze_clusters.METHODS)
 
 
 def estimate_ab(
     ingested: Ingested, measured: Measured, choices: Choices
 ) -> tuple[Estimate, ...]:
     """A/B estimates of every metric, treatment and segment."""
-    return estimate_with(ESTIMATORS, ingested, measured, choices)
+    return (
+        *estimate_with(AB_METHODS, ingested, measured, choices),
+        *estimate_by_cluster(ingested, measured, choices),
+    )
 
 
 def estimate_with(
-    estimators: dict[str, Estimator],
+    methods: Sequence[str],
     ingested: Ingested,
     measured: Measured,
     choices: Choices,
 ) -> tuple[Estimate, ...]:
-    """Run the chosen ones of some estimators; a refused one gets a row that says so."""
+    """Run the chosen ones of some methods; a refused one gets a row that says so."""
     found: list[Estimate] = []
+    estimators = {m: find_estimator(m, measured, ingested.spec) for m in methods}
     for comparison in compare_all(ingested, measured):
         name = comparison.definition.name
         control, treatment = measured.pair(
@@ -52,7 +50,7 @@ def estimate_with(
             choice = find_choice(choices, name, method)
             if choice is None:
                 continue
-            if choice.is_chosen:
+            if choice.is_chosen and estimate is not None:
                 settings = settings_for(ingested, comparison, choice)
                 found.append(estimate(control, treatment, settings))
             elif comparison.segment == "all":
@@ -65,7 +63,7 @@ def run_alone(run: Run) -> None:
     ingested = load_ingested(run)
     measured = load_measured(run, ingested)
     choices = route(ingested, measured)
-    store_methods(run, estimate_ab(ingested, measured, choices), tuple(ESTIMATORS))
+    store_methods(run, estimate_ab(ingested, measured, choices), METHODS)
     run.stages["ab"] = "done"
 
 

@@ -7,7 +7,6 @@ from exp_platform.pipelines.routing import Choices, route
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import Estimate
-from exp_platform.stats.cuped import estimate_cuped
 
 METHODS = ("cuped",)
 
@@ -16,7 +15,7 @@ def estimate_adjusted(
     ingested: Ingested, measured: Measured, choices: Choices
 ) -> tuple[Estimate, ...]:
     """CUPED estimates of every metric, treatment and segment."""
-    return estimate_with({"cuped": estimate_cuped}, ingested, measured, choices)
+    return estimate_with(METHODS, ingested, measured, choices)
 
 
 def run_alone(run: Run) -> None:

@@ -4,25 +4,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from exp_platform.metrics import observations
+from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
+from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.models import build_models
 from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
 from exp_platform.metrics.scope import write_scope
 from exp_platform.metrics.tails import read_tails
-from exp_platform.metrics.totals import read_totals
+from exp_platform.metrics.totals import (
+    Key,
+    read_adjustments,
+    read_cohorts,
+    read_quantiles,
+    read_totals,
+)
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.rows import from_rows
-from exp_platform.pipelines.run import STAGE_TABLES, Run, nothing_stored
+from exp_platform.pipelines.run import EVENT_TABLES, STAGE_TABLES, Run, nothing_stored
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
+    AdjustmentTotals,
     ExperimentSpec,
     GramTotals,
     LedgerStage,
     MetricDefinition,
     MetricTotals,
     MetricType,
+    QuantileTotals,
     TailTotals,
 )
+
+Cohorts = tuple[tuple[int, MetricTotals], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,11 @@ class Measured:
         twin: rows of `experiment_results`, the same test written in SQL.
         units: rows per arm with the flags that checks need.
         tails: the most extreme units by (metric, variant); none of a ratio or a share.
+        quantiles: order statistics of the quantile metrics, as `totals`.
+        adjustments: moments with all covariates, of metrics that have several.
+        cohorts: by (metric, variant), the days at whose end units matured with their
+            totals; of metrics with a window only.
+        clusters: totals by cluster; None where units were assigned one by one.
     """
 
     totals: Mapping[tuple[str, str, str], MetricTotals]
@@ -47,6 +63,10 @@ class Measured:
     twin: tuple[dict[str, Any], ...]
     units: tuple[dict[str, Any], ...]
     tails: Mapping[tuple[str, str], TailTotals] = field(default_factory=dict)
+    quantiles: Mapping[Key, QuantileTotals] = field(default_factory=dict)
+    adjustments: Mapping[Key, AdjustmentTotals] = field(default_factory=dict)
+    cohorts: Mapping[tuple[str, str], Cohorts] = field(default_factory=dict)
+    clusters: ClusterMeasures | None = None
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -57,7 +77,7 @@ class Measured:
     def pair(
         self, metric: str, segment: str, spec: ExperimentSpec, treatment: str
     ) -> tuple[MetricTotals, MetricTotals]:
-        """Totals of control and of one treatment; an absent arm has n = 0."""
+        """Moments of control and of one treatment; an absent arm has n = 0."""
         control, arm = (
             self.totals.get((metric, segment, variant))
             or MetricTotals(
@@ -68,6 +88,9 @@ class Measured:
         return control, arm
 
 
+_COHORTS_SQL = """\
+select * from exp_run.int_maturity_totals
+order by metric_name, variant, maturity_day"""
 _UNITS_SQL = """\
 select
     variant,
@@ -80,16 +103,26 @@ group by variant
 order by variant"""
 
 
+_QUANTILES = "exp_run.metric_quantiles"
+_ADJUSTMENTS = "exp_run.metric_adjustments"
+
+
 def build_metrics(run: Run, ingested: Ingested) -> Measured:
     """Compute every total of the experiment and stage the metric tables."""
     engine, spec = run.engine, ingested.spec
     definitions = ingested.definitions
     write_scope(engine, spec, definitions)
-    build_models(engine, generated_sql(run, ingested))
+    has_events = bool(spec.namespace)
+    build_models(engine, generated_sql(run, ingested), has_events=has_events)
     for table in STAGE_TABLES["metrics"]:
         if table != "metric_definitions":
             run.store_relation(table, f"exp_run.{table}")
     _store_definitions(run, ingested)
+    if has_events:
+        for table in EVENT_TABLES:
+            run.store_relation(table, f"exp_run.{table}")
+    else:
+        run.drop_leftovers(*EVENT_TABLES)
     totals = read_totals(engine.records(f"select * from {_relation('overall')}"))
     run.digest = digest(totals.values())
     window = choose_window(spec)
@@ -104,6 +137,10 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         twin=tuple(engine.records("select * from exp_run.experiment_results")),
         units=tuple(engine.records(_UNITS_SQL)),
         tails=_tails(run, ingested, totals),
+        quantiles=read_quantiles(engine.records(f"from {_QUANTILES}")),
+        adjustments=read_adjustments(engine.records(f"from {_ADJUSTMENTS}")),
+        cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
+        clusters=measure_clusters(engine, spec, window, list(definitions.values())),
     )
 
 
@@ -120,6 +157,8 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
             "unit_ledger",
             "sample_ratio_mismatch",
             "experiment_results",
+            "metric_quantiles",
+            "metric_adjustments",
         )
     }
     if not stored["metric_aggregates_overall"]:
@@ -140,31 +179,20 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         twin=tuple(stored["experiment_results"]),
         units=tuple(run.engine.records(_UNITS_SQL)),
         tails=_tails(run, ingested, totals),
+        quantiles=read_quantiles(stored["metric_quantiles"]),
+        adjustments=read_adjustments(stored["metric_adjustments"]),
+        cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
+        clusters=measure_clusters(run.engine, ingested.spec, window, definitions),
     )
 
 
 def generated_sql(run: Run, ingested: Ingested) -> dict[str, str]:
     """The relations made from definitions: SELECTs by model name."""
-    definitions = ingested.definitions
-    exact = fixed_point(run)
-    values = {
-        name: observations.observation_sql(definition, fixed_point=exact)
-        for name, definition in definitions.items()
-    }
-    days = {
-        name: observations.unit_day_sql(definition, fixed_point=exact)
-        for name, definition in definitions.items()
-    }
-    subsets = (observations.CROSSOVER_SEGMENT, observations.BOT_SEGMENT)
-    return {
-        "metric_observations": observations.union_of(values),
-        "metric_unit_days": observations.union_of(
-            days, order="metric_name, unit_no, outcome_day"
-        ),
-        "unit_segments": observations.segment_sql(
-            ingested.spec.plan.segments, subsets=subsets
-        ),
-    }
+    return generate_selects(
+        ingested.definitions.values(),
+        ingested.spec.plan.segments,
+        fixed_point=fixed_point(run),
+    )
 
 
 def _relation(suffix: str) -> str:
@@ -228,7 +256,7 @@ def _store_definitions(run: Run, ingested: Ingested) -> None:
         {
             "experiment_id": run.experiment_id,
             "metric_name": name,
-            "metric_version": f"{definition.version}:{definition.definition_hash}",
+            "metric_version": definition.metric_version,
             "type": definition.type.value,
             "direction": definition.direction.value,
             "role": ingested.spec.plan.of(name).role.value,

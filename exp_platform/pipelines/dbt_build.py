@@ -18,7 +18,14 @@ from exp_platform.config import Settings, load_settings
 from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine, LakeSettings
 from exp_platform.metrics.scope import write_scope
-from exp_platform.metrics.totals import compare_totals, read_totals
+from exp_platform.metrics.totals import (
+    compare_adjustments,
+    compare_quantiles,
+    compare_totals,
+    read_adjustments,
+    read_quantiles,
+    read_totals,
+)
 from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.compute_metric_aggregates import generated_sql
 from exp_platform.pipelines.ingest_events import open_everything_raw
@@ -26,7 +33,15 @@ from exp_platform.pipelines.run import Run, nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import load_ingested
 
 _TOTALS = "metric_aggregates_overall"
-_SCOPE = ("run_experiments", "run_variants", "run_metrics")
+_QUANTILES = "metric_quantiles"
+_ADJUSTMENTS = "metric_adjustments"
+_SCOPE = (
+    "run_experiments",
+    "run_variants",
+    "run_metrics",
+    "run_covariates",
+    "run_events",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +78,20 @@ def build_with_dbt(settings: Settings, experiment_id: str) -> DbtBuild:
     database = folder / f"{experiment_id}.duckdb"
     database.unlink(missing_ok=True)
     with open_reader(settings, experiment_id) as run:
-        stored = run.lake.read(_TOTALS, experiment_id=experiment_id).to_pylist()
-        if not stored:
+        stored = {
+            table: run.lake.read(table, experiment_id=experiment_id).to_pylist()
+            for table in (_TOTALS, _QUANTILES, _ADJUSTMENTS)
+        }
+        if not stored[_TOTALS]:
             raise nothing_stored(experiment_id, _TOTALS)
         generated = _prepare(run, database)
         results = _invoke(runner, project, generated, database=database, run=run)
         with Engine(run.lake.settings, database) as engine:
-            built = engine.records(f"select * from exp_run.{_TOTALS}")
-    differences = compare_totals(read_totals(built), read_totals(stored))
+            built = {
+                table: engine.records(f"select * from exp_run.{table}")
+                for table in stored
+            }
+    differences = _compare(built, stored)
     if differences:
         raise ContractError(
             "dbt and the published run give different totals",
@@ -78,7 +99,19 @@ def build_with_dbt(settings: Settings, experiment_id: str) -> DbtBuild:
             found=f"{len(differences)} differences, first {differences[0]}",
             next_step="run `make compile`, then the experiment again",
         )
-    return DbtBuild(database, results, len(built))
+    return DbtBuild(database, results, len(built[_TOTALS]))
+
+
+def _compare(built: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
+    """What an estimate is made from, as dbt and as the run computed it."""
+    ranks, adjusted = _QUANTILES, _ADJUSTMENTS
+    return [
+        *compare_totals(read_totals(built[_TOTALS]), read_totals(stored[_TOTALS])),
+        *compare_quantiles(read_quantiles(built[ranks]), read_quantiles(stored[ranks])),
+        *compare_adjustments(
+            read_adjustments(built[adjusted]), read_adjustments(stored[adjusted])
+        ),
+    ]
 
 
 def _import_runner() -> Any:
@@ -133,9 +166,7 @@ def _invoke(
     run: Run,
 ) -> dict[str, int]:
     folder = str(database.parent)
-    # without any metric the stubs of dbt_project.yml stand
-    variables = {name: sql for name, sql in generated.items() if sql}
-    command = ["build", "--quiet", "--vars", json.dumps(variables)]
+    command = ["build", "--quiet", "--vars", json.dumps(dict(generated))]
     command += ["--project-dir", str(project), "--profiles-dir", str(project)]
     command += ["--target-path", f"{folder}/target", "--log-path", f"{folder}/logs"]
     command += ["--no-partial-parse", "--no-send-anonymous-usage-stats"]

@@ -2,10 +2,19 @@
 
 from collections.abc import Collection, Iterable
 
+from exp_platform.decision.sequential import strip_looks
 from exp_platform.pipelines.run import Run
 from exp_platform.records import Estimate
 
 TABLE = "analysis_results"
+
+
+def load_estimates(run: Run) -> tuple[Estimate, ...]:
+    """The experiment's published rows, as their estimators made them.
+
+    What was made of them over looks is made again by the next judgement.
+    """
+    return strip_looks(run.load(TABLE, Estimate))
 
 
 def store_methods(
@@ -16,7 +25,7 @@ def store_methods(
     The rows kept were adjusted as one family with the old ones, so their adjusted
     p-values and those of the new rows are set by the next judgement.
     """
-    kept = [e for e in run.load(TABLE, Estimate) if e.method not in methods]
+    kept = [e for e in load_estimates(run) if e.method not in methods]
     store_estimates(run, [*kept, *estimates])
 
 
@@ -26,6 +35,13 @@ def store_estimates(run: Run, estimates: Iterable[Estimate]) -> None:
         TABLE,
         sorted(
             estimates,
-            key=lambda e: (e.metric_name, e.treatment, e.segment, e.method, e.period),
+            key=lambda e: (
+                e.metric_name,
+                e.treatment,
+                e.segment,
+                e.method,
+                e.period,
+                e.look or 0,
+            ),
         ),
     )

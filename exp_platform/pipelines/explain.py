@@ -1,17 +1,20 @@
 """The SQL behind a number: the metric's own SELECT, or every step from the rows on."""
 
+import re
+from collections.abc import Mapping
+
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.metrics.generated import EMPTY
+from exp_platform.metrics.measures import has_several_covariates
 from exp_platform.metrics.models import GENERATED, model_order, model_sql
-from exp_platform.metrics.observations import observation_sql, segment_sql, transpile
+from exp_platform.metrics.observations import segment_sql, transpile
 from exp_platform.pipelines.compute_metric_aggregates import fixed_point
+from exp_platform.pipelines.metric_files import DIALECTS, metric_selects
 from exp_platform.pipelines.run import open_reader
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.pipelines.shown import check_format
 from exp_platform.records import MetricDefinition
-
-DIALECTS = ("duckdb", "spark", "trino")
-_LAST = "metric_aggregates_overall"
 
 
 def explain_sql(
@@ -29,7 +32,7 @@ def explain_sql(
         experiment_id: was ingested before.
         metric: in the experiment's plan.
         dialect: duckdb, spark or trino.
-        is_full: every step up to the moments per arm, as a script.
+        is_full: every step up to the totals per arm, as a script.
 
     Raises:
         UsageError: no such metric in the experiment's plan, or no such dialect.
@@ -46,47 +49,83 @@ def explain_sql(
             next_step="choose one of these",
         )
     definition = ingested.definitions[metric]
-    own = _in_dialect(observation_sql(definition, fixed_point=exact), dialect)
+    selects = metric_selects(definition, dialect=dialect, fixed_point=exact)
     if is_full:
-        return _script(ingested, definition, own, dialect)
-    return (
-        f"{_title(definition)}: one row per unit with an outcome\n"
-        "-- from: int_unit_outcomes, the outcomes of the units in the analysis\n"
-        "-- next: metric_calculations adds the units without an outcome as 0 and\n"
-        f"-- leaves out those with a missing value; {_LAST} takes the\n"
-        "-- moments per arm. Every step: --full\n"
-        f"{own}"
+        return _script(ingested, definition, selects, dialect)
+    blocks = "\n\n".join(
+        f"-- {name}: {_GRAINS[name]}\n{selects[name]}"
+        for name in _GRAINS
+        if name in selects
     )
+    return (
+        f"{_title(definition)}\n"
+        "-- from: int_unit_outcomes and int_unit_events, rows of units in the analysis\n"
+        "-- next: metric_calculations adds the units without a row as 0 and leaves out\n"
+        f"-- those with a missing value; {_last(definition)} takes what the\n"
+        "-- estimate needs per arm. Every step: --full\n"
+        f"{blocks}"
+    )
+
+
+_GRAINS = {
+    "metric_observations": "one row per unit with a row that may count",
+    "metric_row_values": "one row per value inside the window",
+    "metric_covariates": "one row per unit and covariate",
+}
+
+
+def _last(definition: MetricDefinition) -> str:
+    """The model that holds what the estimate is made from."""
+    if definition.quantile is not None:
+        return "metric_quantiles"
+    if has_several_covariates(definition):
+        return "metric_adjustments"
+    return "metric_aggregates_overall"
 
 
 def _script(
-    ingested: Ingested, definition: MetricDefinition, own: str, dialect: str
+    ingested: Ingested,
+    definition: MetricDefinition,
+    selects: Mapping[str, str],
+    dialect: str,
 ) -> str:
-    generated = {
-        "metric_observations": own,
-        "unit_segments": _in_dialect(segment_sql(ingested.spec.plan.segments), dialect),
-    }
+    segments = segment_sql(ingested.spec.plan.segments)
+    own = {name: _in_dialect(sql, dialect) for name, sql in EMPTY.items()}
+    own |= {**selects, "unit_segments": _in_dialect(segments, dialect)}
+    last = _last(definition)
     head = (
-        f"{_title(definition)}: every step from the rows to the moments per arm\n"
+        f"{_title(definition)}: every step from the rows to {last}\n"
         "-- exp.exposures, exp.outcomes, exp.quarantine: the Iceberg tables\n"
-        "-- exp_run.run_experiments, run_variants, run_metrics: what the run works on"
+        "-- exp_run.run_*: what the run works on"
     )
-    parts = [head]
-    for name, materialized in model_order(dialect):
-        if name in GENERATED and name not in generated:
-            continue
-        select = generated.get(name) or model_sql(name, dialect).strip()
-        parts.append(f"create {materialized} exp_run.{name} as\n{select};")
-        if name == _LAST:
-            break
-    return "\n\n".join(parts)
+    models = dict(model_order(dialect))
+    texts = {
+        name: own[name] if name in GENERATED else model_sql(name, dialect).strip()
+        for name in models
+    }
+    needed = _find_needed(last, texts)
+    parts = [
+        f"create {materialized} exp_run.{name} as\n{texts[name]};"
+        for name, materialized in models.items()
+        if name in needed
+    ]
+    return "\n\n".join([head, *parts])
+
+
+def _find_needed(last: str, texts: Mapping[str, str]) -> set[str]:
+    """A model and all that it is made from."""
+    needed, waiting = {last}, [last]
+    while waiting:
+        named = re.findall(r"\bexp_run\.(\w+)", texts[waiting.pop()])
+        new = {name for name in named if name in texts} - needed
+        needed |= new
+        waiting += sorted(new)
+    return needed
 
 
 def _title(definition: MetricDefinition) -> str:
-    return (
-        f"-- {definition.name} version {definition.version}:"
-        f"{definition.definition_hash}"
-    )
+    """One line, whatever the name holds."""
+    return f"-- {' '.join(definition.name.split())} version {definition.metric_version}"
 
 
 def _in_dialect(sql: str, dialect: str) -> str:

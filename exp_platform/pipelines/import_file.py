@@ -22,6 +22,7 @@ from exp_platform.lake.raw import MANIFEST
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.import_csv import csv_dialect, find_broken_line
+from exp_platform.pipelines.import_looks import describe_design
 from exp_platform.pipelines.import_plan import registry_row
 from exp_platform.pipelines.import_request import ImportRequest, check_request
 from exp_platform.pipelines.import_rows import ROW_NUMBER, exposures_sql, outcomes_sql
@@ -60,7 +61,7 @@ def import_file(
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
     with lake.engine() as engine:
-        named = (request.unit, request.variant, *request.segments)
+        named = (request.unit, request.variant, *request.facts)
         columns = open_file(engine, file, as_text=[name for name in named if name])
         check_request(request, columns, file)
         _check_rows(engine, request, file)
@@ -83,6 +84,7 @@ def import_file(
     if request.unit is None:
         notes.insert(0, "no unit column was named: each row is one unit")
     notes += _describe_window(request, window)
+    notes += describe_design(request)
     shares = ", ".join(f"{arm.name!r} {arm.weight:.4g}" for arm in arms)
     notes.append(f"arms and planned shares: {shares}")
     notes += _describe_roles(request)
@@ -96,6 +98,8 @@ def _describe_window(
     assigned = f"assignment: {request.assignment}"
     if request.assignment == "randomised":
         assigned += f" ({assumed})"
+    if request.cluster is not None:
+        assigned += f", by cluster: {request.cluster}"
     if request.exposure_ts is None:
         return [assigned, "no exposure time was named: nothing by day is computed"]
     start, end, watermark = (f"{instant:%Y-%m-%d %H:%M}" for instant in window)
@@ -337,11 +341,14 @@ def _read_window(
     start = request.start or row["first_ts"]
     end = request.end or row["last_ts"] + timedelta(microseconds=1)
     last = max(row["last_ts"], _last_outcome(engine, request) or row["last_ts"])
+    if request.watermark is not None:
+        return start, end, request.watermark
     if request.end is None:
         return start, end, last + timedelta(microseconds=1)
     midnight = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
     day_after = last.replace(**midnight) + timedelta(days=1)
-    return start, end, min(end, day_after)
+    follow_up = timedelta(days=float(request.looks.get("follow_up_days", 0.0)))
+    return start, end, min(end + follow_up, day_after)
 
 
 def _last_outcome(engine: Engine, request: ImportRequest) -> datetime | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.metrics.definitions import parse_definition
+from exp_platform.pipelines.import_looks import choose_design
 from exp_platform.pipelines.import_request import ImportRequest
 from exp_platform.pipelines.registry import read_spec, write_plan, write_variants
 from exp_platform.records import (
@@ -54,6 +55,7 @@ def registry_row(
         segments=tuple(request.segments),
         tie_break=request.tie_break,
         keep_duplicates=request.keep_duplicates,
+        sequential=choose_design(request),
     )
     row = {
         "experiment_id": experiment_id,
@@ -64,6 +66,7 @@ def registry_row(
         "control": request.control,
         "unit": "user",
         "assignment": request.assignment,
+        "cluster": request.cluster,
         "pre_period_days": 0,
         "is_dated": request.exposure_ts is not None,
         "plan": write_plan(plan),
@@ -100,6 +103,8 @@ def _definitions(
         }
     for name in request.decreases:
         documents[name]["direction"] = "decrease"
+    for name, days in request.windows.items():
+        documents[name]["window"] = {"days": days}
     for name, document in documents.items():
         parse_definition(document, f"import of metric {name}")
     return documents

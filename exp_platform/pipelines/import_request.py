@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from exp_platform.checks.wording import join_words
 from exp_platform.errors import UsageError, did_you_mean
 
 _TYPES = ("mean", "count", "proportion")
@@ -29,6 +30,7 @@ class ImportRequest:
         metrics: metric -> type, "" = infer; a column each, or a value of
             `long.metric_name`.
         unit: column with the unit's identifier; None = the row number is the unit.
+        cluster: column with the level at which treatment was assigned; None = by unit.
         covariates: metric -> column with a value from before exposure.
         segments: columns with facts from before exposure.
         ratios: ratio's name -> (numerator metric, denominator metric).
@@ -39,13 +41,18 @@ class ImportRequest:
         decreases: metrics for which less is better.
         weights: arm -> planned share; empty = equal shares.
         exposure_ts: column with the instant of exposure; None = undated.
-        start, end: window of a dated experiment; None = that of the exposures.
+        start, end: window of a dated experiment; None = that of the exposures, and no
+            end is registered.
+        watermark: instant up to which the data are complete; None = the last row's.
+        windows: metric -> days after exposure in which its outcomes count.
+        looks: keys of the plan's sequential design.
     """
 
     variant: str
     control: str
     metrics: Mapping[str, str]
     unit: str | None = None
+    cluster: str | None = None
     covariates: Mapping[str, str] = field(default_factory=dict)
     segments: Sequence[str] = ()
     ratios: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -59,9 +66,18 @@ class ImportRequest:
     long: LongColumns | None = None
     start: datetime | None = None
     end: datetime | None = None
+    watermark: datetime | None = None
+    windows: Mapping[str, float] = field(default_factory=dict)
+    looks: Mapping[str, Any] = field(default_factory=dict)
     tie_break: str | None = None
     keep_duplicates: bool = False
     assignment: str = "randomised"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Columns that travel with the unit: segments, and its cluster."""
+        named = [*self.segments, *([self.cluster] if self.cluster else [])]
+        return tuple(dict.fromkeys(named))
 
 
 def check_request(
@@ -77,7 +93,7 @@ def check_request(
     Raises:
         UsageError: a column or metric that does not exist, flags that contradict.
     """
-    named = [request.variant, *request.segments]
+    named = [request.variant, *request.facts]
     named += [name for name in (request.unit, request.exposure_ts) if name]
     if request.long is None:
         named += [*request.metrics, *request.covariates.values()]
@@ -116,6 +132,7 @@ def _check_metrics(request: ImportRequest) -> None:
         ("--monitor", request.monitors),
         ("--cap", request.caps),
         ("--decrease", request.decreases),
+        ("--window", request.windows),
     ):
         for name in names:
             _check_known(name, known, flag)
@@ -159,9 +176,18 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
                 found=f"{margin:g}",
                 allowed="a share, e.g. 0.02 for 2 %",
             )
-    if request.exposure_ts is None and (request.start or request.end):
+    dated = {
+        "--start": request.start,
+        "--end": request.end,
+        "--watermark": request.watermark,
+        "--window": request.windows,
+        "looks before the end": request.looks,
+    }
+    needing = [flag for flag, value in dated.items() if value]
+    if request.exposure_ts is None and needing:
         raise UsageError(
-            "--start and --end need --exposure-ts",
+            f"{join_words(needing)} {'need' if len(needing) > 1 else 'needs'} "
+            "--exposure-ts",
             next_step="name the column with the instant of exposure",
         )
 

@@ -21,8 +21,7 @@ def exposures_sql(experiment_id: str, request: ImportRequest, start: datetime) -
         start: instant of exposure of an undated file.
     """
     pairs = ", ".join(
-        f"{text(name)}: cast({identifier(name)} as varchar)"
-        for name in request.segments
+        f"{text(name)}: cast({identifier(name)} as varchar)" for name in request.facts
     )
     attributes = f"map {{{pairs}}}" if pairs else "cast(null as map(varchar, varchar))"
     exposure = _exposure_ts(request, start)

@@ -3,30 +3,51 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from exp_platform.causal.cluster_guardrail import build_margin_test
 from exp_platform.causal.did import panel_of
+from exp_platform.causal.identification import DID
+from exp_platform.checks.facts import RestatedFacts
+from exp_platform.checks.restated import check_restated
 from exp_platform.decision.decide import decide
 from exp_platform.decision.family import (
     adjust_goals,
     adjust_segments,
     is_deciding,
 )
+from exp_platform.decision.proof import is_followed
+from exp_platform.decision.restatement import (
+    Restatement,
+    Told,
+    carry_told,
+    compare_told,
+    read_told,
+    tell_crossings,
+)
+from exp_platform.decision.sequential import Judged
 from exp_platform.pipelines.compute_metric_aggregates import Measured
+from exp_platform.pipelines.follow_looks import follow_looks
 from exp_platform.pipelines.run_ingest import Ingested
 from exp_platform.pipelines.trust import check_trust
 from exp_platform.records import (
     CheckResult,
     Decision,
+    Direction,
     Estimate,
     EstimateRole,
+    ExperimentSpec,
+    MarginScale,
     MetricRole,
     PretrendTest,
     Verdict,
 )
+from exp_platform.stats.cluster import METHOD as CLUSTER
 from exp_platform.stats.guardrail import (
+    GuardedTotals,
     GuardrailAssessment,
     GuardrailStatus,
     assess_guardrail,
 )
+from exp_platform.stats.harm import is_bootstrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +78,7 @@ def judge(
     *,
     pretrends: Sequence[PretrendTest],
     data_checks: Sequence[CheckResult] | None,
+    previous: Sequence[Decision] = (),
 ) -> Judgement:
     """Weigh the evidence; pure.
 
@@ -66,13 +88,26 @@ def judge(
         estimates: of all methods.
         pretrends: tests of all metrics.
         data_checks: results of `dq_report`; None = skipped.
+        previous: decisions of the last published run.
     """
     spec = ingested.spec
-    adjusted = adjust_segments(adjust_goals(estimates, spec), spec)
-    guardrails = _assess_guardrails(ingested, measured, adjusted) if measured else {}
-    judged = tuple(_note(e, guardrails.get(_key(e))) for e in adjusted)
+    looks = Judged(adjust_goals(estimates, spec), ())
+    if measured is not None:
+        looks = follow_looks(ingested, measured, estimates)
+    adjusted = adjust_segments(looks.estimates, spec)
+    guardrails = {(g.metric_name, g.treatment): g for g in looks.guardrails}
+    if measured is not None:
+        guardrails |= _assess_guardrails(ingested, measured, adjusted)
+    judged = tuple(_note(e, guardrails) for e in adjusted)
+    before = read_told(previous)
+    told = tell_crossings(spec, judged, looks.guardrails)
     checks = check_trust(
-        ingested, measured, judged, pretrends=pretrends, data_checks=data_checks
+        ingested,
+        measured,
+        estimates,
+        pretrends=pretrends,
+        data_checks=data_checks,
+        looks=_check_looks(spec, before, told),
     )
     decisions = decide(
         spec,
@@ -82,10 +117,41 @@ def judge(
         directions={n: d.direction for n, d in ingested.definitions.items()},
         pretrends=tuple(t for t in pretrends if t.role is EstimateRole.PRIMARY),
     )
+    carried = carry_told(before, told)
+    decisions = tuple(_remember(d, carried.get(d.treatment)) for d in decisions)
     return Judgement(judged, checks, decisions[-1].verdict, decisions)
 
 
-Assessments = Mapping[tuple[str, str, str, str], GuardrailAssessment]
+Assessments = Mapping[tuple[str, str], GuardrailAssessment]
+AllTold = Mapping[str, Mapping[str, Told]]
+
+
+def _check_looks(
+    spec: ExperimentSpec, before: AllTold, now: AllTold
+) -> list[CheckResult]:
+    """Crossings that have moved, one result per metric and arm; none without looks."""
+    if not any(now.values()):
+        return []
+    moved: dict[str, list[Restatement]] = {}
+    for found in compare_told(before, now):
+        moved.setdefault(f"{found.metric_name}:{found.treatment}", []).append(found)
+    facts = [
+        RestatedFacts(
+            spec.experiment_id,
+            subject,
+            tuple((one.test, one.before, one.now) for one in found),
+            found[0].cause,
+        )
+        for subject, found in moved.items()
+    ]
+    return [check_restated(f) for f in facts or [RestatedFacts(spec.experiment_id)]]
+
+
+def _remember(decision: Decision, told: Mapping[str, Told] | None) -> Decision:
+    """What was told about the looks goes on with the decision on the arm."""
+    if not told or not decision.treatment:
+        return decision
+    return replace(decision, details={**decision.details, "told": dict(told)})
 
 
 def _assess_guardrails(
@@ -95,35 +161,57 @@ def _assess_guardrails(
     names = spec.plan.names(MetricRole.GUARDRAIL)
     found = {}
     for estimate in estimates:
-        if not is_deciding(estimate, names):
+        if not is_deciding(estimate, names) or is_followed(estimate):
             continue
-        name, arm = estimate.metric_name, estimate.treatment
-        control, treatment = measured.pair(name, "all", spec, arm)
-        grams = [measured.grams.get((name, v)) for v in (spec.control, arm)]
-        is_did = estimate.method.startswith("did") and None not in grams
-        panels = [panel_of(gram) for gram in grams if gram is not None and is_did]
-        found[_key(estimate)] = assess_guardrail(
-            panels[0] if is_did else control,
-            panels[1] if is_did else treatment,
-            estimate,
-            spec.plan.of(name),
-            ingested.definitions[name],
+        found[estimate.metric_name, estimate.treatment] = _assess_guardrail(
+            ingested, measured, estimate
         )
     return found
 
 
-def _key(estimate: Estimate) -> tuple[str, str, str, str]:
-    return (
-        estimate.metric_name,
-        estimate.treatment,
-        estimate.method,
-        estimate.segment,
+def _assess_guardrail(
+    ingested: Ingested, measured: Measured, estimate: Estimate
+) -> GuardrailAssessment:
+    """By the totals, and by the test, that the estimate was made from."""
+    spec, name = ingested.spec, estimate.metric_name
+    control, treatment = _pair_totals(ingested, measured, estimate)
+    plan, definition = spec.plan.of(name), ingested.definitions[name]
+    margin_test = None
+    if is_bootstrapped(estimate) and measured.clusters is not None:
+        is_did = estimate.method == DID
+        sums = measured.clusters.panel if is_did else measured.clusters.sums
+        margin_test = build_margin_test(
+            sums[name, spec.control],
+            sums[name, estimate.treatment],
+            is_relative=plan.margin_scale is MarginScale.RELATIVE,
+            good=1.0 if definition.direction is Direction.INCREASE else -1.0,
+            seed=int(estimate.details["seed"]),
+        )
+    return assess_guardrail(
+        control, treatment, estimate, plan, definition, margin_test=margin_test
     )
 
 
-def _note(estimate: Estimate, assessment: GuardrailAssessment | None) -> Estimate:
+def _pair_totals(
+    ingested: Ingested, measured: Measured, estimate: Estimate
+) -> tuple[GuardedTotals, GuardedTotals]:
+    """Both arms' totals of the kind that the estimate was made from."""
+    spec, name = ingested.spec, estimate.metric_name
+    arms = (spec.control, estimate.treatment)
+    grams = [measured.grams.get((name, arm)) for arm in arms]
+    if estimate.method == DID and grams[0] and grams[1]:
+        return panel_of(grams[0]), panel_of(grams[1])
+    if estimate.method == CLUSTER and measured.clusters is not None:
+        found = [measured.clusters.totals.get((name, "all", arm)) for arm in arms]
+        if found[0] and found[1]:
+            return found[0], found[1]
+    return measured.pair(name, "all", spec, estimate.treatment)
+
+
+def _note(estimate: Estimate, assessments: Assessments) -> Estimate:
     """Store a guardrail's outcome beside the numbers it came from."""
-    if assessment is None:
+    assessment = assessments.get((estimate.metric_name, estimate.treatment))
+    if assessment is None or not is_deciding(estimate, (estimate.metric_name,)):
         return estimate
     held: bool | None = assessment.status is GuardrailStatus.NON_INFERIOR
     if assessment.status is GuardrailStatus.UNKNOWN:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from exp_platform.causal.aggregation import AveragedEffects, average_effects
-from exp_platform.causal.clusters import FEWEST_CLUSTERS
 from exp_platform.causal.contrasts import DayContrasts
 from exp_platform.causal.event_study import estimate_deltas
 from exp_platform.causal.group_times import GroupTimes
@@ -21,6 +20,7 @@ from exp_platform.records import (
     PretrendDelta,
     PretrendTest,
 )
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.inference import infer_difference
 
 REFERENCE = -1

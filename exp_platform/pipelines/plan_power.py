@@ -6,7 +6,7 @@ from typing import Any
 
 from exp_platform.config import Settings
 from exp_platform.errors import ContractError, UsageError, did_you_mean
-from exp_platform.metrics.totals import read_totals
+from exp_platform.metrics.totals import Key, read_quantiles, read_totals
 from exp_platform.pipelines.run import nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
@@ -16,12 +16,15 @@ from exp_platform.records import (
     MetricPlan,
     MetricRole,
     MetricTotals,
+    MetricType,
+    QuantileTotals,
 )
 from exp_platform.stats.design import (
     Design,
     Noise,
     PowerTest,
     Target,
+    noise_of_quantile,
     noise_of_rate,
     noise_of_totals,
 )
@@ -37,8 +40,9 @@ from exp_platform.stats.power import (
 )
 from exp_platform.stats.settings import EstimateSettings
 
-KINDS = ("mean", "count", "proportion", "ratio")
+KINDS = ("mean", "count", "proportion", "ratio", "retention", "funnel")
 _OVERALL = "metric_aggregates_overall"
+_QUANTILES = "metric_quantiles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def _noise_of(request: PowerRequest) -> Noise:
             "there is nothing to size for",
             allowed="--baseline NUMBER, or --from-experiment ID",
         )
-    if request.kind == "proportion":
+    if MetricType(request.kind).is_share:
         return noise_of_rate(request.baseline, variance_ratio=request.variance_ratio)
     if request.sd is None:
         raise UsageError(
@@ -251,31 +255,48 @@ def _answer_from_experiment(settings: Settings, request: PowerRequest) -> PowerA
     with open_reader(settings, experiment_id) as run:
         ingested = load_ingested(run)
         rows = run.lake.read(_OVERALL, experiment_id=experiment_id).to_pylist()
+        ranks = run.lake.read(_QUANTILES, experiment_id=experiment_id).to_pylist()
     if not rows:
         raise nothing_stored(experiment_id, _OVERALL)
-    totals = read_totals(rows)
-    design = _design_of(ingested.spec, totals, request)
+    past = _Past(read_totals(rows), read_quantiles(ranks))
+    design = _design_of(ingested.spec, past.totals, request)
     if request.metric is None:
-        return _answer_all(ingested, totals, request, design)
+        return _answer_all(ingested, past, request, design)
     if request.metric not in ingested.definitions:
         raise UsageError(
             f"metric {request.metric!r} is not in the plan of {experiment_id}",
             allowed=did_you_mean(request.metric, ingested.definitions),
         )
     plan = ingested.spec.plan.of(request.metric)
-    metric = _metric_of(ingested, totals, plan, request)
+    metric = _metric_of(ingested, past, plan, request)
     return _answer_one(metric, request, design)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """Totals of a past experiment by (metric, segment, variant)."""
+
+    totals: Mapping[Key, MetricTotals]
+    quantiles: Mapping[Key, QuantileTotals]
+
+    def noise_of(self, key: Key, settings: EstimateSettings) -> Noise | None:
+        """How a metric's values vary in one arm; None = the data do not show it."""
+        if settings.definition.type is MetricType.QUANTILE:
+            ranks = self.quantiles.get(key)
+            return None if ranks is None else noise_of_quantile(ranks)
+        moments = self.totals.get(key)
+        return None if moments is None else noise_of_totals(moments, settings)
 
 
 def _answer_all(
     ingested: Ingested,
-    totals: Mapping[tuple[str, str, str], MetricTotals],
+    past: _Past,
     request: PowerRequest,
     design: Design,
 ) -> PowerAnswer:
     """Every goal and guardrail of the plan, and the experiment as a whole."""
     plans = [p for p in ingested.spec.plan.metrics if p.role is not MetricRole.MONITOR]
-    metrics = [_metric_of(ingested, totals, plan, request) for plan in plans]
+    metrics = [_metric_of(ingested, past, plan, request) for plan in plans]
     found = size_experiment(metrics, design)
     if found is None:
         raise UsageError("the plan has no goal to size for", next_step="--metric NAME")
@@ -304,7 +325,7 @@ def _answer_all(
 
 def _metric_of(
     ingested: Ingested,
-    totals: Mapping[tuple[str, str, str], MetricTotals],
+    past: _Past,
     plan: MetricPlan,
     request: PowerRequest,
 ) -> MetricDesign:
@@ -312,12 +333,12 @@ def _metric_of(
     name, spec = plan.metric_name, ingested.spec
     definition = ingested.definitions[name]
     if not plan.covariate:
-        definition = replace(definition, covariate=None)
+        definition = replace(definition, covariate=None, more_covariates=())
     key = (name, "all", spec.control)
     settings = EstimateSettings(
         definition, min_units_per_arm=spec.plan.min_units_per_arm
     )
-    noise = noise_of_totals(totals[key], settings) if key in totals else None
+    noise = past.noise_of(key, settings)
     if noise is None:
         raise ContractError(
             f"the past data of {name} do not vary, or are missing",

@@ -14,6 +14,7 @@ from exp_platform.records import (
     MethodChoice,
     MetricDefinition,
 )
+from exp_platform.stats.seeds import derive_seed
 from exp_platform.stats.settings import EstimateSettings
 
 Choices = Mapping[str, tuple[MethodChoice, ...]]
@@ -89,7 +90,14 @@ def settings_for(
         role=role,
         alpha=ingested.spec.plan.alpha,
         min_units_per_arm=ingested.spec.plan.min_units_per_arm,
+        is_clustered=ingested.spec.cluster is not None,
     )
+
+
+def seed_for(ingested: Ingested, comparison: Comparison) -> int:
+    """The seed of one comparison's resampling: the same in every run."""
+    names = (comparison.definition.name, comparison.treatment)
+    return derive_seed(ingested.spec.experiment_id, *names)
 
 
 def refuse(
@@ -106,7 +114,7 @@ def refuse(
         status=EstimateStatus.NOT_IDENTIFIED,
         alpha=ingested.spec.plan.alpha,
         role=EstimateRole.DIAGNOSTIC,
-        metric_version=f"{definition.version}:{definition.definition_hash}",
+        metric_version=definition.metric_version,
         reason=choice.reason,
         details={"explanation": choice.explanation},
     )
@@ -133,11 +141,8 @@ def _facts(
         for (metric, segment, _), t in measured.totals.items()
         if metric == definition.name and segment == "all"
     ]
-    clusters: dict[str, int] = {}
-    if spec.cluster is not None:
-        clusters = {
-            variant: gram.n_clusters for (_, variant), gram in measured.grams.items()
-        }
+    found = measured.clusters.counts if measured.clusters else None
+    clusters = found.n_clusters if found else {}
     arms = [clusters.get(name, 0) for name in spec.treatments]
     return AssignmentFacts(
         assignment=spec.assignment,
@@ -148,8 +153,9 @@ def _facts(
         has_covariate_data=any((t.covariate_variance or 0.0) > 0 for t in totals),
         declared_covariate=spec.plan.of(definition.name).covariate,
         is_dated=spec.is_dated,
-        n_clusters_control=clusters.get(spec.control, 0) if spec.cluster else None,
-        n_clusters_treatment=min(arms, default=0) if spec.cluster else None,
+        n_clusters_control=clusters.get(spec.control, 0) if found else None,
+        n_clusters_treatment=min(arms, default=0) if found else None,
+        share_astray=found.share_astray if found else 0.0,
     )
 
 

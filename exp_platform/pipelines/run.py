@@ -7,9 +7,10 @@ catalog transaction; leaving the `with` block without `publish` changes nothing.
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from exp_platform.config import Settings
@@ -40,6 +41,8 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
         "metric_calculations",
         "metric_aggregates_overall",
         "metric_aggregates_daily",
+        "metric_quantiles",
+        "metric_adjustments",
         "sample_ratio_mismatch",
         "unit_ledger",
         "experiment_results",
@@ -56,6 +59,9 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
     "pretrends": ("did_pretrend_delta", "did_pretrend_tests"),
     "judge": ("check_results", "decisions"),
 }
+
+EVENT_TABLES = ("fact_experiment_exposure", "dim_feature")
+"""What the metrics stage writes for an experiment that has events."""
 
 STAGES = tuple(stage for stage in STAGE_TABLES if stage not in {"ingest", "judge"})
 """Those that may be skipped, in the order in which they run."""
@@ -80,6 +86,9 @@ class Run:
     digest: str = ""
     verdict: str | None = None
     outcome: str | None = None
+    look: Mapping[str, Any] = field(default_factory=dict)
+    locks: ExitStack = field(default_factory=ExitStack)
+    leftovers: set[str] = field(default_factory=set)
 
     @property
     def stamps(self) -> dict[str, Any]:
@@ -100,11 +109,24 @@ class Run:
         columns = ", ".join(load_schema(table).names)
         self.publication.replace_experiment(table, f"select {columns} from {relation}")
 
+    def hold(self, lock: AbstractContextManager[None]) -> None:
+        """Take a lock and keep it until the run is over."""
+        self.locks.enter_context(lock)
+
     def skip(self, stage: str) -> None:
         """Note that a stage was skipped and stage the removal of its old rows."""
         self.stages[stage] = "skipped"
         for table in STAGE_TABLES[stage]:
             self.publication.remove_experiment(table)
+        if stage == "metrics":
+            self.drop_leftovers(*EVENT_TABLES)
+
+    def drop_leftovers(self, *tables: str) -> None:
+        """Rows that an earlier run left in tables this one has no rows for go.
+
+        Not every experiment has rows in these; a table that nobody needs is not made.
+        """
+        self.leftovers.update(tables)
 
     def load(self, table: str, kind: type[Any]) -> list[Any]:
         """The experiment's published rows of a table, as records."""
@@ -113,6 +135,10 @@ class Run:
 
     def publish(self) -> Provenance:
         """Publish everything that was staged, with this run's ledger row."""
+        for table in sorted(self.leftovers):
+            earlier = self._inherited.get(table)
+            if earlier is not None and earlier.files:
+                self.publication.remove_experiment(table)
         states = self.publication.publish(ledger=self._ledger_row)
         return self.provenance(
             {n: s.snapshot_id for n, s in states.items() if s.snapshot_id is not None}
@@ -146,16 +172,20 @@ class Run:
             "seed": self.seed,
             "packages": json.dumps(dict(provenance.packages), sort_keys=True),
             "inputs": json.dumps([_raw_entry(file) for file in self.inputs]),
-            "snapshots": states_to_json({**self._inherited_states(), **states}),
+            "snapshots": states_to_json({**self._inherited, **states}),
             "stages": json.dumps(self.stages),
             "verdict": self.verdict,
             "outcome": self.outcome,
+            "look": self.look.get("look"),
+            "looks_planned": self.look.get("looks_planned"),
+            "information_share": self.look.get("share"),
             "digest": self.digest,
         }
         return pa.Table.from_pylist([row], schema=arrow_schema("analysis_runs"))
 
-    def _inherited_states(self) -> dict[str, TableState]:
-        """Tables that an earlier run of the experiment wrote and this one did not."""
+    @cached_property
+    def _inherited(self) -> dict[str, TableState]:
+        """What the last run of the experiment left; no other run is at it now."""
         ledger = self.lake.read("analysis_runs", experiment_id=self.experiment_id)
         rows = ledger.select(["computed_at", "run_id", "snapshots"]).to_pylist()
         if not rows:
@@ -180,7 +210,11 @@ def open_run(settings: Settings, experiment_id: str, command: str) -> Iterator[R
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
     lake.preload()
-    with lake.experiment_lock(experiment_id), lake.engine() as engine:
+    with (
+        lake.experiment_lock(experiment_id),
+        ExitStack() as locks,
+        lake.engine() as engine,
+    ):
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         with lake.begin(run_id, experiment_id, engine) as publication:
@@ -193,6 +227,7 @@ def open_run(settings: Settings, experiment_id: str, command: str) -> Iterator[R
                 lake=lake,
                 engine=engine,
                 publication=publication,
+                locks=locks,
             )
     lake.close()
 

@@ -32,7 +32,7 @@ from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.panel_data import find_layout
 from exp_platform.pipelines.progress import Progress
 from exp_platform.pipelines.run import STAGES, Run, open_run
-from exp_platform.records import Estimate
+from exp_platform.records import Decision, Estimate
 
 ESTIMATE: Mapping[str, Callable[..., tuple[Estimate, ...]]] = {
     "ab": analyze_experiment.estimate_ab,
@@ -128,7 +128,12 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
             did_pretrends.store_pretrends(run, pretrends)
     progress.say("judge")
     judgement = judge(
-        data, measured, estimates, pretrends=pretrends.tests, data_checks=checks
+        data,
+        measured,
+        estimates,
+        pretrends=pretrends.tests,
+        data_checks=checks,
+        previous=run.load("decisions", Decision),
     )
     write_memo.store_judgement(run, judgement)
     progress.say("publish")

@@ -1,19 +1,31 @@
 """Stage ingest: raw Parquet to canonical rows; every bad row goes to quarantine."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from exp_platform.errors import ContractError
 from exp_platform.lake import raw_folder, verify_raw
+from exp_platform.lake.raw import require_raw
 from exp_platform.lake.validation import Delivery, accept_rows
 from exp_platform.metrics.definitions import choose_definitions, load_definitions
+from exp_platform.pipelines.ingest_events import (
+    ingest_events,
+    load_events,
+    write_stand_in,
+)
 from exp_platform.pipelines.provenance import definition_hash
 from exp_platform.pipelines.registry import read_mapping, read_spec
 from exp_platform.pipelines.run import Run, nothing_stored
+from exp_platform.pipelines.segments import check_segments
 from exp_platform.records import ExperimentSpec, MetricDefinition
 
 _TABLES = ("exposures", "outcomes")
+# Raw file of the units given to arms, exposed or not; an experiment may have none.
+ASSIGNMENTS = "experiment_assignments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +59,61 @@ def ingest(run: Run) -> Ingested:
     )
     row = _registry_row(run, registry)
     spec = read_spec(row)
-    deliveries = tuple(
-        accept_rows(
-            run.engine,
-            table,
-            folder / f"{table}.parquet",
-            experiment_id=run.experiment_id,
-            variants=tuple(v.name for v in spec.variants)
-            if table == "exposures"
-            else (),
-            keep_duplicates=spec.plan.keep_duplicates,
-        )
-        for table in _TABLES
-    )
-    _open_quarantine(run)
+    events = [ingest_events(run, spec.namespace)] if spec.namespace else []
+    deliveries = _accept_all(run, spec, folder)
+    check_segments(run, spec)
+    _open_quarantine(run, [delivery.table for delivery in deliveries])
     for table in ("experiment_registry", *_TABLES, "quarantine"):
         run.store_relation(table, f"exp.{table}")
+    _store_assignments(run, deliveries)
     run.stages["ingest"] = "done"
-    return _describe(run, spec, row, deliveries)
+    return _describe(run, spec, row, (*deliveries, *events))
+
+
+def _accept_all(run: Run, spec: ExperimentSpec, folder: Path) -> tuple[Delivery, ...]:
+    """Exposures, outcomes and, where they were delivered, assignments."""
+    variants = tuple(variant.name for variant in spec.variants)
+    with _find_files(run, spec, folder) as files:
+        return tuple(
+            accept_rows(
+                run.engine,
+                table,
+                file,
+                experiment_id=run.experiment_id,
+                variants=() if table == "outcomes" else variants,
+                keep_duplicates=spec.plan.keep_duplicates,
+            )
+            for table, file in files.items()
+        )
+
+
+@contextmanager
+def _find_files(
+    run: Run, spec: ExperimentSpec, folder: Path
+) -> Iterator[dict[str, Path]]:
+    """Delivered files by table; what events tell of stands in for missing ones."""
+    files = {table: folder / f"{table}.parquet" for table in _TABLES}
+    assignments = folder / f"{ASSIGNMENTS}.parquet"
+    if assignments.is_file():
+        files["assignments"] = assignments
+    if not spec.namespace:
+        require_raw(folder, [file.name for file in files.values()])
+    made = run.settings.paths.temp / f"{run.run_id}-{run.experiment_id}"
+    try:
+        for table in _TABLES:
+            if not files[table].is_file():
+                files[table] = write_stand_in(run, spec, table, made)
+        yield files
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _store_assignments(run: Run, deliveries: tuple[Delivery, ...]) -> None:
+    """An experiment without them has no rows of an earlier delivery either."""
+    if any(delivery.table == "assignments" for delivery in deliveries):
+        run.store_relation("assignments", "exp.assignments")
+    else:
+        run.drop_leftovers("assignments")
 
 
 def load_ingested(run: Run) -> Ingested:
@@ -78,9 +127,16 @@ def load_ingested(run: Run) -> Ingested:
     rows = run.engine.records("select * from exp.experiment_registry")
     if not rows:
         raise nothing_stored(run.experiment_id, "experiment_registry")
-    deliveries = tuple(_stored_delivery(run, table) for table in _TABLES)
+    spec = read_spec(rows[0])
+    run.lake.attach(run.engine, "assignments", experiment_id=run.experiment_id)
+    tables = [*_TABLES, "assignments"]
+    deliveries = [_stored_delivery(run, table) for table in tables]
+    if not deliveries[-1].delivered:
+        deliveries.pop()
+    if spec.namespace:
+        deliveries.append(load_events(run, spec.namespace))
     run.stages["ingest"] = "inherited"
-    return _describe(run, read_spec(rows[0]), rows[0], deliveries)
+    return _describe(run, spec, rows[0], tuple(deliveries))
 
 
 def _registry_row(run: Run, delivery: Delivery) -> dict[str, Any]:
@@ -114,13 +170,13 @@ def _describe(
     return Ingested(spec, definitions, deliveries)
 
 
-def _open_quarantine(run: Run) -> None:
+def _open_quarantine(run: Run, tables: list[str]) -> None:
     parts = [
         f"select '{run.experiment_id}' as experiment_id, '{table}' as table_name,"
         f" row_number, reason, payload, '{run.run_id}' as run_id,"
         f" timestamptz '{run.computed_at.isoformat()}' as computed_at"
         f" from exp_run.rejected_{table}"
-        for table in _TABLES
+        for table in tables
     ]
     run.engine.create_view("exp.quarantine", " union all ".join(parts))
 

@@ -12,7 +12,7 @@ from exp_platform.config import Settings
 from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import open_lake
 from exp_platform.pipelines.write_memo import memo_files
-from exp_platform.records import Estimate, EstimateRole
+from exp_platform.records import Estimate, EstimateRole, LookMethod
 
 if TYPE_CHECKING:
     from exp_platform.pipelines.run_end_to_end import RunOutcome
@@ -97,11 +97,16 @@ def print_results(estimates: Sequence[Estimate]) -> None:
     """Estimates with a number as a table, the others as one line each."""
     import sys
 
+    whole = [e for e in estimates if "=" not in e.segment]
+    others = [e for e in whole if _is_other_look(e)]
     ordered = sorted(
-        (e for e in estimates if "=" not in e.segment),
+        (e for e in whole if not _is_other_look(e)),
         key=lambda e: (_ROLES[e.role], e.metric_name, e.treatment, e.method),
     )
-    print_table([_result_line(e) for e in ordered if e.is_ok])
+    rows = [e for e in ordered if e.is_ok]
+    print_table([_result_line(e, has_looks=bool(others)) for e in rows])
+    for line in describe_looks(ordered):
+        sys.stdout.write(f"{line}\n")
     missing: dict[tuple[str, str], list[str]] = {}
     for e in ordered:
         if not e.is_ok:
@@ -112,6 +117,8 @@ def print_results(estimates: Sequence[Estimate]) -> None:
     n_segments = len({e.segment for e in estimates if "=" in e.segment})
     if n_segments:
         sys.stdout.write(f"{n_segments} more segments: --format json or csv\n")
+    if others:
+        sys.stdout.write(f"{len(others)} rows of other looks: --format json or csv\n")
 
 
 _ROLES = {
@@ -126,18 +133,66 @@ def _metric(e: Estimate) -> str:
     return e.metric_name if e.segment == "all" else f"{e.metric_name} by {e.segment}"
 
 
-def _result_line(e: Estimate) -> Row:
+def _is_other_look(e: Estimate) -> bool:
+    return e.look is not None and e.role is not EstimateRole.PRIMARY
+
+
+def describe_looks(estimates: Sequence[Estimate]) -> list[str]:
+    """At which look the deciding rows stand, and what bound they are held against.
+
+    Args:
+        estimates: rows of one experiment.
+    """
+    lines: dict[str, list[str]] = {}
+    for e in estimates:
+        place = e.details.get("sequential", {})
+        if e.role is not EstimateRole.PRIMARY or not place:
+            continue
+        if place.get("status") == "NO_LOOK":
+            words = "no look yet, these numbers decide nothing"
+        elif place.get("method") == LookMethod.FIXED:
+            words = "one look, at the end: a single test"
+        elif place.get("looks_planned") is None and place.get("critical_value") is None:
+            continue
+        else:
+            words = _name_look(e, place)
+        lines.setdefault(words, []).append(e.metric_name)
+    return [f"{', '.join(dict.fromkeys(m))}: {words}" for words, m in lines.items()]
+
+
+def _name_look(e: Estimate, place: Mapping[str, Any]) -> str:
+    planned, critical = place.get("looks_planned"), place.get("critical_value")
+    words = [f"look {e.look}" + (f" of {planned}" if planned else "")]
+    if e.look_ts is not None:
+        words[0] += f" ({e.look_ts:%Y-%m-%d %H:%M} UTC)"
+    for name, what in (
+        ("spending_time", "of the schedule"),
+        ("information_share", "of the planned information"),
+    ):
+        if place.get(name) is not None:
+            words.append(f"{place[name]:.0%} {what}")
+    bound = "no bound yet" if critical is None else f"bound {critical:.4g}"
+    spending = place.get("spending") or place["method"]
+    words.append(f"{bound} standard errors ({spending})" if critical else bound)
+    return ", ".join(words) + "; intervals are repeated ones"
+
+
+def _result_line(e: Estimate, *, has_looks: bool) -> Row:
+    sequential = {"p, all looks": _number(e.sequential_p_value)} if has_looks else {}
+    look = {"look": "" if e.look is None else str(e.look)} if has_looks else {}
     return {
         "metric": _metric(e),
         "arm": e.treatment,
         "method": e.method,
         "role": e.role.value,
+        **look,
         "control": _number(e.control_mean),
         "treatment": _number(e.treatment_mean),
         "difference": _number(e.difference),
         f"{1 - e.alpha:.0%} interval": _interval(e.ci_lower, e.ci_upper),
         "lift": _percent(e.relative_lift),
         "p": _number(e.p_value),
+        **sequential,
         "adjusted p": _number(e.p_value_adjusted),
     }
 
@@ -159,11 +214,23 @@ def list_runs(settings: Settings) -> list[Row]:
             "experiment": name,
             "verdict": row["verdict"] or "-",
             "decision": row["outcome"] or "-",
+            "look": _say_look(row),
             "computed at (UTC)": f"{row['computed_at']:%Y-%m-%d %H:%M}",
             "run": row["run_id"],
         }
         for name, row in sorted(last_runs(settings).items())
     ]
+
+
+def _say_look(row: Row) -> str:
+    """9 of 14, 64 %: the look of the last decision."""
+    if row["look"] is None:
+        return "-"
+    words = str(row["look"])
+    if row["looks_planned"] is not None:
+        words += f" of {row['looks_planned']}"
+    share = row["information_share"]
+    return words if share is None else f"{words}, {share:.0%}"
 
 
 def read_memo(settings: Settings, experiment_id: str) -> str:

@@ -31,6 +31,7 @@ from exp_platform.checks.skewness import check_skewness
 from exp_platform.checks.srm import check_srm, check_srm_by_segment
 from exp_platform.checks.twin import check_sql_twin
 from exp_platform.checks.wording import name_period
+from exp_platform.metrics.clusters import ClusterCounts
 from exp_platform.pipelines.check_rows import sort_checks
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
@@ -50,7 +51,7 @@ from exp_platform.records import (
 )
 
 UNIT_CHECKS = ("BOTS", "BOTS_BY_ARM", "MINIMUM_DATA")
-_TWIN_METHODS = ("welch_t", "ratio_delta")
+_TWIN_METHODS = ("welch_t", "ratio_delta", "cluster_delta")
 _TWIN_STATUSES = (EstimateStatus.OK, EstimateStatus.INSUFFICIENT_DATA)
 
 
@@ -61,15 +62,17 @@ def check_trust(
     *,
     pretrends: Sequence[PretrendTest],
     data_checks: Sequence[CheckResult] | None,
+    looks: Sequence[CheckResult] = (),
 ) -> tuple[CheckResult, ...]:
     """All checks of a run, corrected as one family of warnings.
 
     Args:
         ingested: experiment and definitions.
         measured: totals; None = the stage was skipped.
-        estimates: all estimates.
+        estimates: on all data so far, by all methods.
         pretrends: pre-trend tests.
         data_checks: results of `dq_report`; None = the stage was skipped.
+        looks: what past looks say now and said before.
     """
     spec = ingested.spec
     is_did = any(
@@ -91,6 +94,7 @@ def check_trust(
     period = name_period(estimates)
     found += [check_pretrend(test, period=period) for test in pretrends]
     found.append(check_errors(spec.experiment_id, estimates))
+    found += looks
     told = {check.check_name for check in found}
     absent = [name for name in required if name not in told]
     found += checks_not_run(absent, spec.experiment_id, required=required)
@@ -99,7 +103,9 @@ def check_trust(
 
 def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResult]:
     observed = {row["variant"]: row["n_in_analysis"] for row in measured.units}
-    if spec.assignment is Assignment.RANDOMISED:
+    if spec.assignment is Assignment.RANDOMISED and measured.clusters is not None:
+        yield check_srm(_split_clusters(spec, measured.clusters.counts))
+    elif spec.assignment is Assignment.RANDOMISED:
         yield check_srm(_split_facts(spec, measured, observed))
         yield from _check_slices(spec, measured)
     arms = {v.name: observed.get(v.name, 0) for v in spec.variants}
@@ -178,6 +184,18 @@ def _split_facts(
     )
 
 
+def _split_clusters(spec: ExperimentSpec, counts: ClusterCounts) -> SplitFacts:
+    """Clusters were split, and their sizes differ: units say nothing of the plan."""
+    return SplitFacts(
+        spec.experiment_id,
+        planned={v.name: v.weight for v in spec.variants},
+        observed=counts.n_clusters,
+        is_complete=spec.is_complete or not spec.is_dated,
+        control=spec.control,
+        counted="clusters",
+    )
+
+
 def _is_share(totals: MetricTotals) -> bool:
     """Values are 0 and 1 only: their variance follows from their mean."""
     return totals.min_value in (0.0, 1.0) and totals.max_value in (0.0, 1.0)
@@ -220,7 +238,7 @@ def _check_missing(
             units={t.variant: t.n + t.n_missing for t in arms},
             missing={t.variant: t.n_missing for t in arms},
             n_metrics=len(ingested.definitions),
-            is_share=definition.type is MetricType.PROPORTION,
+            is_share=definition.type.is_share,
         )
     )
 
@@ -231,11 +249,13 @@ def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResu
         yield _check_missing(ingested, measured, definition)
         for treatment in spec.treatments:
             control, arm = measured.pair(name, "all", spec, treatment)
-            if min(control.n, arm.n) < spec.plan.min_units_per_arm:
+            is_small = min(control.n, arm.n) < spec.plan.min_units_per_arm
+            # These take units for independent.
+            if is_small or measured.clusters is not None:
                 continue
             if definition.type is MetricType.RATIO:
                 yield check_ratio_denominator(_means(control, arm, "denominator"))
-            elif spec.assignment is Assignment.RANDOMISED:
+            elif _has_tested_mean(spec, definition):
                 yield check_skewness(control, arm)
                 yield check_outlier(control, arm)
             if definition.covariate is None:
@@ -250,6 +270,12 @@ def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResu
                     )
                 )
         yield from _check_novelty(ingested, measured, name)
+
+
+def _has_tested_mean(spec: ExperimentSpec, definition: MetricDefinition) -> bool:
+    """A t test rests on the mean; a quantile has no use for one."""
+    is_quantile = definition.type is MetricType.QUANTILE
+    return spec.assignment is Assignment.RANDOMISED and not is_quantile
 
 
 def _covariate_name(definition: MetricDefinition) -> str:

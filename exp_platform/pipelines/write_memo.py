@@ -15,15 +15,14 @@ from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.did_pretrends import Pretrends
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
-from exp_platform.pipelines.estimates import TABLE as ESTIMATE_TABLE
-from exp_platform.pipelines.estimates import store_estimates
+from exp_platform.pipelines.estimates import load_estimates, store_estimates
 from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.routing import Choices, route
 from exp_platform.pipelines.run import Run, open_run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
     CheckResult,
-    Estimate,
+    Decision,
     PretrendDelta,
     PretrendTest,
     Provenance,
@@ -141,9 +140,10 @@ def judge_stored(run: Run) -> tuple[Ingested, Measured, Judgement, Pretrends]:
     judgement = judge(
         ingested,
         measured,
-        run.load(ESTIMATE_TABLE, Estimate),
+        load_estimates(run),
         pretrends=pretrends.tests,
         data_checks=data_checks or None,
+        previous=run.load("decisions", Decision),
     )
     store_judgement(run, judgement)
     return ingested, measured, judgement, pretrends
@@ -157,6 +157,7 @@ def store_judgement(run: Run, judgement: Judgement) -> None:
     run.stages["judge"] = "done"
     run.verdict = judgement.verdict.value
     run.outcome = judgement.overall.outcome.value
+    run.look = judgement.overall.details.get("look") or {}
 
 
 def write_stored_memo(settings: Settings, experiment_id: str) -> MemoFiles:

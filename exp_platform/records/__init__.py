@@ -4,6 +4,14 @@ A record has no behaviour beyond what follows from its own fields. Numbers are p
 Python floats, instants are UTC datetimes, shares and rates run from 0 to 1.
 """
 
+from exp_platform.records.definitions import (
+    Covariate,
+    FunnelStep,
+    MetricDefinition,
+    PercentileCap,
+    RoleDefaults,
+    RowRule,
+)
 from exp_platform.records.findings import (
     AssignmentFacts,
     CheckResult,
@@ -18,6 +26,7 @@ from exp_platform.records.findings import (
 )
 from exp_platform.records.outcomes import (
     Assignment,
+    CapOrigin,
     CheckStatus,
     Direction,
     EstimateRole,
@@ -28,13 +37,12 @@ from exp_platform.records.outcomes import (
     MetricType,
     Outcome,
     PretrendOutcome,
+    SourceKind,
     Verdict,
 )
 from exp_platform.records.plans import (
     AnalysisPlan,
-    Covariate,
     ExperimentSpec,
-    MetricDefinition,
     MetricPlan,
     SequentialDesign,
     SpendingClock,
@@ -57,6 +65,7 @@ __all__ = [
     "AnalysisPlan",
     "Assignment",
     "AssignmentFacts",
+    "CapOrigin",
     "CheckResult",
     "CheckStatus",
     "ClusterTotals",
@@ -68,6 +77,7 @@ __all__ = [
     "EstimateRole",
     "EstimateStatus",
     "ExperimentSpec",
+    "FunnelStep",
     "GramTotals",
     "LedgerStage",
     "LookMethod",
@@ -81,12 +91,16 @@ __all__ = [
     "MetricType",
     "Outcome",
     "PanelTotals",
+    "PercentileCap",
     "PretrendDelta",
     "PretrendOutcome",
     "PretrendTest",
     "Provenance",
     "QuantileTotals",
+    "RoleDefaults",
+    "RowRule",
     "SequentialDesign",
+    "SourceKind",
     "SpendingClock",
     "SpendingKind",
     "TailTotals",

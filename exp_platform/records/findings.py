@@ -29,6 +29,7 @@ class AssignmentFacts:
         has_pre_period: units were observed before the event.
         declared_covariate: the plan declares a covariate for the metric.
         treatment_timings: number of different treatment dates.
+        share_astray: of units whose cluster is unknown, or lies mostly in another arm.
     """
 
     assignment: Assignment
@@ -42,6 +43,7 @@ class AssignmentFacts:
     n_clusters_control: int | None = None
     n_clusters_treatment: int | None = None
     treatment_timings: int = 1
+    share_astray: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

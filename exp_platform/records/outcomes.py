@@ -10,6 +10,37 @@ class MetricType(StrEnum):
     COUNT = "count"
     PROPORTION = "proportion"
     RATIO = "ratio"
+    QUANTILE = "quantile"
+    RETENTION = "retention"
+    FUNNEL = "funnel"
+
+    @property
+    def is_share(self) -> bool:
+        """A unit's value is yes or no, 1 or 0."""
+        return self in {
+            MetricType.PROPORTION,
+            MetricType.RETENTION,
+            MetricType.FUNNEL,
+        }
+
+    @property
+    def has_daily_value(self) -> bool:
+        """A unit has a value on a single day, which a panel can add up."""
+        return self in {MetricType.MEAN, MetricType.COUNT, MetricType.PROPORTION}
+
+
+class SourceKind(StrEnum):
+    """Where a metric's rows come from."""
+
+    OUTCOME = "outcome"
+    EVENT = "event"
+
+
+class CapOrigin(StrEnum):
+    """When a percentile cap is taken from the data."""
+
+    FIRST_LOOK = "first_look"
+    PRE_PERIOD = "pre_period"
 
 
 class Direction(StrEnum):

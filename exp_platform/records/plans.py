@@ -1,75 +1,18 @@
-"""What was promised: metric definitions, the analysis plan, the experiment."""
+"""What was promised: the analysis plan and the experiment."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from exp_platform.records.outcomes import (
     Assignment,
-    Direction,
     LookMethod,
     MarginScale,
     MetricRole,
-    MetricType,
 )
 
 SpendingKind = Literal["obrien_fleming", "pocock", "power"]
 SpendingClock = Literal["schedule", "units"]
-
-
-@dataclass(frozen=True, slots=True)
-class Covariate:
-    """A value per unit from before its exposure.
-
-    Attributes:
-        metric_name: name in `outcomes` whose pre-exposure rows are aggregated as the
-            metric's own rows are.
-        lookback_days: days before exposure that count.
-    """
-
-    metric_name: str
-    lookback_days: int = 14
-
-
-@dataclass(frozen=True, slots=True)
-class MetricDefinition:
-    """A contracted metric, as reviewed text.
-
-    Attributes:
-        numerator: name in `outcomes` whose rows make the value (all types).
-        denominator: name in `outcomes` below the line of a ratio.
-        aggregation: `sum`, `count` or `max` of a unit's rows; a proportion is
-            "any row with a positive value".
-        delay_days, window_days: an outcome counts from exposure + delay for
-            `window_days` days; None = until the data's watermark.
-        cap: largest value of a unit, absolute; None = uncapped.
-    """
-
-    name: str
-    version: int
-    type: MetricType
-    direction: Direction
-    numerator: str
-    owner: str = ""
-    description: str = ""
-    denominator: str | None = None
-    aggregation: str = "sum"
-    delay_days: float = 0.0
-    window_days: float | None = None
-    cap: float | None = None
-    covariate: Covariate | None = None
-    unit_label: str = ""
-
-    @property
-    def definition_hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of what makes the number."""
-        meaning = asdict(self)
-        for words in ("owner", "description", "unit_label"):
-            del meaning[words]
-        text = json.dumps(meaning, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

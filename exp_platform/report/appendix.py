@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from exp_platform.metrics.wording import describe
 from exp_platform.records import MetricDefinition
-from exp_platform.report import numbers
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.words import (
     ESTIMATE_ROLE_WORDS,
@@ -119,23 +119,17 @@ def _describe_definition(definition: MetricDefinition) -> DefinitionRow:
 
 
 def _describe_computation(definition: MetricDefinition) -> str:
-    value = f"{definition.aggregation} of {definition.numerator}"
-    if definition.denominator:
-        value += f" per {definition.denominator}"
-    parts = [value]
-    if definition.delay_days:
-        parts.append(f"from {_days(definition.delay_days)} after exposure")
-    if definition.window_days is not None:
-        parts.append(f"for {_days(definition.window_days)}")
-    if definition.cap is not None:
-        parts.append(f"capped at {numbers.format_number(definition.cap)} per unit")
-    if definition.covariate:
-        covariate = definition.covariate
-        parts.append(
-            f"covariate {covariate.metric_name} over {covariate.lookback_days} days"
-        )
-    return ", ".join(parts)
-
-
-def _days(days: float) -> str:
-    return f"{days:g} day" if days == 1 else f"{days:g} days"
+    """Value, window, cap and covariates; what is the same for all metrics is left out."""
+    words = describe(definition)
+    parts = [words["value"]]
+    if "quantile" in words:
+        parts.append(f"quantile {words['quantile']}")
+    parts.append(words["window"])
+    if "cap" in words:
+        parts.append(f"capped at {words['cap']}")
+    parts += [
+        f"covariate {text}"
+        for topic, text in words.items()
+        if topic.startswith("covariate")
+    ]
+    return "; ".join(parts)

@@ -1,7 +1,8 @@
 """Estimates sorted for reading: one comparison per metric and arm, goals first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from exp_platform.decision.sequential import LATEST
 from exp_platform.records import (
     Estimate,
     EstimateRole,
@@ -34,7 +35,9 @@ class Comparison:
     Attributes:
         definition: None when the metric has no definition in the facts.
         primary: the estimate that decides; None when none was made.
-        estimates: every method on all units, the primary one included.
+        estimates: every method on all units and all data so far; where several looks
+            were taken, the primary one is not among them.
+        looks: rows of all looks so far, oldest first; one of them is primary.
         segments: primary-method estimates on subsets of units.
         views: rows that have a section of their own, see `VIEWS`.
     """
@@ -47,6 +50,7 @@ class Comparison:
     estimates: tuple[Estimate, ...]
     segments: tuple[Estimate, ...]
     views: tuple[Estimate, ...] = ()
+    looks: tuple[Estimate, ...] = ()
 
 
 def sort_comparisons(facts: MemoFacts) -> tuple[Comparison, ...]:
@@ -81,6 +85,8 @@ def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
     mine = [one for one in mine if one.method not in VIEWS]
     whole = tuple(one for one in mine if one.segment == ALL_UNITS)
     primary = _find_primary(whole)
+    looks = [one for one in whole if one.look is not None]
+    is_followed = primary is not None and any(map(_is_latest, whole))
     segments = [one for one in mine if one.segment != ALL_UNITS]
     if primary is not None and any(one.method == primary.method for one in segments):
         segments = [one for one in segments if one.method == primary.method]
@@ -90,10 +96,20 @@ def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
         plan=facts.spec.plan.of(metric_name),
         definition=facts.definitions.get(metric_name),
         primary=primary,
-        estimates=whole,
+        estimates=tuple(
+            replace(one, role=EstimateRole.PRIMARY) if _is_latest(one) else one
+            for one in whole
+            if one.look is None or not is_followed
+        ),
+        looks=tuple(sorted(looks, key=lambda one: one.look or 0)),
         segments=tuple(segments),
         views=views,
     )
+
+
+def _is_latest(estimate: Estimate) -> bool:
+    """All data so far by the method that decides, beside the look that decides."""
+    return bool(estimate.details.get("sequential", {}).get("status") == LATEST)
 
 
 def _find_primary(estimates: tuple[Estimate, ...]) -> Estimate | None:

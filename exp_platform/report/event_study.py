@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exp_platform.records import MetricDefinition, MetricType, PretrendDelta
+from exp_platform.records import MetricDefinition, PretrendDelta
 from exp_platform.report import numbers
 from exp_platform.report.scale import Scale, choose_ticks, fit_scale
 
@@ -21,7 +21,13 @@ class DayMark:
 
 @dataclass(frozen=True, slots=True)
 class EventStudyChart:
-    """A whole chart; `event` is the x of the start, None where all days are after it."""
+    """A whole chart.
+
+    Attributes:
+        event: x of the start, None where all days are after it.
+        axis: words under the x axis; "" = days counted from the start or the exposure.
+        margin: y of a guardrail's margin.
+    """
 
     title: str
     description: str
@@ -32,6 +38,8 @@ class EventStudyChart:
     event: float | None
     unit: str
     period: str
+    axis: str = ""
+    margin: float | None = None
 
 
 def draw_event_study(
@@ -39,18 +47,14 @@ def draw_event_study(
     deltas: Sequence[PretrendDelta],
     *,
     period: str = "day",
+    values: Scale | None = None,
 ) -> EventStudyChart | None:
     """Deltas in order of days; None when no day has a number."""
     drawn = [one for one in deltas if numbers.is_number(one.delta)]
     if not drawn:
         return None
     days = Scale(deltas[0].day - 0.7, deltas[-1].day + 0.7)
-    values = fit_scale(
-        value
-        for one in drawn
-        for value in (one.delta, one.ci_lower, one.ci_upper)
-        if numbers.is_number(value)
-    )
+    values = values or fit_values(drawn)
     name = deltas[0].metric_name
     return EventStudyChart(
         title=f"{name}, {deltas[0].treatment}: difference to control by {period}",
@@ -66,6 +70,16 @@ def draw_event_study(
         event=days.place(-0.5),
         unit=numbers.format_unit(definition),
         period=period,
+    )
+
+
+def fit_values(deltas: Sequence[PretrendDelta]) -> Scale:
+    """An axis for the deltas and their intervals."""
+    return fit_scale(
+        value
+        for one in deltas
+        for value in (one.delta, one.ci_lower, one.ci_upper)
+        if numbers.is_number(value)
     )
 
 
@@ -85,7 +99,7 @@ def _mark(delta: PretrendDelta, days: Scale, values: Scale) -> DayMark:
 def _label_values(
     definition: MetricDefinition | None, values: Scale
 ) -> tuple[tuple[float, str], ...]:
-    is_share = definition is not None and definition.type is MetricType.PROPORTION
+    is_share = definition is not None and definition.type.is_share
     factor = 100 if is_share else 1
     return tuple(
         (values.place(tick), numbers.format_tick(factor * tick))

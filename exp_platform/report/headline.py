@@ -74,14 +74,20 @@ class Headline:
 
 
 def describe_headline(
-    facts: MemoFacts, comparisons: tuple[Comparison, ...]
+    facts: MemoFacts, comparisons: tuple[Comparison, ...], *, place: str = ""
 ) -> Headline:
-    """Decisions per arm are listed only where there are several."""
+    """Decisions per arm are listed only where there are several.
+
+    Args:
+        facts: of the memo.
+        comparisons: sorted for reading.
+        place: which look this is; "" = there is one only.
+    """
     arms = facts.arm_decisions if len(facts.arm_decisions) > 1 else ()
     return Headline(
         experiment_id=facts.spec.experiment_id,
         hypothesis=facts.spec.hypothesis,
-        subtitle=_describe_design(facts.spec),
+        subtitle=(*_describe_design(facts.spec), *([place] if place else [])),
         decision=_describe_decision(facts.overall, facts.verdict),
         arms=tuple(_describe_decision(one, one.verdict) for one in arms),
         tiles=_pick_tiles(facts, comparisons),

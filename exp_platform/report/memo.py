@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from exp_platform.decision.family import harm_level
 from exp_platform.records import Verdict
 from exp_platform.report import numbers
 from exp_platform.report.appendix import (
@@ -28,6 +29,7 @@ from exp_platform.report.forest import (
 from exp_platform.report.gains import MethodGroup, compare_methods
 from exp_platform.report.headline import Headline, describe_headline
 from exp_platform.report.ledger import LedgerSection, describe_ledger
+from exp_platform.report.looks import LookSection, describe_looks
 from exp_platform.report.novelty import describe_novelty
 from exp_platform.report.pretrends import PretrendView, describe_pretrends
 from exp_platform.report.results import (
@@ -55,6 +57,7 @@ class Page:
 
     headline: Headline
     trust: TrustSection
+    looks: LookSection
     results: tuple[ResultRow, ...]
     segments: tuple[ResultRow, ...]
     forest: ForestChart | None
@@ -97,9 +100,11 @@ def describe_page(facts: MemoFacts) -> Page:
         compare_methods(one, facts.choices.get(one.metric_name, ()))
         for one in comparisons
     )
+    looks = describe_looks(comparisons, harm_level(facts.spec))
     return Page(
-        headline=describe_headline(facts, comparisons),
+        headline=describe_headline(facts, comparisons, place=looks.place),
         trust=describe_trust(facts),
+        looks=looks,
         results=describe_results(comparisons),
         segments=describe_segments(comparisons),
         forest=draw_forest(comparisons, has_arms=has_arms),

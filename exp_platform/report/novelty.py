@@ -10,6 +10,7 @@ from exp_platform.report.results import differences_of, explain_missing
 from exp_platform.report.views import Cell, Column, View, ViewRow
 
 _METHOD = "novelty_trend"
+_NOT_FOR_IT = frozenset({"RATIO_IN_PANEL", "NO_DAILY_VALUE"})
 _LEAD = (
     "The difference between the arms on each day since a unit's exposure, and the slope "
     "of a straight line through it. Day 0 is a visit by definition and stays out of the "
@@ -23,7 +24,7 @@ def describe_novelty(comparisons: tuple[Comparison, ...]) -> View | None:
         (one, estimate)
         for one in comparisons
         for estimate in one.views
-        if estimate.method == _METHOD and estimate.reason != "RATIO_IN_PANEL"
+        if estimate.method == _METHOD and estimate.reason not in _NOT_FOR_IT
     ]
     if not pairs:
         return None

@@ -8,7 +8,7 @@ import math
 from datetime import datetime
 from typing import TypeGuard
 
-from exp_platform.records import MetricDefinition, MetricType
+from exp_platform.records import MetricDefinition
 
 NO_NUMBER = "no number"
 MINUS = "\N{MINUS SIGN}"
@@ -191,7 +191,7 @@ def _scientific(value: float, *, signed: bool = False) -> str:
 
 
 def _is_share(definition: MetricDefinition | None) -> bool:
-    return definition is not None and definition.type is MetricType.PROPORTION
+    return definition is not None and definition.type.is_share
 
 
 def _scale(definition: MetricDefinition | None) -> int:

@@ -37,6 +37,7 @@ READING_WORDS = {
 
 # The two columns are not the arms' plain averages for these methods.
 METHOD_NOTES = {
+    "cluster_delta": "compared by cluster",
     "cuped": "averages adjusted for before exposure (CUPED)",
     "did_2x2": "per unit and period, control is what change alone would have given",
 }
@@ -132,9 +133,13 @@ def format_level(alpha: float) -> str:
 
 
 def _is_significant(estimate: Estimate) -> bool:
-    p_value = estimate.p_value_adjusted
-    if p_value is None:
-        p_value = estimate.p_value
+    """By the p-value that decides: corrected, else over all looks, else alone."""
+    known = (
+        estimate.p_value_adjusted,
+        estimate.sequential_p_value,
+        estimate.p_value,
+    )
+    p_value = next((p for p in known if p is not None), None)
     if p_value is not None:
         return p_value <= estimate.alpha
     lower, upper = estimate.ci_lower, estimate.ci_upper
@@ -163,14 +168,27 @@ def _describe(comparison: Comparison, estimate: Estimate | None) -> ResultRow:
         ),
         lift=numbers.format_lift(*lifts),
         lift_interval=numbers.format_lift_interval(*lifts),
-        p=numbers.format_p(shown.p_value),
+        p=numbers.format_p(
+            shown.p_value
+            if shown.sequential_p_value is None
+            else shown.sequential_p_value
+        ),
         p_adjusted=_format_adjusted(shown),
         reading=reading,
         reading_words=READING_WORDS[reading],
         margin=_format_margin(comparison),
         guardrail=_describe_guardrail(comparison, shown),
         why_no_number=_explain_row(comparison, estimate),
+        note=_note(comparison, shown),
     )
+
+
+def _note(comparison: Comparison, estimate: Estimate) -> str:
+    """What the averages are, and which look the row is of."""
+    notes = [METHOD_NOTES.get(estimate.method, "")]
+    if len(comparison.looks) > 1 and estimate.look is not None:
+        notes.append(f"look {estimate.look}, repeated intervals")
+    return "; ".join(filter(None, notes))
 
 
 def _explain_row(comparison: Comparison, estimate: Estimate | None) -> str:

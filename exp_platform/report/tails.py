@@ -7,6 +7,7 @@ from exp_platform.report.results import differences_of, explain_missing
 from exp_platform.report.views import Cell, Column, View, ViewRow
 
 _METHOD = "tail_capped"
+_NOT_FOR_IT = frozenset({"RATIO_NOT_SUPPORTED", "NOT_A_MEAN"})
 _SOME = 0.5  # of a standard error: less than this is no news
 _LEAD = (
     "The comparison once more with the top 0.1 % of units of all arms put on the value "
@@ -21,7 +22,7 @@ def describe_tails(comparisons: tuple[Comparison, ...]) -> View | None:
         _describe(one, estimate)
         for one in comparisons
         for estimate in one.views
-        if estimate.method == _METHOD and estimate.reason != "RATIO_NOT_SUPPORTED"
+        if estimate.method == _METHOD and estimate.reason not in _NOT_FOR_IT
     )
     if not rows:
         return None

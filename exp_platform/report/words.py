@@ -74,6 +74,8 @@ _METHOD_TITLES = {
     "welch_t": "A/B (Welch t)",
     "two_proportion_z": "A/B (two proportions)",
     "ratio_delta": "A/B (ratio, delta method)",
+    "quantile_woodruff": "A/B (quantile, Woodruff)",
+    "cluster_delta": "A/B (by cluster, delta method)",
     "cuped": "CUPED",
     "did": "Difference in differences",
     "did_2x2": "Difference in differences",

@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from exp_platform.errors import ContractError
 from exp_platform.records import Direction, Estimate, MetricTotals
-from exp_platform.stats.draft import Refusal, refuse_estimate
+from exp_platform.stats.draft import Refusal, refuse_estimate, require_finite
 from exp_platform.stats.group_sequential import Estimator
 from exp_platform.stats.inference import Array
 from exp_platform.stats.relative import NEAR_ZERO_ERRORS
@@ -88,19 +88,21 @@ def update_normal(
     References:
         Gelman and others (2013), section 2.5.
     """
-    weight = prior_sd**2 / (prior_sd**2 + error**2)
-    mean = prior_mean + weight * (lift - prior_mean)
-    sd = error * np.sqrt(weight)
+    # a share of the hypotenuse: squares of extreme errors would overflow
+    share = prior_sd / np.hypot(prior_sd, error)
+    mean = prior_mean + share**2 * (lift - prior_mean)
+    sd = error * share
     reach = -ndtri(alpha / 2) * sd
     z = mean / sd
+    density = sd * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     return NormalPosterior(
         mean=mean,
         sd=sd,
         lower=mean - reach,
         upper=mean + reach,
         probability_above=ndtr(z),
-        loss_above=sd * _unit_loss(z),
-        loss_below=sd * _unit_loss(-z),
+        loss_above=np.maximum(density - mean * ndtr(-z), 0.0),
+        loss_below=np.maximum(density + mean * ndtr(z), 0.0),
     )
 
 
@@ -181,7 +183,7 @@ def _believe(
             observed, belief, base.alpha, is_increase=is_increase
         ),
     }
-    return replace(_fill(base, posterior, belief), details=details)
+    return require_finite(replace(_fill(base, posterior, belief), details=details))
 
 
 def tabulate_sensitivity(
@@ -248,12 +250,6 @@ def base_draft(estimate: Estimate) -> Estimate:
     return Estimate(status=estimate.status, **values)
 
 
-def _unit_loss(z: Array) -> Array:
-    """E max(0, -(z + N(0, 1)))."""
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    return np.asarray(np.maximum(density - z * ndtr(-z), 0.0))
-
-
 def _observe(base: Estimate, prior: NormalPrior) -> tuple[float, float] | None:
     """Lift and its error on the prior's scale; None where the scale breaks down."""
     if prior.scale == "absolute":
@@ -261,7 +257,7 @@ def _observe(base: Estimate, prior: NormalPrior) -> tuple[float, float] | None:
     error, lift = relative_error(base), base.relative_lift
     mean = base.details.get("baseline_mean") or 0.0
     variance = base.details.get("baseline_variance") or 0.0
-    is_near_zero = mean < NEAR_ZERO_ERRORS * math.sqrt(variance)
+    is_near_zero = variance < 0 or mean < NEAR_ZERO_ERRORS * math.sqrt(variance)
     if error is None or lift is None or is_near_zero:
         return None
     return lift, error
@@ -272,7 +268,8 @@ def _update_one(
 ) -> NormalPosterior:
     values = (*observed, prior.mean, sd)
     lift, error, mean, width = (np.array([value]) for value in values)
-    return update_normal(lift, error, mean, width, alpha)
+    with np.errstate(all="ignore"):
+        return update_normal(lift, error, mean, width, alpha)
 
 
 def _fill(base: Estimate, posterior: NormalPosterior, prior: NormalPrior) -> Estimate:

@@ -1,5 +1,6 @@
 """The Poisson bootstrap: an interval for any statistic of weighted units."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from exp_platform.stats.draft import (
     Refusal,
     draft_estimate,
     find_refusal,
+    judge_spread,
     refuse_estimate,
 )
 from exp_platform.stats.inference import Array
@@ -144,8 +146,8 @@ def estimate_bootstrap(
         weights (no maximum or minimum).
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS or ZERO_VARIANCE; METRIC_ERRORED with
-        INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, ZERO_VARIANCE or PRECISION_LOST;
+        METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Efron and Tibshirani (1993); Chamandy and others (2012).
@@ -181,6 +183,13 @@ def _complete(
         return refuse_estimate(draft, Refusal.INVALID_MOMENTS, means=means)
     if np.ptp(gaps) == 0:
         return refuse_estimate(draft, Refusal.ZERO_VARIANCE, means=means)
+    with np.errstate(all="ignore"):
+        error = float(np.std(gaps, ddof=1))
+    if not math.isfinite(error):
+        return refuse_estimate(draft, Refusal.INVALID_MOMENTS, means=means)
+    lost = judge_spread(error, max(abs(base), abs(other)))
+    if lost is not None:
+        return refuse_estimate(draft, lost, means=means)
     lower, upper = np.quantile(gaps, [alpha / 2, 1 - alpha / 2])
     has_lift = base > 0 and bool((draws[0] > 0).all())
     lifts = gaps / draws[0] if has_lift else gaps
@@ -192,7 +201,7 @@ def _complete(
         control_mean=base,
         treatment_mean=other,
         difference=other - base,
-        standard_error=float(np.std(gaps, ddof=1)),
+        standard_error=error,
         ci_lower=float(lower),
         ci_upper=float(upper),
         relative_lift=(other - base) / base if has_lift else None,

@@ -1,8 +1,11 @@
 """Means when whole clusters were assigned: sums over sizes, with clusters as units."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from exp_platform.records import ClusterTotals, Estimate
+from exp_platform.records import ClusterTotals, Estimate, MetricType
 from exp_platform.stats.draft import (
     Refusal,
     complete_estimate,
@@ -11,9 +14,11 @@ from exp_platform.stats.draft import (
     refuse_estimate,
 )
 from exp_platform.stats.inference import Array
-from exp_platform.stats.ratio import linearise_ratio
+from exp_platform.stats.ratio import DENOMINATOR_ERRORS, linearise_ratio
 from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import Arm, compare_arms
+
+METHOD = "cluster_delta"
 
 FEWEST_CLUSTERS = 5
 """Clusters per arm below which no interval is trustworthy."""
@@ -65,31 +70,80 @@ def estimate_cluster_means(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, TOO_FEW_CLUSTERS (fewer than 5 in an
-        arm), NEEDS_WILD_BOOTSTRAP (fewer than 20, or than 20 effective ones) or
-        ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+        arm), NEEDS_WILD_BOOTSTRAP (fewer than 20, or than 20 effective ones),
+        DENOMINATOR_NEAR_ZERO (of a ratio) or ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Deng, Knoblich and Lu (2018); Cameron and Miller (2015).
     """
-    draft = draft_estimate("cluster_delta", control, treatment, settings)
+    return _assess(control, treatment, settings, is_few_allowed=False)
+
+
+def estimate_few_cluster_means(
+    control: ClusterTotals, treatment: ClusterTotals, settings: EstimateSettings
+) -> Estimate:
+    """The same with few clusters, for a bootstrap to complete.
+
+    Its p-value and interval come from t and must be replaced: see
+    `causal.cluster_means`.
+
+    Args:
+        control: totals of the control arm.
+        treatment: totals of the compared arm.
+        settings: metric, role, alpha, least units.
+
+    Outcomes:
+        As `estimate_cluster_means`, but never NEEDS_WILD_BOOTSTRAP.
+    """
+    return _assess(control, treatment, settings, is_few_allowed=True)
+
+
+def _assess(
+    control: ClusterTotals,
+    treatment: ClusterTotals,
+    settings: EstimateSettings,
+    *,
+    is_few_allowed: bool,
+) -> Estimate:
+    draft = replace(
+        draft_estimate(METHOD, control, treatment, settings),
+        n_clusters=control.n_clusters + treatment.n_clusters,
+    )
     arms = (control, treatment)
+    details: dict[str, Any] = {
+        "n_clusters_control": control.n_clusters,
+        "n_clusters_treatment": treatment.n_clusters,
+    }
+    # One cluster has no variance: too few of them is the reason then.
+    few = min(arm.n_clusters for arm in arms) < FEWEST_CLUSTERS
     reason = find_refusal(
         draft,
         settings.min_units_per_arm,
-        [m for a in arms for m in (a.sum_mean, a.size_mean, a.size_covariance)],
-        variances=[v for a in arms for v in (a.sum_variance, a.size_variance)],
+        [] if few else [m for a in arms for m in _means(a)],
+        variances=[] if few else [v for a in arms for v in _variances(a)],
+        values=[] if few else [(a.sum_mean, a.sum_variance) for a in arms],
     )
-    reason = reason or _refuse_clusters(control, treatment)
+    reason = reason or (Refusal.TOO_FEW_CLUSTERS if few else None)
+    reason = reason or _refuse_sizes(arms, settings)
     if reason is not None:
-        return refuse_estimate(draft, reason)
-    comparison = compare_arms(_mean_arm(control), _mean_arm(treatment), settings.alpha)
-    details = {
-        "n_clusters_control": control.n_clusters,
-        "n_clusters_treatment": treatment.n_clusters,
+        return refuse_estimate(draft, reason, details=details)
+    details |= {
         "effective_clusters": min(map(effective_clusters, arms)),
         "design_effect_sizes": [_size_spread(arm) for arm in arms],
+        "small_sample": "delta method over clusters, t with Welch's df",
     }
+    if details["effective_clusters"] < BOOTSTRAP_BELOW and not is_few_allowed:
+        return refuse_estimate(draft, Refusal.NEEDS_WILD_BOOTSTRAP, details=details)
+    comparison = compare_arms(_mean_arm(control), _mean_arm(treatment), settings.alpha)
     return complete_estimate(draft, comparison, details=details)
+
+
+def _means(arm: ClusterTotals) -> tuple[float | None, ...]:
+    return arm.sum_mean, arm.size_mean, arm.size_covariance
+
+
+def _variances(arm: ClusterTotals) -> tuple[float | None, ...]:
+    return arm.sum_variance, arm.size_variance
 
 
 def effective_clusters(totals: ClusterTotals) -> float:
@@ -109,16 +163,16 @@ def _size_spread(totals: ClusterTotals) -> float:
     return (totals.size_variance or 0.0) / mean**2
 
 
-def _refuse_clusters(
-    control: ClusterTotals, treatment: ClusterTotals
+def _refuse_sizes(
+    arms: tuple[ClusterTotals, ClusterTotals], settings: EstimateSettings
 ) -> Refusal | None:
-    arms = (control, treatment)
-    if min(arm.n_clusters for arm in arms) < FEWEST_CLUSTERS:
-        return Refusal.TOO_FEW_CLUSTERS
+    """Is there something to divide by? A ratio's denominators may be near 0."""
     if not all((arm.size_mean or 0.0) > 0 for arm in arms):
         return Refusal.INVALID_MOMENTS
-    is_few = min(map(effective_clusters, arms)) < BOOTSTRAP_BELOW
-    return Refusal.NEEDS_WILD_BOOTSTRAP if is_few else None
+    if settings.definition.type is not MetricType.RATIO:
+        return None
+    far = [_size_spread(arm) * DENOMINATOR_ERRORS**2 < arm.n_clusters for arm in arms]
+    return None if all(far) else Refusal.DENOMINATOR_NEAR_ZERO
 
 
 def _mean_arm(totals: ClusterTotals) -> Arm:

@@ -43,7 +43,7 @@ def assess_table(
     counts = np.asarray(table, dtype=float)
     counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
     n, df = counts.sum(), (counts.shape[0] - 1) * (counts.shape[1] - 1)
-    if df < 1:
+    if df < 1 or n == 0:
         return TableTest(0.0, 0, None, None, float(n))
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / n
     gap = counts - expected

@@ -1,5 +1,6 @@
 """CUPED: remove from an outcome what a value from before exposure explains."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,9 @@ def estimate_cuped(
         Randomised units; the covariate was fixed before exposure.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_COVARIATE_DATA, ZERO_VARIANCE or,
-        for a ratio, DENOMINATOR_NEAR_ZERO; METRIC_ERRORED with INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_COVARIATE_DATA, ZERO_VARIANCE,
+        PRECISION_LOST or, for a ratio, DENOMINATOR_NEAR_ZERO; METRIC_ERRORED with
+        INVALID_MOMENTS.
 
     References:
         Deng, Xu, Kohavi and Walker (2013); Lin (2013); Deng, Knoblich and Lu (2018).
@@ -89,15 +91,19 @@ def _find_reason(
     settings: EstimateSettings,
 ) -> Refusal | None:
     arms = (control, treatment)
+    is_ratio = settings.definition.type is MetricType.RATIO
+    values = [(arm.mean, arm.variance) for arm in arms]
+    if is_ratio:
+        values += [(arm.denominator_mean, arm.denominator_variance) for arm in arms]
     reason = find_refusal(
         draft,
         settings.min_units_per_arm,
-        [arm.mean for arm in arms],
-        variances=[arm.variance for arm in arms],
+        [mean for mean, _ in values],
+        variances=[variance for _, variance in values],
+        values=values,
     )
     if reason is not None:
         return reason
-    is_ratio = settings.definition.type is MetricType.RATIO
     if is_ratio and not all(map(has_denominator, arms)):
         return Refusal.DENOMINATOR_NEAR_ZERO
     moments: list[float | None] = [
@@ -112,7 +118,6 @@ def _find_reason(
     if is_ratio:
         moments += [arm.denominator_covariance for arm in arms]
         known = []
-        variances += [arm.denominator_variance for arm in arms]
     return find_refusal(
         draft, settings.min_units_per_arm, [*moments, *known], variances=variances
     )
@@ -168,7 +173,8 @@ def _describe(
     x = [_covariates(totals, False, is_ratio) for totals in (control, treatment)]
     before = float(welch.inference.standard_error[0])
     after = float(adjustment.comparison.inference.standard_error[0])
-    ratio = (after / before) ** 2 if before > 0 else None
+    change = after / before if before > 0 else math.nan
+    ratio = change * change if math.isfinite(change) else None
     slopes = adjustment.theta[0]
     return {
         "theta": float(slopes[0]),
@@ -202,4 +208,5 @@ def _correlation(
     shared = sum(float(x.with_value[0, 0] / arm.n[0]) for arm, x in pairs)
     if value <= 0 or covariate <= 0:
         return None
-    return float(shared / np.sqrt(value) / np.sqrt(covariate))
+    with np.errstate(over="ignore"):
+        return float(shared / np.sqrt(value) / np.sqrt(covariate))

@@ -158,7 +158,7 @@ def noise_of_totals(totals: MetricTotals, settings: EstimateSettings) -> Noise |
         arm = ratio_arm(totals)
         mean, variance = float(arm.mean[0]), float(arm.variance[0])
         return _noise_or_none(mean, variance, "normal", ratio)
-    if kind is MetricType.PROPORTION:
+    if kind.is_share:
         if not 0 < totals.mean < 1:
             return None
         return noise_of_rate(totals.mean, variance_ratio=ratio)

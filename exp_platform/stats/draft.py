@@ -5,6 +5,7 @@ finite) or refused (a coded reason, null inference).
 """
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -15,6 +16,7 @@ from exp_platform.records import (
     ClusterTotals,
     Estimate,
     EstimateStatus,
+    GramTotals,
     PanelTotals,
 )
 from exp_platform.stats.comparison import Comparison
@@ -23,6 +25,9 @@ from exp_platform.stats.settings import EstimateSettings
 
 ROUNDING = 1e-12
 """Relative size below which a number left over from a cancellation is rounding."""
+
+CONSTANT = 4 * sys.float_info.epsilon
+"""Relative spread up to which a computed variance may be that of a constant."""
 
 
 class ArmTotals(Protocol):
@@ -54,6 +59,7 @@ class Refusal(StrEnum):
     NO_PRE_PERIOD = "NO_PRE_PERIOD"
     NO_POST_PERIOD = "NO_POST_PERIOD"
     ZERO_VARIANCE = "ZERO_VARIANCE"
+    PRECISION_LOST = "PRECISION_LOST"
     DENOMINATOR_NEAR_ZERO = "DENOMINATOR_NEAR_ZERO"
     NO_COVARIATE_DATA = "NO_COVARIATE_DATA"
     INVALID_MOMENTS = "INVALID_MOMENTS"
@@ -118,7 +124,7 @@ def draft_estimate(
 
 def _refuse_unit(totals: ArmTotals, settings: EstimateSettings) -> str:
     """Units inside assigned clusters are not independent: only clusters' totals are."""
-    is_clustered = isinstance(totals, ClusterTotals | PanelTotals)
+    is_clustered = isinstance(totals, ClusterTotals | PanelTotals | GramTotals)
     if settings.is_clustered and not is_clustered:
         return Refusal.UNIT_FINER_THAN_ASSIGNMENT.value
     return ""
@@ -130,14 +136,17 @@ def find_refusal(
     moments: Iterable[float | None],
     *,
     variances: Iterable[float | None],
+    values: Iterable[tuple[float | None, float | None]] = (),
 ) -> Refusal | None:
-    """Is there enough, and is it finite?
+    """Is there enough, is it finite, and is it more than rounding?
 
     Args:
         draft: row with the units of both arms.
         min_units: units an arm must have; never less than 2.
         moments: means and covariances the method needs; null or non-finite is refused.
         variances: the same, and a negative one is refused.
+        values: mean and variance of what varies between units; a spread that is lost
+            in the rounding of such large values is refused.
     """
     if draft.reason:
         return Refusal(draft.reason)
@@ -148,7 +157,25 @@ def find_refusal(
         return Refusal.INVALID_MOMENTS
     if any(value is not None and value < 0 for value in spreads):
         return Refusal.INVALID_MOMENTS
-    return None
+    lost = Refusal.PRECISION_LOST
+    known = ((m, v) for m, v in values if m is not None and v is not None)
+    return lost if any(judge_spread(v**0.5, m) is lost for m, v in known) else None
+
+
+def judge_spread(spread: float, size: float) -> Refusal | None:
+    """Is there a spread, and is it more than the rounding of values of this size?
+
+    Args:
+        spread: standard deviation, or standard error.
+        size: a typical value, of either sign.
+
+    Returns:
+        ZERO_VARIANCE for a constant, PRECISION_LOST where the moments cannot tell, else
+        None.
+    """
+    if spread <= CONSTANT * abs(size):
+        return Refusal.ZERO_VARIANCE
+    return Refusal.PRECISION_LOST if spread <= ROUNDING * abs(size) else None
 
 
 def refuse_estimate(
@@ -171,8 +198,55 @@ def refuse_estimate(
         control_mean=control_mean,
         treatment_mean=treatment_mean,
         difference=difference,
-        details=dict(details or {}),
+        details=keep_finite(details or {}),
     )
+
+
+INFERRED = (
+    "difference",
+    "standard_error",
+    "ci_lower",
+    "ci_upper",
+    "relative_lift",
+    "relative_ci_lower",
+    "relative_ci_upper",
+    "p_value",
+    "relative_p_value",
+    "p_value_adjusted",
+    "statistic",
+)
+"""Numbers of a row that must be finite when it has them, and are null without OK."""
+
+
+def require_finite(row: Estimate) -> Estimate:
+    """The row, or a refusal where one of its numbers is not finite.
+
+    Args:
+        row: of an estimator that fills it by itself.
+    """
+    numbers = [getattr(row, name) for name in INFERRED]
+    is_finite = all(n is None or math.isfinite(n) for n in numbers)
+    if not row.is_ok or (is_finite and row.standard_error != 0):
+        return replace(row, details=keep_finite(row.details))
+    means = (row.control_mean, row.treatment_mean)
+    refused = refuse_estimate(
+        row, Refusal.INVALID_MOMENTS, means=means, details=row.details
+    )
+    blank: dict[str, Any] = dict.fromkeys((*INFERRED, "relative_method", "df"))
+    return replace(refused, **blank)
+
+
+def keep_finite(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The same details with null where a number is not finite."""
+    return {name: _keep(value) for name, value in details.items()}
+
+
+def _keep(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return keep_finite(value)
+    if isinstance(value, list | tuple):
+        return [_keep(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def complete_estimate(
@@ -200,7 +274,8 @@ def complete_estimate(
             draft, Refusal.ZERO_VARIANCE, means=means, details=details
         )
     tested = (inference.p_value, inference.ci_lower, inference.ci_upper)
-    if None in (*means, *(_first(values) for values in tested)):
+    measured = (inference.difference, inference.standard_error)
+    if None in (*means, *(_first(values) for values in (*measured, *tested))):
         return refuse_estimate(
             draft, Refusal.INVALID_MOMENTS, means=means, details=details
         )
@@ -221,7 +296,7 @@ def complete_estimate(
         relative_p_value=_first(relative.p_value),
         statistic=_first(inference.statistic),
         df=_first(inference.df),
-        details={**_baseline_details(comparison), **(details or {})},
+        details=keep_finite({**_baseline_details(comparison), **(details or {})}),
     )
 
 

@@ -104,7 +104,7 @@ def _adjust(estimate: Estimate, loadings: Array, critical: float) -> Estimate:
     z = normal_statistic(estimate)
     if z is None:
         return estimate
-    p_value = float(exceed_largest(np.array([abs(z)]), loadings)[0])
+    p_value = min(1.0, float(exceed_largest(np.array([abs(z)]), loadings)[0]))
     row = widen_interval(estimate, critical)
     details = {**estimate.details, "critical_value": critical, "interval": "dunnett"}
     return replace(row, p_value_adjusted=p_value, details=details)

@@ -110,7 +110,7 @@ def assess_equivalence(
 
     Outcomes:
         EQUIVALENT; NOT_SHOWN; UNKNOWN with CONTROL_MEAN_NOT_POSITIVE,
-        BASELINE_VARIANCE_MISSING or the estimate's reason.
+        BASELINE_VARIANCE_MISSING, INVALID_MOMENTS or the estimate's reason.
 
     References:
         Schuirmann (1987); Berger and Hsu (1996).
@@ -121,18 +121,24 @@ def assess_equivalence(
             EquivalenceStatus.UNKNOWN, margins, alpha, reason=reason
         )
     difference = np.array([estimate.difference], dtype=float)
-    variance = np.array([estimate.standard_error], dtype=float) ** 2
+    with np.errstate(over="ignore"):
+        variance = np.array([estimate.standard_error], dtype=float) ** 2
     df = math.inf if estimate.df is None else estimate.df
     baseline = None
     if margins.scale is MarginScale.RELATIVE:
         baseline = Baseline(
             *(np.array([estimate.details[name]], dtype=float) for name in _BASELINE)
         )
-    above, below = (
-        float(compare_margin(difference, variance, m, baseline=baseline)[0])
-        for m in (margins.lower, margins.upper)
-    )
+    with np.errstate(all="ignore"):
+        above, below = (
+            float(compare_margin(difference, variance, m, baseline=baseline)[0])
+            for m in (margins.lower, margins.upper)
+        )
     p_lower, p_upper = float(stdtr(df, -above)), float(stdtr(df, below))
+    if math.isnan(p_lower) or math.isnan(p_upper):
+        return EquivalenceAssessment(
+            EquivalenceStatus.UNKNOWN, margins, alpha, reason="INVALID_MOMENTS"
+        )
     quantile = -float(stdtrit(df, alpha))
     limits = _limits(difference, variance, baseline, quantile)
     is_inside = max(p_lower, p_upper) <= alpha

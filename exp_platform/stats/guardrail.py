@@ -1,6 +1,7 @@
 """Guardrails: is the treatment proven to be no worse than an agreed margin?"""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -8,13 +9,13 @@ import numpy as np
 from scipy.special import ndtr, stdtr, stdtrit
 
 from exp_platform.records import (
+    ClusterTotals,
     Direction,
     Estimate,
     MarginScale,
     MetricDefinition,
     MetricPlan,
     MetricTotals,
-    MetricType,
     PanelTotals,
 )
 from exp_platform.stats.harm import harm_p_value
@@ -31,6 +32,11 @@ from exp_platform.stats.score import (
 ALPHA = 0.025
 """One-sided error rate of a guardrail: a harmful arm is called harmless this often."""
 
+
+GuardedTotals = MetricTotals | PanelTotals | ClusterTotals
+
+DOUBLINGS, BISECTIONS = 20, 24
+"""Steps of the search for a bound by resampling: to 1e-7 of its first distance."""
 
 TINY = 1e-9
 """Distance kept from a difference of 1 or a ratio of 0, where score tests end."""
@@ -55,7 +61,8 @@ class GuardrailAssessment:
         p_value: one-sided, of "the harm is at least the margin".
         harm_p_value: one-sided, of "there is no harm".
         is_degraded: significantly worse than zero, inside or outside the margin.
-        test: `t`, or `miettinen_nurminen` where an arm has no event or only events.
+        test: `t`, `miettinen_nurminen` where an arm has no event or only events, or
+            `wild_cluster_bootstrap`.
     """
 
     experiment_id: str
@@ -94,13 +101,14 @@ class _Evidence:
 
 
 def assess_guardrail(
-    control: MetricTotals | PanelTotals,
-    treatment: MetricTotals | PanelTotals,
+    control: GuardedTotals,
+    treatment: GuardedTotals,
     estimate: Estimate,
     plan: MetricPlan,
     definition: MetricDefinition,
     *,
     alpha: float = ALPHA,
+    margin_test: Callable[[float], float] | None = None,
 ) -> GuardrailAssessment:
     """Is the treatment proven to be less harmful than the planned margin?
 
@@ -121,6 +129,8 @@ def assess_guardrail(
         plan: carries the margin, a positive number.
         definition: tells which direction is good and what type the metric has.
         alpha: one-sided error rate.
+        margin_test: p-value of "the harm is at least this margin", by margin on the
+            plan's scale, where t does not serve (few clusters); None = t.
 
     Outcomes:
         NON_INFERIOR; NOT_SHOWN; UNKNOWN with NO_MARGIN, MARGIN_NOT_POSITIVE,
@@ -138,14 +148,16 @@ def assess_guardrail(
         evidence = None
     elif counts is not None:
         evidence = _score_evidence(counts, margin)
+    elif margin_test is not None:
+        evidence = _resampled_evidence(margin_test, margin)
     else:
         evidence = _estimate_evidence(estimate, margin, definition.direction)
     return _assess(estimate, plan, alpha, reason, evidence)
 
 
 def _rare_events(
-    control: MetricTotals | PanelTotals,
-    treatment: MetricTotals | PanelTotals,
+    control: GuardedTotals,
+    treatment: GuardedTotals,
     estimate: Estimate,
     definition: MetricDefinition,
 ) -> Counts | None:
@@ -153,7 +165,7 @@ def _rare_events(
     if not (isinstance(control, MetricTotals) and isinstance(treatment, MetricTotals)):
         return None
     has_numbers = estimate.is_ok or estimate.reason == "ZERO_VARIANCE"
-    if definition.type is not MetricType.PROPORTION or not has_numbers:
+    if not definition.type.is_share or not has_numbers:
         return None
     is_extreme = any(arm.mean in (0, 1) for arm in (control, treatment))
     return count_events(control, treatment) if is_extreme else None
@@ -215,6 +227,41 @@ def _estimate_evidence(
         harm_p_value=harm_p_value(estimate, direction),
         test="t",
     )
+
+
+def _resampled_evidence(
+    margin_test: Callable[[float], float], margin: _Margin
+) -> _Evidence:
+    """The test of the margin by resampling; its bound is where that p meets alpha."""
+    # No harm reaches the whole baseline, and no gain is looked for beyond twice it.
+    step = 0.5 if margin.is_relative else margin.size
+    harm = _invert(margin_test, step, margin.alpha)
+    bound = None if harm is None else -margin.good * harm
+    return _Evidence(
+        p_value=margin_test(margin.size),
+        bound=bound,
+        harm_p_value=1 - margin_test(0.0),
+        test="wild_cluster_bootstrap",
+    )
+
+
+def _invert(p_of: Callable[[float], float], step: float, alpha: float) -> float | None:
+    """The smallest margin with p up to alpha; None when there is none in reach."""
+    low, high = -step, step
+    for _ in range(DOUBLINGS):
+        if p_of(low) > alpha:
+            break
+        low, high = 2 * low, low
+    for _ in range(DOUBLINGS):
+        if p_of(high) <= alpha:
+            break
+        low, high = high, 2 * high
+    if p_of(low) <= alpha or p_of(high) > alpha:
+        return None
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if p_of(middle) <= alpha else (middle, high)
+    return high
 
 
 def _score_evidence(counts: Counts, margin: _Margin) -> _Evidence:

@@ -4,12 +4,25 @@ from scipy.special import stdtr
 
 from exp_platform.records import Direction, Estimate
 
+BOOTSTRAP = "wild_cluster_bootstrap"
+"""`details["inference"]` of a row whose p-value and interval are not those of t."""
+
+
+def is_bootstrapped(estimate: Estimate) -> bool:
+    """Do the row's p-value and interval come from resampling, and not from t?
+
+    Args:
+        estimate: any method's row.
+    """
+    return estimate.details.get("inference") == BOOTSTRAP
+
 
 def harm_p_value(estimate: Estimate, direction: Direction) -> float | None:
     """How likely is so harmful a difference when the treatment does no harm?
 
     Args:
         estimate: any method's row; its statistic is t with `df`, or normal without.
+            The two-sided p of a bootstrapped row is symmetric: half of it is one tail.
         direction: which way is good.
 
     Returns:
@@ -17,6 +30,9 @@ def harm_p_value(estimate: Estimate, direction: Direction) -> float | None:
     """
     if not estimate.is_ok or estimate.statistic is None:
         return None
-    df = float("inf") if estimate.df is None else estimate.df
     sign = 1.0 if direction is Direction.INCREASE else -1.0
+    if is_bootstrapped(estimate) and estimate.p_value is not None:
+        tail = estimate.p_value / 2
+        return tail if sign * estimate.statistic < 0 else 1 - tail
+    df = float("inf") if estimate.df is None else estimate.df
     return float(stdtr(df, sign * estimate.statistic))

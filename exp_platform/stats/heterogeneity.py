@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus
+from exp_platform.stats.draft import Refusal, status_of
 from exp_platform.stats.inference import Array
 from exp_platform.stats.multiplicity import adjust_bh, adjust_holm
 
@@ -74,7 +75,7 @@ def assess_segments(
         least units per arm).
 
     Outcomes:
-        A test, or none with ONE_SEGMENT.
+        A test, or none with ONE_SEGMENT or INVALID_MOMENTS.
 
     References:
         Cochran (1954); DerSimonian and Laird (1986); Benjamini and Hochberg (1995).
@@ -129,7 +130,8 @@ def estimate_spread(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
         As `assess_segments`.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with ONE_SEGMENT when fewer than two levels have a number.
+        OK; INSUFFICIENT_DATA with ONE_SEGMENT when fewer than two levels have a number;
+        METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Cochran (1954); DerSimonian and Laird (1986).
@@ -157,13 +159,13 @@ def compare_effects(effects: Array, errors: Array) -> tuple[float, float, float,
     References:
         Cochran (1954); DerSimonian and Laird (1986).
     """
-    unit = float(errors.min())
-    # In units of the smallest error: its square could under- or overflow.
-    weights = (unit / errors) ** 2
-    common = float(weights @ effects / weights.sum())
-    q = float(np.sum(((effects - common) / errors) ** 2))
-    df = effects.size - 1
-    scale = float(weights.sum() - (weights @ weights) / weights.sum())
+    unit, df = float(errors.min()), effects.size - 1
+    with np.errstate(all="ignore"):
+        # In units of the smallest error: its square could under- or overflow.
+        weights = (unit / errors) ** 2
+        common = float(weights @ effects / weights.sum())
+        q = float(np.sum(((effects - common) / errors) ** 2))
+        scale = float(weights.sum() - (weights @ weights) / weights.sum())
     between = max(0.0, (q - df) / scale) * unit * unit if scale > 0 else 0.0
     return common, q, float(chdtrc(df, q)), between
 
@@ -188,11 +190,11 @@ def _describe_spread(
         role=EstimateRole.DIAGNOSTIC,
         metric_version=first.metric_version,
         segment=first.segment.partition("=")[0],
-        reason="ONE_SEGMENT",
+        reason=(absolute.reason if absolute else "") or "ONE_SEGMENT",
         details=_list_levels(rows),
     )
     if absolute is None or absolute.q is None:
-        return draft
+        return replace(draft, status=status_of(draft.reason))
     details = {**draft.details, **_describe_scale(absolute)}
     if relative is not None and relative.q is not None:
         details["relative"] = _describe_scale(relative)
@@ -260,6 +262,8 @@ def _assess(key: Key, rows: Sequence[Estimate], scale: Scale) -> Heterogeneity:
         return replace(blank, reason="ONE_SEGMENT")
     effects, errors = np.array(pairs).T
     common, q, p, between = compare_effects(effects, errors)
+    if not all(map(math.isfinite, (common, q, p, between))):
+        return replace(blank, reason=Refusal.INVALID_MOMENTS.value)
     df = len(pairs) - 1
     return replace(
         blank,
@@ -292,5 +296,6 @@ def _effect(row: Estimate, scale: Scale) -> tuple[float, float] | None:
     if row.relative_lift is None or mean is None or own is None or shared is None:
         return None
     lift, error = row.relative_lift, row.standard_error or 0.0
-    variance = error**2 - 2 * lift * shared + lift**2 * own
-    return (lift, float(np.sqrt(variance)) / float(mean))
+    # products, not powers: these overflow to infinity instead of raising
+    variance = error * error - 2 * lift * shared + lift * lift * own
+    return (lift, math.sqrt(variance) / mean) if 0 < variance < math.inf else None

@@ -1,5 +1,6 @@
 """Two experiments on the same units: are they independent, and do effects interact?"""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -100,11 +101,15 @@ def assess_interaction(
     variances = arm.variance_of_mean
     pairs = [(i, j) for i in range(1, len(first)) for j in range(1, len(second))]
     rows = np.array([_contrast(i, j, len(first), len(second)) for i, j in pairs])
-    spread = rows * variances @ rows.T
+    with np.errstate(all="ignore"):
+        spread = rows * variances @ rows.T
+    if not np.isfinite(spread).all():
+        return InteractionTest(assignment, reason="INVALID_MOMENTS")
     if np.any(np.diag(spread) <= 0) or np.linalg.matrix_rank(spread) < len(pairs):
         return InteractionTest(assignment, reason="ZERO_VARIANCE")
     means = arm.mean.reshape(len(first), len(second))
-    effects = means - means[0]
+    with np.errstate(all="ignore"):
+        effects = means - means[0]
     contrasts = [
         _infer(
             row,
@@ -116,7 +121,10 @@ def assess_interaction(
         for row, (i, j) in zip(rows, pairs, strict=True)
     ]
     gaps = rows @ arm.mean
-    statistic = float(gaps @ np.linalg.solve(spread, gaps))
+    with np.errstate(all="ignore"):
+        statistic = float(gaps @ np.linalg.solve(spread, gaps))
+    if not (math.isfinite(statistic) and all(map(_is_finite, contrasts))):
+        return InteractionTest(assignment, reason="INVALID_MOMENTS")
     return InteractionTest(
         assignment,
         tuple(contrasts),
@@ -147,7 +155,9 @@ def _find_reason(
     if min(totals.n for totals in cells.values()) < max(2, min_units):
         return "TOO_FEW_UNITS"
     known = [v for t in cells.values() for v in _moments(t)]
-    if not all(value is not None and np.isfinite(value) for value in known):
+    spreads = [v for t in cells.values() for v in (t.variance, t.denominator_variance)]
+    is_negative = any(spread is not None and spread < 0 for spread in spreads)
+    if is_negative or not all(v is not None and math.isfinite(v) for v in known):
         return "INVALID_MOMENTS"
     ratios = [t for t in cells.values() if t.denominator_mean is not None]
     return "" if all(map(has_denominator, ratios)) else "DENOMINATOR_NEAR_ZERO"
@@ -168,6 +178,11 @@ def _contrast(i: int, j: int, n_first: int, n_second: int) -> Array:
     return weights.ravel()
 
 
+def _is_finite(contrast: Contrast) -> bool:
+    numbers = (contrast.difference, contrast.standard_error, contrast.df)
+    return all(map(math.isfinite, (*numbers, contrast.ci_lower, contrast.ci_upper)))
+
+
 def _infer(
     row: Array,
     arm: Arm,
@@ -178,7 +193,8 @@ def _infer(
 ) -> Contrast:
     parts = row**2 * arm.variance_of_mean
     error, difference = float(np.sqrt(parts.sum())), float(row @ arm.mean)
-    df = float(parts.sum() ** 2 / np.sum(parts**2 / (arm.n - 1)))
+    # Shares of the variance instead of their squares: no under- or overflow.
+    df = float(1 / np.sum((parts / parts.sum()) ** 2 / (arm.n - 1)))
     half_width = float(stdtrit(df, 1 - alpha / 2)) * error
     return Contrast(
         *names,

@@ -38,7 +38,8 @@ def log_e_value(statistics: ArrayLike, ratio: ArrayLike, *, sides: Sides = 2) ->
         Robbins (1970); Howard, Ramdas, McAuliffe and Sekhon (2021), section 3.2.
     """
     z, v = np.asarray(statistics, dtype=float), np.asarray(ratio, dtype=float)
-    log_e = z**2 * v / (2 * (v + 1)) - np.log1p(v) / 2
+    with np.errstate(over="ignore"):
+        log_e = z**2 * v / (2 * (v + 1)) - np.log1p(v) / 2
     if sides == 1:
         log_e = log_e + math.log(2) + log_ndtr(z * np.sqrt(v / (v + 1)))
     return np.asarray(log_e)

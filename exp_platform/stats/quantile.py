@@ -29,6 +29,7 @@ from exp_platform.stats.welch import Arm
 Z = float(ndtri(0.975))
 """Default width of the search: the standard error is the 95 % interval's."""
 
+METHOD = "quantile_woodruff"
 RANK_SLACK = 1e-9
 """A rank this close above a whole number is that number: .9 x 2000 is 1800."""
 
@@ -101,12 +102,13 @@ def estimate_quantile(
     References:
         Woodruff (1952); Liu, Sun, Varshney and Xu (2019); Deng, Knoblich and Lu (2018).
     """
-    draft = draft_estimate("quantile_woodruff", control, treatment, settings)
+    draft = draft_estimate(METHOD, control, treatment, settings)
     means = (control.value, treatment.value)
     reason = _find_reason(draft, control, treatment, settings)
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)
-    b, a = (_error_of(totals) ** 2 for totals in (control, treatment))
+    with np.errstate(over="ignore"):
+        b, a = (_error_of(totals) ** 2 for totals in (control, treatment))
     mean = np.array([control.value], dtype=float)
     comparison = compare_means(
         (mean, np.array([treatment.value], dtype=float)),

@@ -59,8 +59,8 @@ def estimate_ratio(
         Units were randomised one by one; the mean denominator is well away from 0.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, DENOMINATOR_NEAR_ZERO or
-        ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, DENOMINATOR_NEAR_ZERO, ZERO_VARIANCE
+        or PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Deng, Knoblich and Lu (2018).
@@ -76,6 +76,14 @@ def estimate_ratio(
             for m in (a.mean, a.denominator_mean, a.denominator_covariance)
         ],
         variances=[v for a in arms for v in (a.variance, a.denominator_variance)],
+        values=[
+            pair
+            for a in arms
+            for pair in (
+                (a.mean, a.variance),
+                (a.denominator_mean, a.denominator_variance),
+            )
+        ],
     )
     if reason is None and not all(map(has_denominator, arms)):
         reason = Refusal.DENOMINATOR_NEAR_ZERO

@@ -296,6 +296,7 @@ def _find_reason(
         settings.min_units_per_arm,
         [m for arm in arms for m in (*arm.means, *sum(arm.covariance, ()))],
         variances=[arm.covariance[i][i] for arm in arms for i in range(n_columns)],
+        values=[(arm.means[0], arm.covariance[0][0]) for arm in arms],
     )
     if reason is not None:
         return reason

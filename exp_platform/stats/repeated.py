@@ -108,8 +108,9 @@ def relative_error(estimate: Estimate) -> float | None:
     if moments is None or lift is None or error is None:
         return None
     mean, variance, covariance = moments
-    spread = error**2 - 2 * lift * covariance + lift**2 * variance
-    return math.sqrt(spread) / mean if spread > 0 else None
+    # products, not powers: these overflow to infinity instead of raising
+    spread = error * error - 2 * lift * covariance + lift * lift * variance
+    return math.sqrt(spread) / mean if 0 < spread < math.inf else None
 
 
 def _baseline_of(estimate: Estimate) -> tuple[float, float, float] | None:
@@ -132,8 +133,9 @@ def _relative_limits(
     error = relative_error(estimate)
     if error is None or not method.startswith("delta"):
         return None, None
-    lift = estimate.relative_lift
-    return lift - critical * error, lift + critical * error
+    lift, reach = estimate.relative_lift, critical * error
+    limits = (lift - reach, lift + reach)
+    return limits if all(map(math.isfinite, limits)) else (None, None)
 
 
 def _fieller_limits(
@@ -143,7 +145,7 @@ def _fieller_limits(
     difference, error = estimate.difference or 0.0, estimate.standard_error or 0.0
     with np.errstate(all="ignore"):
         limits = fieller_limits(
-            np.array([difference]), np.array([error**2]), baseline, critical
+            np.array([difference]), np.array([error * error]), baseline, critical
         )
     lower, upper = (_known(limit) for limit in limits)
     return lower, upper

@@ -35,4 +35,4 @@ class EstimateSettings:
 
 @lru_cache(maxsize=1024)
 def _name_version(definition: MetricDefinition) -> str:
-    return f"{definition.version}:{definition.definition_hash}"
+    return definition.metric_version

@@ -84,6 +84,7 @@ def estimate_post_stratified(
         settings.min_units_per_arm,
         [arm.mean for arm in totals],
         variances=[arm.variance for arm in totals if arm.n > 1],
+        values=[(arm.mean, arm.variance) for arm in totals],
     )
     if reason is not None:
         return refuse_estimate(draft, reason)
@@ -109,6 +110,7 @@ def _complete(draft: Estimate, strata: _Strata) -> Estimate:
     return complete_estimate(draft, comparison, details=details)
 
 
+@np.errstate(all="ignore")
 def compare_strata(
     control: Arm, treatment: Arm, alpha: float
 ) -> tuple[Comparison, Array]:
@@ -129,10 +131,9 @@ def compare_strata(
     drawn = float(weights @ (effects - effect) ** 2) / n
     shared = float(weights @ ((effects - effect) * (control.mean - base))) / n
     own = float(weights @ (control.mean - base) ** 2) / n
-    with np.errstate(all="ignore"):
-        df = (a.sum() + b.sum()) ** 2 / np.sum(
-            a**2 / (treatment.n - 1) + b**2 / (control.n - 1)
-        )
+    df = (a.sum() + b.sum()) ** 2 / np.sum(
+        a**2 / (treatment.n - 1) + b**2 / (control.n - 1)
+    )
     comparison = compare_means(
         (np.array([base]), np.array([base + effect])),
         np.array([np.sqrt(a.sum() + b.sum() + drawn)]),
@@ -197,7 +198,8 @@ def _join(arm: Arm, other: Arm) -> Arm:
 def _merge(arm: Arm) -> Arm:
     """Disjoint sets of units as one, shape (1,)."""
     n = arm.n.sum()
-    mean = float(arm.n @ arm.mean) / max(n, 1.0)
-    inside = float(np.maximum(arm.n - 1, 0) @ arm.variance)
-    squares = inside + float(arm.n @ (arm.mean - mean) ** 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(arm.n @ arm.mean) / max(n, 1.0)
+        inside = float(np.maximum(arm.n - 1, 0) @ arm.variance)
+        squares = inside + float(arm.n @ (arm.mean - mean) ** 2)
     return Arm(np.array([n]), np.array([mean]), np.array([squares / max(n - 1, 1.0)]))

@@ -176,8 +176,8 @@ def estimate_capped(
         As `estimate_welch`; the threshold varies little from sample to sample.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS (also when the share is not one unit)
-        or ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS (also when the share is not one unit),
+        ZERO_VARIANCE or PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Dixon (1960).
@@ -188,14 +188,23 @@ def estimate_capped(
     draft = draft_estimate(METHOD, control, treatment, settings)
     means = (control.mean, treatment.mean)
     variances = (control.variance, treatment.variance)
-    reason = find_refusal(draft, settings.min_units_per_arm, means, variances=variances)
+    reason = find_refusal(
+        draft,
+        settings.min_units_per_arm,
+        means,
+        variances=variances,
+        values=zip(means, variances, strict=True),
+    )
     if reason is None and count_top(control.n + treatment.n, top_share) == 0:
         reason = Refusal.TOO_FEW_UNITS
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)
     found = assess_tail(control, treatment, tails, alpha=settings.alpha)
     if found is None:
-        return refuse_estimate(draft, Refusal.ZERO_VARIANCE, means=means)
+        plain = compare_arms(arm_of(control), arm_of(treatment), settings.alpha)
+        is_flat = float(plain.inference.standard_error[0]) == 0
+        lacking = Refusal.ZERO_VARIANCE if is_flat else Refusal.INVALID_MOMENTS
+        return refuse_estimate(draft, lacking, means=means)
     comparison = compare_arms(
         _cap(control, tails[0]), _cap(treatment, tails[1]), settings.alpha
     )
@@ -221,10 +230,12 @@ def _cap(totals: MetricTotals, tail: TailTotals) -> Arm:
     share = tail.n_above / totals.n
     mean, variance = totals.mean or 0.0, totals.variance or 0.0
     excess = (tail.mean_above or 0.0) - tail.threshold if tail.n_above else 0.0
-    squares = variance * (totals.n - 1) / totals.n + (mean - tail.threshold) ** 2
-    squares -= share * ((tail.variance_above or 0.0) + excess**2)
+    below = mean - tail.threshold
+    # products, not powers: these overflow to infinity instead of raising
+    squares = variance * (totals.n - 1) / totals.n + below * below
+    squares -= share * ((tail.variance_above or 0.0) + excess * excess)
     capped_mean = mean - share * excess
-    left = squares - (capped_mean - tail.threshold) ** 2
+    left = squares - (capped_mean - tail.threshold) * (capped_mean - tail.threshold)
     left = left if left > ROUNDING * squares else 0.0
     return Arm(
         n=np.array([float(totals.n)]),

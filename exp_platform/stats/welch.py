@@ -106,8 +106,8 @@ def estimate_welch(
         close to normal (see `skewness`).
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS or ZERO_VARIANCE (the difference is
-        kept); METRIC_ERRORED with INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, ZERO_VARIANCE (the difference is
+        kept) or PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Welch (1947).
@@ -115,7 +115,13 @@ def estimate_welch(
     draft = draft_estimate("welch_t", control, treatment, settings)
     means = (control.mean, treatment.mean)
     variances = (control.variance, treatment.variance)
-    reason = find_refusal(draft, settings.min_units_per_arm, means, variances=variances)
+    reason = find_refusal(
+        draft,
+        settings.min_units_per_arm,
+        means,
+        variances=variances,
+        values=zip(means, variances, strict=True),
+    )
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)
     comparison = compare_arms(arm_of(control), arm_of(treatment), settings.alpha)

@@ -90,6 +90,12 @@ def _list_mild(scenario: Scenario, clean: tuple[Outcome, ...]) -> Iterator[Expec
 
 def _decide_clean(scenario: Scenario) -> tuple[Outcome, ...]:
     """The right decisions on the same experiment if nothing had gone wrong."""
+    if scenario.observed_days not in (None, scenario.days):
+        return (Outcome.KEEP_RUNNING, *_decide_whole(scenario))
+    return _decide_whole(scenario)
+
+
+def _decide_whole(scenario: Scenario) -> tuple[Outcome, ...]:
     if scenario.effect_lift_conversion < 0 or scenario.effect_sessions < 0:
         return (Outcome.ROLL_BACK, Outcome.REVIEW)
     if scenario.effect_lift_conversion > 0:

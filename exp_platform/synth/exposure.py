@@ -13,6 +13,7 @@ from exp_platform.synth.visit import Visits, order_visits
 LOOKBACK_DAYS = 14
 NEVER = np.iinfo(np.int64).max
 LONG_AGO = -1
+_ASSIGNED_BEFORE_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,25 @@ def expose_users(
     first_seen_ms = _draw_first_seen(scenario, at_ms, streams)
     visits = visits.keep(visits.at_ms >= first_seen_ms[visits.user])
     return visits, Exposures(at_ms, first_seen_ms)
+
+
+def list_assigned(
+    exposures: Exposures, visits: Visits, rhythm: Rhythm
+) -> tuple[Ints, Ints]:
+    """Who was assigned to an arm, exposed or not, and when.
+
+    A visitor is assigned at the first visit after the start, a little before anything
+    is shown; in a roll-out everybody who is exposed is assigned just before.
+
+    Returns:
+        Positions of the users, and instants.
+    """
+    n_users = exposures.at_ms.size
+    came = _find_first_visit(visits, n_users, rhythm.start_ms)
+    at_ms = np.where(exposures.is_exposed, exposures.at_ms, came)
+    user = np.flatnonzero(at_ms != NEVER)
+    order = user[np.lexsort((user, at_ms[user]))]
+    return order, np.maximum(at_ms[order] - _ASSIGNED_BEFORE_MS, rhythm.start_ms)
 
 
 def _expose_at_policy(scenario: Scenario, rhythm: Rhythm, streams: Streams) -> Ints:

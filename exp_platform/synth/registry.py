@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -48,7 +49,7 @@ def build_registry(experiment_id: str, scenario: Scenario, rhythm: Rhythm) -> pa
         "experiment_id": experiment_id,
         "start_ts": rhythm.instant(rhythm.start_ms),
         "end_ts": rhythm.instant(rhythm.end_ms),
-        "watermark_ts": rhythm.instant(rhythm.end_ms),
+        "watermark_ts": find_watermark(scenario, rhythm),
         "variants": _write_json(
             [
                 {"name": CONTROL, "weight": round(1 - share, 12)},
@@ -68,8 +69,21 @@ def build_registry(experiment_id: str, scenario: Scenario, rhythm: Rhythm) -> pa
         "hypothesis": scenario.hypothesis,
         "seed": scenario.seed,
         "source": "synthetic",
+        "namespace": experiment_id if scenario.events else None,
     }
     return pa.Table.from_pylist([row], schema=arrow_schema("experiment_registry"))
+
+
+def find_watermark(scenario: Scenario, rhythm: Rhythm) -> datetime:
+    """Instant up to which data are delivered.
+
+    Args:
+        scenario: the scenario.
+        rhythm: its clock.
+    """
+    if scenario.observed_days is None:
+        return rhythm.instant(rhythm.end_ms)
+    return rhythm.instant(rhythm.start_ms + scenario.observed_days * DAY_MS)
 
 
 def build_plan(experiment_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,27 @@ def build_outcomes(
     return pa.table(columns, schema=arrow_schema("outcomes"))
 
 
+def build_assignments(
+    user: Ints,
+    at_ms: Ints,
+    population: Population,
+    *,
+    rhythm: Rhythm,
+    experiment_id: str,
+) -> pa.Table:
+    """Build the table `assignments`: arm and instant of the users at these positions."""
+    columns = {
+        "experiment_id": _repeat(experiment_id, user.size),
+        "user_id": _name_users(population.n_users).take(pa.array(user)),
+        "variant": _pick(
+            (CONTROL, TREATMENT), population.is_treated[user].astype(np.int64)
+        ),
+        "assigned_ts": _instants(at_ms, rhythm),
+        "unit": _repeat(UNIT_TYPE, user.size),
+    }
+    return pa.table(columns, schema=arrow_schema("assignments"))
+
+
 def _name_users(n_users: int) -> Any:
     digits = pc.cast(pa.array(np.arange(n_users)), pa.string())
     width = max(7, len(str(n_users - 1)))

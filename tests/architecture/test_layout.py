@@ -180,7 +180,7 @@ def test_only_config_reads_the_configs_folder():
         for path in MODULES
         if re.search(r"\byaml\.(?:safe_)?load", path.read_text("utf-8"))
     ]
-    assert users == ["exp_platform/config.py", "exp_platform/metrics/definitions.py"]
+    assert users == ["exp_platform/config.py", "exp_platform/metrics/positions.py"]
 
 
 def test_no_file_names_a_package_registry():

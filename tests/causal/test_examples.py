@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 METHODS = Path(__file__).parents[2] / "docs" / "methods"
-PAGES = ("did", "event-study", "staggered", "sensitivity")
+PAGES = ("did", "clusters", "event-study", "staggered", "sensitivity")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -83,15 +83,41 @@ def test_proportion_has_its_own_test_beside():
     assert _roles(facts) == {"welch_t": PRIMARY, "two_proportion_z": SECONDARY}
 
 
-def test_ratio_is_compared_by_the_delta_method_only():
+def test_ratio_is_adjusted_like_a_mean_but_has_no_panel():
     facts = replace(RICH, metric_type=MetricType.RATIO, declared_covariate=True)
-    assert _roles(facts) == {"ratio_delta": PRIMARY}
+    assert _roles(facts) == {"ratio_delta": SECONDARY, "cuped": PRIMARY}
     assert _reasons(facts) == {
         "two_proportion_z": "NOT_A_PROPORTION",
-        "cuped": "RATIO_NOT_SUPPORTED",
         "did_2x2": "RATIO_IN_PANEL",
         "event_study": "RATIO_IN_PANEL",
     }
+
+
+def test_ratio_without_covariate_data_is_compared_by_the_delta_method():
+    facts = replace(RANDOMISED, metric_type=MetricType.RATIO, declared_covariate=True)
+    assert _roles(facts) == {"ratio_delta": PRIMARY}
+
+
+def test_quantile_is_compared_by_its_order_statistics_only():
+    facts = replace(RICH, metric_type=MetricType.QUANTILE, declared_covariate=True)
+    assert _roles(facts) == {"quantile_woodruff": PRIMARY}
+    assert _reasons(facts) == {
+        "two_proportion_z": "NOT_A_PROPORTION",
+        "cuped": "NOT_A_MEAN",
+        "did_2x2": "NO_DAILY_VALUE",
+        "event_study": "NO_DAILY_VALUE",
+    }
+
+
+@pytest.mark.parametrize("kind", [MetricType.RETENTION, MetricType.FUNNEL])
+def test_retention_and_funnel_are_shares_without_a_panel(kind):
+    facts = replace(RICH, metric_type=kind)
+    assert _roles(facts) == {
+        "welch_t": PRIMARY,
+        "two_proportion_z": SECONDARY,
+        "cuped": SECONDARY,
+    }
+    assert _reasons(facts)["did_2x2"] == "NO_DAILY_VALUE"
 
 
 def test_policy_date_is_difference_in_differences():
@@ -232,7 +258,54 @@ def test_cluster_randomised_units_are_not_independent():
     facts = replace(RICH, n_clusters_control=30, n_clusters_treatment=30)
     assert _reasons(facts)["welch_t"] == "NEEDS_CLUSTER_TOTALS"
     assert _reasons(facts)["cuped"] == "NEEDS_CLUSTER_TOTALS"
-    assert _roles(facts) == {"did_2x2": DIAGNOSTIC, "event_study": DIAGNOSTIC}
+    assert _roles(facts) == {
+        "cluster_delta": PRIMARY,
+        "did_2x2": DIAGNOSTIC,
+        "event_study": DIAGNOSTIC,
+    }
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_chosen", "reason"),
+    [
+        ((30, 20), True, "CLUSTERS_RANDOMISED"),
+        ((30, 19), True, "FEW_CLUSTERS"),
+        ((5, 30), True, "FEW_CLUSTERS"),
+        ((4, 30), False, "TOO_FEW_CLUSTERS"),
+    ],
+)
+@pytest.mark.parametrize("kind", MetricType)
+def test_clusters_are_compared_by_their_sums(counts, is_chosen, reason, kind):
+    facts = replace(
+        RANDOMISED,
+        metric_type=kind,
+        n_clusters_control=counts[0],
+        n_clusters_treatment=counts[1],
+    )
+    line = _lines(facts)["cluster_delta"]
+    if kind is MetricType.QUANTILE and is_chosen:
+        is_chosen, reason = False, "NOT_A_MEAN"
+    assert (line.is_chosen, line.reason) == (is_chosen, reason)
+    assert line.role is (PRIMARY if is_chosen else None)
+
+
+def test_clusters_of_a_policy_are_not_compared_by_means():
+    facts = replace(POLICY, n_clusters_control=30, n_clusters_treatment=30)
+    assert _reasons(facts)["cluster_delta"] == "NOT_RANDOMISED"
+    assert "cluster_delta" not in _lines(POLICY)
+
+
+@pytest.mark.parametrize("facts", [RICH, POLICY])
+@pytest.mark.parametrize(("share", "is_broken"), [(0.01, False), (0.011, True)])
+def test_clusters_that_were_not_assigned_are_refused(facts, share, is_broken):
+    facts = replace(
+        facts, n_clusters_control=30, n_clusters_treatment=30, share_astray=share
+    )
+    reasons = _reasons(facts)
+    for method in ("did_2x2", "event_study"):
+        assert (reasons.get(method) == "CLUSTERS_BROKEN") is is_broken
+    if facts.assignment is Assignment.RANDOMISED:
+        assert (reasons.get("cluster_delta") == "CLUSTERS_BROKEN") is is_broken
 
 
 def test_randomised_comparison_is_seen_from_other_sides():
@@ -286,6 +359,7 @@ FACTS = st.builds(
     is_dated=st.booleans(),
     n_clusters_control=st.none() | st.integers(0, 60),
     n_clusters_treatment=st.none() | st.integers(0, 60),
+    share_astray=st.floats(0, 1),
     treatment_timings=st.integers(1, 3),
 )
 
@@ -299,7 +373,9 @@ def test_every_method_gets_one_line_and_at_most_one_is_primary(facts):
     has_few = any(count is not None and count < 20 for count in counts)
     is_randomised = facts.assignment is Assignment.RANDOMISED
     several = 5 * (facts.treatment_timings > 1)
-    assert len(names) == 5 + 3 * is_randomised + has_few + several
+    is_clustered = None not in counts
+    expected = 5 + 3 * is_randomised + is_clustered + has_few + several
+    assert len(names) == expected
     assert not any(c.role is PRIMARY for c in choices if c.method in BESIDE)
     assert all(choice.reason and choice.explanation for choice in choices)
     assert all((choice.role is not None) == choice.is_chosen for choice in choices)

@@ -463,6 +463,21 @@ def test_judge_looks_keeps_all_data_beside_the_look(trial):
     assert strip_looks(judged.estimates) == (alone,)
 
 
+def test_judge_looks_at_one_look_keeps_one_row(trial):
+    """Nothing registered: one look of a confidence sequence, at the end of the data."""
+    free = trial.design(has_end=False)
+    spec = free.spec_at(DAYS)
+    look = replace(free.series(DAYS)[0].looks[-1], elapsed=None)
+    definition = metric("orders", window_days=None)
+    alone = estimate_welch(look.control, look.treatment, EstimateSettings(definition))
+    series = LookSeries(definition, "B", (look,))
+    (row,) = judge_looks(spec, [series], latest=[alone]).estimates
+    assert row.role is EstimateRole.PRIMARY
+    assert row.details["sequential"]["method"] == "confidence_sequence"
+    assert row.ci_upper - row.ci_lower > alone.ci_upper - alone.ci_lower
+    assert strip_looks([row]) == (alone,)
+
+
 def test_collect_looks_merges_the_days_of_each_look(trial):
     series = trial.series(DAYS)[0]
     assert [look.control.n for look in series.looks[:4]] == [0, 0, PER_DAY, 2 * PER_DAY]

@@ -3,17 +3,18 @@ import pytest
 
 from exp_platform.errors import ContractError, StorageError, UsageError
 from exp_platform.lake.raw import (
-    RAW_TABLES,
     land_raw,
     raw_folder,
     validate_experiment_id,
     verify_raw,
 )
 
+TABLES = ("exposures", "outcomes", "experiment_registry")
+
 
 @pytest.fixture
 def tables(rows):
-    return {name: rows(name) for name in RAW_TABLES}
+    return {name: rows(name) for name in TABLES}
 
 
 @pytest.mark.parametrize("text", ["exp_checkout_button_001", "a", "A.b-c_9", "x" * 128])
@@ -34,7 +35,7 @@ def test_land_raw_writes_what_verify_raw_finds(tmp_path, tables):
     folder = land_raw(tmp_path, "exp_a", tables, {"truth": {"effect": 0.1}})
     assert folder == raw_folder(tmp_path, "exp_a")
     found = verify_raw(tmp_path, "exp_a")
-    assert [file.name for file in found] == sorted([*RAW_TABLES, "truth"])
+    assert [file.name for file in found] == sorted([*TABLES, "truth"])
     assert pq.read_table(folder / "outcomes.parquet").num_rows == 3
     assert not list(folder.glob(".*"))
 
@@ -55,7 +56,7 @@ def test_land_raw_again_drops_what_is_no_longer_delivered(tmp_path, tables):
 def test_verify_raw_names_what_is_missing(tmp_path, tables):
     with pytest.raises(ContractError, match="raw data is missing") as caught:
         verify_raw(tmp_path, "exp_a")
-    assert "exposures.parquet" in str(caught.value)
+    assert "experiment_registry.parquet" in str(caught.value)
     assert "--generate-synth" in caught.value.parts["next"]
     folder = land_raw(tmp_path, "exp_a", tables, {"truth": {}})
     (folder / "truth.json").unlink()

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from exp_platform.lake import Engine, LakeSettings
-from exp_platform.metrics import observations
+from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.models import build_models
 from exp_platform.metrics.scope import write_scope
 from exp_platform.records import (
@@ -65,6 +65,7 @@ def build(engine: Engine) -> Build:
 
     An exposure has user, variant, at and maybe first_seen, attributes; an outcome has
     user, metric, value, at; one whose value is None goes to quarantine as ingest does.
+    An event has user, event, value (maybe None), properties, at.
     """
 
     def build_all(
@@ -72,6 +73,7 @@ def build(engine: Engine) -> Build:
         outcomes: Sequence[dict[str, Any]],
         definitions: Sequence[MetricDefinition],
         spec: ExperimentSpec,
+        events: Sequence[dict[str, Any]] = (),
     ) -> Engine:
         _register(engine, "exposures", [_exposure(row) for row in exposures])
         valid = [row for row in outcomes if row["value"] is not None]
@@ -80,7 +82,9 @@ def build(engine: Engine) -> Build:
         _register(engine, "quarantine", [_rejected(i, r) for i, r in enumerate(lost)])
         by_name = {d.name: d for d in definitions}
         write_scope(engine, spec, by_name)
-        build_models(engine, _generated(by_name, valid, spec))
+        _register(engine, "fact_event", [_event(i, r) for i, r in enumerate(events)])
+        generated = _generated(by_name, valid, spec)
+        build_models(engine, generated, has_events=bool(events))
         return engine
 
     return build_all
@@ -115,6 +119,24 @@ def _outcome(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _event(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "event_id": f"e{number}",
+        "namespace": "shop",
+        "event_date": row["at"].date(),
+        "user_id": row["user"],
+        "is_known": True,
+        "event_name": row["event"],
+        "event_ts": row["at"],
+        "client_ts": row["at"],
+        "received_ts": row["at"],
+        "value": row["value"],
+        "properties": list(row["properties"].items()),
+        "source_file": "f",
+        "source_row": number,
+    }
+
+
 def _rejected(number: int, row: dict[str, Any]) -> dict[str, Any]:
     delivered = {
         "user_id": row["user"],
@@ -144,20 +166,6 @@ def _generated(
         for row in outcomes
         if row["value"] != round(row["value"], 6) or abs(row["value"]) >= 1e11
     }
-    exact = names - inexact
-    values = {
-        n: observations.observation_sql(d, fixed_point=exact)
-        for n, d in definitions.items()
-    }
-    days = {
-        n: observations.unit_day_sql(d, fixed_point=exact)
-        for n, d in definitions.items()
-    }
-    subsets = (observations.CROSSOVER_SEGMENT, observations.BOT_SEGMENT)
-    return {
-        "metric_observations": observations.union_of(values),
-        "metric_unit_days": observations.union_of(
-            days, order="metric_name, unit_no, outcome_day"
-        ),
-        "unit_segments": observations.segment_sql(spec.plan.segments, subsets=subsets),
-    }
+    return generate_selects(
+        definitions.values(), spec.plan.segments, fixed_point=names - inexact
+    )

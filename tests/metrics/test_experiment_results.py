@@ -182,16 +182,16 @@ def test_guardrails_agree_with_python_read_as_normal(built: Engine) -> None:
 
 BROKEN = {
     "variance_by_n_less_one": (
-        "int_arm_values", "unit_variance / nullif(n, 0)",
-        "unit_variance / nullif(n - 1, 0)", "standard_error",
+        "int_arm_values", "unit_variance / nullif(n_independent, 0)",
+        "unit_variance / nullif(n_independent - 1, 0)", "standard_error",
     ),
     "covariance_of_the_ratio_forgotten": (
-        "int_arm_values", "2 * ratio * denominator_covariance",
+        "int_arm_values", "2 * quotient * denominator_covariance",
         "0 * denominator_covariance", "standard_error",
     ),
     "control_and_treatment_swapped": (
-        "int_comparisons", "treatment_mean - control_mean end as difference",
-        "control_mean - treatment_mean end as difference", "difference",
+        "int_comparisons", "then treatment_mean - control_mean",
+        "then control_mean - treatment_mean", "difference",
     ),
     "one_tail": ("int_normal_tests", "2e0 * case", "1e0 * case", "p_value_z"),
     "family_of_one_less": (
@@ -209,7 +209,8 @@ BROKEN = {
         "control_error", "relative_ci_",
     ),
     "pooled_degrees_of_freedom": (
-        "experiment_results", "power(1 - lifts.treatment_part, 2) / (lifts.n_control - 1)",
+        "experiment_results",
+        "power(1 - lifts.treatment_part, 2) / (lifts.n_independent_control - 1)",
         "0", "df",
     ),
     "tests_without_enough_units": (

@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.compile_models import DIALECTS, compile_models
-from exp_platform.metrics.models import execute_ordered, model_order, model_sql
+from exp_platform.metrics.models import (
+    GENERATED,
+    execute_ordered,
+    model_order,
+    model_sql,
+)
 from exp_platform.metrics.totals import read_totals
 from exp_platform.records import (
     AnalysisPlan,
@@ -461,7 +466,7 @@ def test_execute_ordered_restores_the_threads(engine: Engine) -> None:
 def test_model_sql_parses_in_its_dialect(dialect: str) -> None:
     import sqlglot
 
-    generated = {"metric_observations", "metric_unit_days", "unit_segments"}
+    generated = set(GENERATED)
     names = [name for name, _ in model_order(dialect)]
     assert generated < set(names)
     for name in set(names) - generated:
@@ -478,7 +483,7 @@ def test_compiled_sql_is_not_stale() -> None:
 def test_model_order_puts_parents_first() -> None:
     names = [name for name, _ in model_order()]
     for name in names:
-        sql = "" if name.startswith("metric_obs") else _sql_or_nothing(name)
+        sql = _sql_or_nothing(name)
         for parent in names[names.index(name) + 1 :]:
             assert f"exp_run.{parent}\n" not in sql, (name, parent)
     folder = ROOT / "exp_platform" / "metrics" / "compiled" / "duckdb"
@@ -487,5 +492,4 @@ def test_model_order_puts_parents_first() -> None:
 
 
 def _sql_or_nothing(name: str) -> str:
-    generated = {"metric_observations", "metric_unit_days", "unit_segments"}
-    return "" if name in generated else model_sql(name)
+    return "" if name in GENERATED else model_sql(name)

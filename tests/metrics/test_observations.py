@@ -187,6 +187,6 @@ def test_transpile_folds_a_list_in_spark_and_trino() -> None:
 
 
 def test_union_of_sorts_when_asked() -> None:
-    branches = {"a": "select 1 as x", "b": "select 2 as x"}
+    branches = ["select 1 as x", "select 2 as x"]
     assert union_of(branches) == "select 1 as x\nunion all\nselect 2 as x"
     assert union_of(branches, order="x").endswith("order by x")

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from exp_platform.lake import Engine
-from exp_platform.metrics.observations import DAY_US
 from exp_platform.metrics.scope import maturity_us, microseconds, write_scope
+from exp_platform.metrics.spans import DAY_US
 from exp_platform.records import (
     AnalysisPlan,
     Covariate,
@@ -58,7 +58,7 @@ def test_write_scope_keeps_a_metrics_own_spans(engine: Engine, spec: Any) -> Non
     empty = ("denominator", "covariate", "window_us", "lookback_us")
     assert [plain[name] for name in empty] == [None] * 4
     assert (plain["numerator"], plain["delay_us"], plain["maturity_us"]) == ("m", 0, 0)
-    assert (full["denominator"], full["covariate"]) == ("d", "x")
+    assert (full["denominator"], full["covariate"]) == ("d", "x_7d")
     assert (full["delay_us"], full["window_us"]) == (DAY_US // 2, 2 * DAY_US)
     assert (full["lookback_us"], full["maturity_us"]) == (7 * DAY_US, DAY_US * 5 // 2)
 

@@ -25,6 +25,9 @@ def _tests(engine: Engine, dialect: str, levels: dict[str, Any]) -> dict[str, An
     engine.register("exp_run.split_grid", pa.table(levels))
     text = model_sql("int_split_tests", dialect)
     text = text.replace("exp_run.int_split_levels", "exp_run.split_grid")
+    names = {"experiment_id": ["a"], "cluster_attribute": [""]}
+    engine.register("exp_run.split_scope", pa.table(names))
+    text = text.replace("exp_run.run_experiments", "exp_run.split_scope")
     sql = sqlglot.transpile(text, read=dialect, write="duckdb")[0]
     return {row["level"]: row for row in engine.records(sql)}
 

@@ -12,12 +12,20 @@ import pytest
 
 from exp_platform.config import load_settings
 from exp_platform.errors import ContractError, UsageError
-from exp_platform.lake import Engine
+from exp_platform.lake import Engine, open_lake
 from exp_platform.pipelines.dbt_build import build_with_dbt
-from exp_platform.pipelines.run import open_lake
+from exp_platform.schemas import load_schema
 
 DBT = Path(__file__).resolve().parents[2] / "dbt"
 TOTALS = "metric_aggregates_overall"
+TRACKED = "exp_tracked"  # has events
+BUILT_FROM_EVENTS = (
+    "fact_event",
+    "event_quarantine",
+    "dim_user",
+    "dim_feature",
+    "fact_experiment_exposure",
+)
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def modelled(project: Any) -> Any:
 
 def _lose_values(project: Any, n: int) -> None:
     """Make the value of the file's last revenue rows null."""
-    folder = project.raw / "exp_tiny"
+    folder = project.raw / TRACKED
     (folder / "_manifest.json").unlink()
     table = pq.read_table(folder / "outcomes.parquet")
     is_revenue = pc.equal(table["metric_name"], "revenue").to_pylist()
@@ -44,27 +52,33 @@ def _lose_values(project: Any, n: int) -> None:
 
 
 @pytest.mark.end_to_end
-def test_build_with_dbt_agrees_with_the_published_totals(modelled: Any) -> None:
+def test_build_with_dbt_agrees_with_what_was_published(modelled: Any) -> None:
     pytest.importorskip("dbt.adapters.duckdb", reason="needs the extra dbt")
-    assert modelled.job("exp_tiny", "--generate-synth").code == 0
+    assert modelled.job(TRACKED, "--generate-synth").code == 0
     _lose_values(modelled, 10)
-    assert modelled.job("exp_tiny").code == 0
-    rows = modelled.tables()[TOTALS]
+    assert modelled.job(TRACKED).code == 0
+    rows = modelled.tables(TOTALS)[TOTALS]
     missing = {r["metric_name"] for r in rows if r["n_missing"]}
     assert missing == {"revenue_per_user", "revenue_per_session"}
 
     settings = load_settings(modelled.config)
-    built = build_with_dbt(settings, "exp_tiny")
+    built = build_with_dbt(settings, TRACKED)
 
     assert built.n_totals == len(rows)
     assert built.results["unit_test"] >= 15
     assert built.results["test"] > built.results["model"]
-    with Engine(open_lake(settings).settings, built.database) as engine:
-        models = engine.rows(
-            "select table_name from information_schema.tables"
-            " where table_schema = 'exp_run'"
-        )
-    assert (TOTALS,) in models
+    lake = open_lake(settings)
+    with Engine(lake.settings, built.database) as engine:
+        for table in BUILT_FROM_EVENTS:
+            lake.attach(engine, table, name="exp_run.published")
+            columns = ", ".join(load_schema(table).names)
+            ours = f"select {columns} from exp_run.{table}"
+            theirs = f"select {columns} from exp_run.published"
+            for one, other in ((ours, theirs), (theirs, ours)):
+                assert engine.rows(f"({one}) except all ({other})") == [], table
+            is_empty = table == "event_quarantine"
+            assert bool(engine.rows(f"{ours} limit 1")) is not is_empty
+    lake.close()
 
 
 def test_build_with_dbt_needs_a_run(modelled: Any) -> None:

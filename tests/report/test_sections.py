@@ -245,8 +245,9 @@ def test_describe_definitions_names_version_and_hash(shippable):
     row = describe_definitions(shippable)[1]
     assert row.hash == shippable.definitions["revenue"].definition_hash
     assert row.computed == (
-        "sum of revenue, for 7 days, capped at 2,000 per unit, covariate revenue over "
-        "14 days"
+        "sum of outcome revenue; from the first exposure until 7 days after it; "
+        "capped at 2000 per unit; covariate revenue_14d: as the value, from outcome "
+        "revenue, in the 14 days before the first exposure"
     )
 
 

@@ -66,7 +66,7 @@ def test_injection_as_a_value_matches_nothing(client, attack):
         ),
         (
             {"clock": "outcome", "grain": "day", "metrics": ["revenue_per_session"]},
-            "no denominator",
+            "single day",
         ),
         ({"grain": "hour"}, "'day', 'week' or 'month'"),
         ({"limit": 3}, "Extra inputs"),

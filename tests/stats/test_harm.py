@@ -38,3 +38,11 @@ def test_no_statistic_has_no_harm_p_value(total, settings):
     assert harm_p_value(constant, Direction.INCREASE) is None
     bare = replace(_estimate(total, settings, 1.0), statistic=None)
     assert harm_p_value(bare, Direction.INCREASE) is None
+
+
+def test_a_bootstrapped_row_has_half_of_its_symmetric_p(total, settings):
+    worse = _estimate(total, settings, -0.2)
+    row = replace(worse, p_value=0.4, details={"inference": "wild_cluster_bootstrap"})
+    assert harm_p_value(row, Direction.INCREASE) == 0.2
+    assert harm_p_value(row, Direction.DECREASE) == 0.8
+    assert harm_p_value(worse, Direction.INCREASE) != 0.2

@@ -22,6 +22,9 @@ pairs as (
         control.variant as control,
         treatment.variant as treatment,
         control.is_ratio,
+        experiments.cluster_attribute <> '' as is_clustered,
+        control.n_independent as n_independent_control,
+        treatment.n_independent as n_independent_treatment,
         control.n as n_control,
         treatment.n as n_treatment,
         control.metric_value as control_mean,
@@ -30,11 +33,18 @@ pairs as (
         treatment.squared_error as treatment_error,
         case
             when experiments.assignment <> 'randomised' then 'NOT_RANDOMISED'
-            when experiments.cluster_attribute <> '' then 'NEEDS_CLUSTER_TOTALS'
+            when metrics.quantile is not null then 'NOT_A_MEAN'
             when least(control.n, treatment.n) < greatest(2, experiments.min_units_per_arm)
                 then 'TOO_FEW_UNITS'
+            when
+                experiments.cluster_attribute <> ''
+                and least(control.n_independent, treatment.n_independent) < experiments.fewest_clusters
+                then 'TOO_FEW_CLUSTERS'
             when not (control.has_denominator and treatment.has_denominator)
                 then 'DENOMINATOR_NEAR_ZERO'
+            -- null where clusters were not assigned
+            when least(control.n_effective, treatment.n_effective) < experiments.bootstrap_below
+                then 'NEEDS_WILD_BOOTSTRAP'
             when control.squared_error + treatment.squared_error = 0 then 'ZERO_VARIANCE'
             else ''
         end as reason
@@ -46,15 +56,21 @@ pairs as (
             and control.segment = treatment.segment
     inner join {{ source('run', 'run_experiments') }} as experiments
         on control.experiment_id = experiments.experiment_id
+    inner join {{ source('run', 'run_metrics') }} as metrics
+        on
+            control.experiment_id = metrics.experiment_id
+            and control.metric_name = metrics.metric_name
     where control.is_control and not treatment.is_control
 
 )
 
 select
     *,
-    case when reason in ('', 'ZERO_VARIANCE') then treatment_mean - control_mean end as difference,
     case
-        when reason in ('', 'ZERO_VARIANCE') then sqrt(control_error + treatment_error)
+        when reason in ('', 'ZERO_VARIANCE', 'NEEDS_WILD_BOOTSTRAP') then treatment_mean - control_mean
+    end as difference,
+    case
+        when reason in ('', 'ZERO_VARIANCE', 'NEEDS_WILD_BOOTSTRAP') then sqrt(control_error + treatment_error)
     end as standard_error,
     case
         when reason = '' then (treatment_mean - control_mean) / sqrt(control_error + treatment_error)

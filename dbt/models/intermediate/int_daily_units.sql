@@ -19,6 +19,7 @@ experiments as (
 metrics as (
 
     select * from {{ source('run', 'run_metrics') }}
+    where has_daily_value
 
 ),
 
@@ -55,8 +56,8 @@ windows as (
         assignments.experiment_id,
         metrics.metric_name,
         assignments.variant,
-        {{ day_number('assignments.exposure_us + metrics.delay_us') }} as first_day,
-        {{ day_number('assignments.exposure_us + metrics.delay_us + metrics.window_us - 1') }} as last_day,
+        {{ day_number('assignments.exposure_us - assignments.exposure_us % metrics.grain_us + metrics.delay_us') }} as first_day,
+        {{ day_number('assignments.exposure_us - assignments.exposure_us % metrics.grain_us + metrics.delay_us + metrics.window_us - 1') }} as last_day,
         count(*) as n_units
     from assignments
     inner join metrics

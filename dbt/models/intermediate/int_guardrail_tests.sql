@@ -22,7 +22,7 @@ with guardrails as (
         and metrics.role = 'guardrail'
         and metrics.margin > 0
         and not (
-            metrics.metric_type = 'proportion'
+            metrics.metric_type in ('proportion', 'retention', 'funnel')
             and (comparisons.control_mean in (0, 1) or comparisons.treatment_mean in (0, 1))
         )
 

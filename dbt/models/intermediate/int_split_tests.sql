@@ -1,7 +1,8 @@
 {{ config(materialized='view') }}
 -- Pearson's chi-square of each level, and its p after Holm over the levels of the slice.
--- There is no p where an arm expects fewer than five units, nor on a cumulated day: days
--- that are looked at again and again need the sequential test in Python.
+-- There is no p where an arm expects fewer than five units, where whole clusters were
+-- assigned (their units were not split one by one), nor on a cumulated day: days that are
+-- looked at again and again need the sequential test in Python.
 with levels as (
 
     select
@@ -29,12 +30,17 @@ tails as (
 p_values as (
 
     select
-        *,
+        tails.*,
         case
-            when smallest_expected >= 5 and slice <> 'cumulative_day'
+            when
+                smallest_expected >= 5
+                and slice <> 'cumulative_day'
+                and experiments.cluster_attribute = ''
                 then {{ chi_square_tail('chi_square', 'root', 'root_tail', 'df') }}
         end as p_value
     from tails
+    inner join {{ source('run', 'run_experiments') }} as experiments
+        on tails.experiment_id = experiments.experiment_id
 
 ),
 

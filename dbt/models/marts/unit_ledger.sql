@@ -29,9 +29,25 @@ arms as (
 
 ),
 
+assigned_units as (
+
+    select
+        experiment_id,
+        user_id,
+        min_by(variant, {{ pair('assigned_us', 'variant') }}) as variant,
+        count(*) as n_rows
+    from {{ ref('stg_assignments') }}
+    group by experiment_id, user_id
+
+),
+
 stages as (
 
-    select experiment_id, {{ ledger_stage('exposed') }}, '' as metric_name, delivered_variant as variant, count(*) as n_units, sum(n_rows) as n_rows, true as is_exclusion
+    select experiment_id, {{ ledger_stage('assigned') }}, '' as metric_name, variant, count(*) as n_units, sum(n_rows) as n_rows, true as is_exclusion
+    from assigned_units
+    group by experiment_id, variant
+    union all
+    select experiment_id, {{ ledger_stage('exposed') }}, '', delivered_variant, count(*), sum(n_rows), true
     from delivered_units
     group by experiment_id, delivered_variant
     union all

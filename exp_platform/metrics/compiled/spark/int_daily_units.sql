@@ -19,6 +19,7 @@ experiments as (
 metrics as (
 
     select * from exp_run.run_metrics
+    where has_daily_value
 
 ),
 
@@ -55,8 +56,8 @@ windows as (
         assignments.experiment_id,
         metrics.metric_name,
         assignments.variant,
-        cast(floor(cast(assignments.exposure_us + metrics.delay_us as double) / 86400000000) as bigint) as first_day,
-        cast(floor(cast(assignments.exposure_us + metrics.delay_us + metrics.window_us - 1 as double) / 86400000000) as bigint) as last_day,
+        cast(floor(cast(assignments.exposure_us - assignments.exposure_us % metrics.grain_us + metrics.delay_us as double) / 86400000000) as bigint) as first_day,
+        cast(floor(cast(assignments.exposure_us - assignments.exposure_us % metrics.grain_us + metrics.delay_us + metrics.window_us - 1 as double) / 86400000000) as bigint) as last_day,
         count(*) as n_units
     from assignments
     inner join metrics

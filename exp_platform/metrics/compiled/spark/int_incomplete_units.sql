@@ -6,7 +6,7 @@ with assignments as (
 
 missing_values as (
 
-    select * from exp_run.int_missing_values
+    select * from exp_run.metric_missing_values
 
 ),
 
@@ -22,6 +22,7 @@ metrics as (
 
 ),
 
+-- days of a day-grained metric begin at midnight, those of others at the exposure
 immature as (
 
     select
@@ -38,32 +39,25 @@ immature as (
         on assignments.experiment_id = metrics.experiment_id
     where
         assignments.is_in_analysis
-        and assignments.exposure_us + metrics.maturity_us > experiments.watermark_us
+        and assignments.exposure_us - assignments.exposure_us % metrics.grain_us + metrics.maturity_us
+        > experiments.watermark_us
 
 ),
 
 without_value as (
 
     select
-        metrics.experiment_id,
-        metrics.metric_name,
+        missing_values.experiment_id,
+        missing_values.metric_name,
         missing_values.unit_no,
         false as is_immature,
-        coalesce(
-            missing_values.metric_name in (metrics.numerator, metrics.denominator)
-            and missing_values.offset_us >= metrics.delay_us
-            and coalesce(missing_values.offset_us < metrics.delay_us + metrics.window_us, true),
-            false
-        ) as is_value_missing,
-        coalesce(
-            missing_values.metric_name = metrics.covariate
-            and missing_values.offset_us < 0
-            and missing_values.offset_us >= -metrics.lookback_us,
-            false
-        ) as is_covariate_missing
+        missing_values.covariate_name is null as is_value_missing,
+        coalesce(missing_values.covariate_name = metrics.covariate, false) as is_covariate_missing
     from missing_values
     inner join metrics
-        on missing_values.experiment_id = metrics.experiment_id
+        on
+            missing_values.experiment_id = metrics.experiment_id
+            and missing_values.metric_name = metrics.metric_name
 
 ),
 
@@ -72,7 +66,6 @@ findings as (
     select * from immature
     union all
     select * from without_value
-    where is_value_missing or is_covariate_missing
 
 )
 
@@ -85,3 +78,4 @@ select
     bool_or(is_covariate_missing) as is_covariate_missing
 from findings
 group by experiment_id, metric_name, unit_no
+having bool_or(is_immature or is_value_missing or is_covariate_missing)

@@ -34,7 +34,8 @@ complete_units as (
         metrics.covariate is not null as has_covariate,
         coalesce(
             incomplete_units.is_covariate_missing
-            or assignments.first_seen_us >= assignments.exposure_us - metrics.lookback_us,
+            or assignments.first_seen_us
+            >= assignments.exposure_us - assignments.exposure_us % metrics.grain_us - metrics.lookback_us,
             false
         ) as is_covariate_unknown
     from assignments

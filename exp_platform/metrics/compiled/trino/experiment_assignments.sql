@@ -16,10 +16,17 @@ experiments as (
 
 ),
 
+profiles as (
+
+    select * from exp_run.int_unit_profiles
+
+),
+
 flagged as (
 
     select
         first_exposures.*,
+        profiles.profile,
         experiments.exclude_bots,
         bot_units.user_id is not null as is_bot,
         coalesce(
@@ -38,6 +45,10 @@ flagged as (
         on
             first_exposures.experiment_id = bot_units.experiment_id
             and first_exposures.user_id = bot_units.user_id
+    left join profiles
+        on
+            first_exposures.experiment_id = profiles.experiment_id
+            and first_exposures.user_id = profiles.user_id
 
 )
 
@@ -55,6 +66,10 @@ select
     is_new,
     not (is_bot and exclude_bots) as is_in_analysis,
     cluster_id,
-    attributes
+    case
+        when profile is null then attributes
+        when attributes is null then profile
+        else map_concat(attributes, profile)
+    end as attributes
 from flagged
 order by unit_no

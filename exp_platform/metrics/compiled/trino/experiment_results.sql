@@ -6,7 +6,7 @@ with comparisons as (
     select
         comparisons.*,
         case
-            when not comparisons.is_ratio and comparisons.reason = ''
+            when (comparisons.is_clustered or not comparisons.is_ratio) and comparisons.reason = ''
                 then comparisons.treatment_error / (comparisons.control_error + comparisons.treatment_error)
         end as treatment_part,
         -- the lift has no meaning on a baseline that is not positive
@@ -49,8 +49,8 @@ select
     lifts.difference,
     lifts.standard_error,
     1 / (
-        power(lifts.treatment_part, 2) / (lifts.n_treatment - 1)
-        + power(1 - lifts.treatment_part, 2) / (lifts.n_control - 1)
+        power(lifts.treatment_part, 2) / (lifts.n_independent_treatment - 1)
+        + power(1 - lifts.treatment_part, 2) / (lifts.n_independent_control - 1)
     ) as df,
     lifts.statistic,
     tests.p_value_z,

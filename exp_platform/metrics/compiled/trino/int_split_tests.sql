@@ -1,6 +1,7 @@
 -- Pearson's chi-square of each level, and its p after Holm over the levels of the slice.
--- There is no p where an arm expects fewer than five units, nor on a cumulated day: days
--- that are looked at again and again need the sequential test in Python.
+-- There is no p where an arm expects fewer than five units, where whole clusters were
+-- assigned (their units were not split one by one), nor on a cumulated day: days that are
+-- looked at again and again need the sequential test in Python.
 with levels as (
 
     select
@@ -41,9 +42,12 @@ end as root_tail
 p_values as (
 
     select
-        *,
+        tails.*,
         case
-            when smallest_expected >= 5 and slice <> 'cumulative_day'
+            when
+                smallest_expected >= 5
+                and slice <> 'cumulative_day'
+                and experiments.cluster_attribute = ''
                 then case df
     when 1 then 2e0 * root_tail
     when 2 then exp(-5e-1 * chi_square) * 1e0
@@ -57,6 +61,8 @@ p_values as (
 end
         end as p_value
     from tails
+    inner join exp_run.run_experiments as experiments
+        on tails.experiment_id = experiments.experiment_id
 
 ),
 

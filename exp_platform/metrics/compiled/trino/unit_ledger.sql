@@ -29,35 +29,51 @@ arms as (
 
 ),
 
+assigned_units as (
+
+    select
+        experiment_id,
+        user_id,
+        min_by(variant, row(assigned_us, variant)) as variant,
+        count(*) as n_rows
+    from exp_run.stg_assignments
+    group by experiment_id, user_id
+
+),
+
 stages as (
 
-    select experiment_id, 'exposed' as stage, 1 as stage_order, '' as metric_name, delivered_variant as variant, count(*) as n_units, sum(n_rows) as n_rows, true as is_exclusion
+    select experiment_id, 'assigned' as stage, 1 as stage_order, '' as metric_name, variant, count(*) as n_units, sum(n_rows) as n_rows, true as is_exclusion
+    from assigned_units
+    group by experiment_id, variant
+    union all
+    select experiment_id, 'exposed' as stage, 2 as stage_order, '', delivered_variant, count(*), sum(n_rows), true
     from delivered_units
     group by experiment_id, delivered_variant
     union all
-    select experiment_id, 'valid' as stage, 2 as stage_order, '', valid_variant, count(*), sum(n_valid_rows), true
+    select experiment_id, 'valid' as stage, 3 as stage_order, '', valid_variant, count(*), sum(n_valid_rows), true
     from delivered_units
     where n_valid_rows > 0
     group by experiment_id, valid_variant
     union all
-    select experiment_id, 'deduplicated' as stage, 3 as stage_order, '', valid_variant, count(*), sum(n_distinct_rows), true
+    select experiment_id, 'deduplicated' as stage, 4 as stage_order, '', valid_variant, count(*), sum(n_distinct_rows), true
     from delivered_units
     where n_distinct_rows > 0
     group by experiment_id, valid_variant
     union all
-    select experiment_id, 'in_window' as stage, 4 as stage_order, '', variant, n_units, n_rows, true
+    select experiment_id, 'in_window' as stage, 5 as stage_order, '', variant, n_units, n_rows, true
     from arms
     union all
-    select experiment_id, 'not_bot' as stage, 5 as stage_order, '', variant, n_people, n_rows_people, exclude_bots
+    select experiment_id, 'not_bot' as stage, 6 as stage_order, '', variant, n_people, n_rows_people, exclude_bots
     from arms
     union all
-    select experiment_id, 'not_crossover' as stage, 6 as stage_order, '', variant, n_single, n_rows_single, false
+    select experiment_id, 'not_crossover' as stage, 7 as stage_order, '', variant, n_single, n_rows_single, false
     from arms
     union all
-    select experiment_id, 'in_analysis' as stage, 7 as stage_order, '', variant, n_analysed, n_rows_analysed, true
+    select experiment_id, 'in_analysis' as stage, 8 as stage_order, '', variant, n_analysed, n_rows_analysed, true
     from arms
     union all
-    select experiment_id, 'in_metric' as stage, 8 as stage_order, metric_name, variant, n, null, true
+    select experiment_id, 'in_metric' as stage, 9 as stage_order, metric_name, variant, n, null, true
     from exp_run.metric_aggregates_overall
     where segment = 'all'
 

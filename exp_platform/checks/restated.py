@@ -1,0 +1,56 @@
+"""Looks that were told once and read differently now."""
+
+from exp_platform.checks.facts import RestatedFacts
+from exp_platform.checks.wording import join_words
+from exp_platform.records import CheckResult, CheckStatus
+
+_TESTS = {
+    "effect": "the bound of an effect",
+    "harm": "the bound of harm",
+    "noninferiority": "its margin",
+}
+_CAUSES = {
+    "LATE_DATA": "the data of past looks have changed",
+    "PLAN_CHANGED": "the plan was changed after it was told",
+    "DEFINITION_CHANGED": "the metric's definition was changed after it was told",
+}
+
+
+def check_restated(facts: RestatedFacts) -> CheckResult:
+    """Do past looks still say what a published run said about them?
+
+    Args:
+        facts: crossings that have moved, of one metric and arm.
+    """
+    is_moved = bool(facts.moves)
+    return CheckResult(
+        experiment_id=facts.experiment_id,
+        check_name="LOOK_RESTATED",
+        status=CheckStatus.WARNED if is_moved else CheckStatus.PASSED,
+        reason=facts.cause if is_moved else "AS_TOLD",
+        message=_describe(facts)
+        if is_moved
+        else "No crossing is elsewhere than where it was first told.",
+        subject=facts.subject,
+        value=float(len(facts.moves)),
+        threshold=1.0,
+        details={
+            "moves": [
+                {"test": test, "before": before, "now": now}
+                for test, before, now in facts.moves
+            ]
+        },
+    )
+
+
+def _describe(facts: RestatedFacts) -> str:
+    told = join_words(
+        f"{_TESTS[test]} was {_say_crossed(before)} when first told and is "
+        f"{_say_crossed(now)} now"
+        for test, before, now in facts.moves
+    )
+    return f"{told[:1].upper()}{told[1:]}: {_CAUSES[facts.cause]}."
+
+
+def _say_crossed(instant: str | None) -> str:
+    return f"crossed on {instant[:10]}" if instant else "not crossed"

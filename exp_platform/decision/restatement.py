@@ -1,0 +1,220 @@
+"""What was reported about past looks, and whether it still stands.
+
+A run recomputes every look, so late data may move a crossing that was already told.
+What was told first is carried from run to run in the decision's details.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from exp_platform.decision.family import harm_level, is_deciding
+from exp_platform.records import (
+    Decision,
+    Estimate,
+    ExperimentSpec,
+    MetricRole,
+)
+from exp_platform.stats.guardrail import ALPHA, GuardrailAssessment
+
+Told = Mapping[str, Any]
+"""One comparison: `crossings` (test -> instant or None), `through` (the latest look),
+`version` of the metric and `design` of the plan, all text."""
+
+TESTS = ("effect", "harm", "noninferiority")
+
+_KEYS = {
+    "effect": "first_crossing",
+    "harm": "harm_crossing",
+    "noninferiority": "noninferiority_crossing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Restatement:
+    """A past crossing that is no longer where it was.
+
+    Attributes:
+        test: effect, harm or noninferiority.
+        before, now: instant of the first crossing; None = there was or is none.
+        cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED.
+    """
+
+    metric_name: str
+    treatment: str
+    test: str
+    before: str | None
+    now: str | None
+    cause: str
+
+
+def tell_crossings(
+    spec: ExperimentSpec,
+    estimates: Sequence[Estimate],
+    guardrails: Sequence[GuardrailAssessment],
+) -> dict[str, dict[str, Told]]:
+    """Where has each goal and guardrail crossed its bounds, by arm and metric?
+
+    Args:
+        spec: registry row with the plan.
+        estimates: judged, a row per look.
+        guardrails: their assessments.
+    """
+    shown = {(g.metric_name, g.treatment): g for g in guardrails}
+    names = [plan.metric_name for plan in spec.plan.metrics]
+    told: dict[str, dict[str, Told]] = {name: {} for name in spec.treatments}
+    for row in estimates if spec.is_dated else ():
+        if not is_deciding(row, names) or row.look_ts is None:
+            continue
+        instants = _instants(estimates, row)
+        place = row.details["sequential"]
+        crossings = {test: place.get(key) for test, key in _KEYS.items()}
+        if place["method"] == "fixed":
+            crossings = _cross_once(spec, row, shown)
+        told.setdefault(row.treatment, {})[row.metric_name] = {
+            "crossings": {test: instants.get(k) for test, k in crossings.items()},
+            "through": max(instants.values(), key=_instant),
+            "version": row.metric_version,
+            "design": _hash_plan(spec),
+        }
+    return told
+
+
+def compare_told(
+    before: Mapping[str, Mapping[str, Told]], now: Mapping[str, Mapping[str, Told]]
+) -> tuple[Restatement, ...]:
+    """Which crossings have moved since they were first told?
+
+    Args:
+        before: by arm and metric, as stored by the last published run.
+        now: of this run.
+    """
+    return tuple(
+        found
+        for arm, metrics in now.items()
+        for metric, told in metrics.items()
+        for test in TESTS
+        if (first := before.get(arm, {}).get(metric)) is not None
+        and (found := _compare(arm, metric, test, first=first, now=told)) is not None
+    )
+
+
+def carry_told(
+    before: Mapping[str, Mapping[str, Told]], now: Mapping[str, Mapping[str, Told]]
+) -> dict[str, dict[str, Told]]:
+    """What is to be remembered: the first report, moved on by looks without news.
+
+    Args:
+        before: by arm and metric, as stored by the last published run.
+        now: of this run.
+    """
+    return {
+        arm: {
+            metric: _carry(before.get(arm, {}).get(metric), told)
+            for metric, told in metrics.items()
+        }
+        for arm, metrics in now.items()
+    }
+
+
+def read_told(decisions: Sequence[Decision]) -> dict[str, dict[str, Told]]:
+    """What stored decisions remember, by arm and metric."""
+    return {
+        decision.treatment: dict(decision.details.get("told", {}))
+        for decision in decisions
+        if decision.treatment
+    }
+
+
+def _instants(estimates: Sequence[Estimate], row: Estimate) -> dict[int, str]:
+    """Look number -> its instant, of the row's comparison up to the row."""
+    key = (row.metric_name, row.treatment, row.method, row.segment)
+    return {
+        e.look: e.look_ts.isoformat()
+        for e in estimates
+        if (e.metric_name, e.treatment, e.method, e.segment) == key
+        and e.look is not None
+        and e.look_ts is not None
+    }
+
+
+def _cross_once(
+    spec: ExperimentSpec,
+    row: Estimate,
+    shown: Mapping[tuple[str, str], GuardrailAssessment],
+) -> dict[str, int | None]:
+    """A single look crosses at that look, or not at all."""
+    guardrail = shown.get((row.metric_name, row.treatment))
+    is_guardrail = spec.plan.of(row.metric_name).role is MetricRole.GUARDRAIL
+    levels = {
+        "effect": (row.sequential_p_value, spec.plan.alpha),
+        "harm": (row.harm_p_value, harm_level(spec)),
+        "noninferiority": (guardrail.p_value if guardrail else None, ALPHA),
+    }
+    return {
+        test: row.look if p is not None and p <= level else None
+        for test, (p, level) in levels.items()
+        if test != "noninferiority" or is_guardrail
+    }
+
+
+def _hash_plan(spec: ExperimentSpec) -> str:
+    """What a crossing depends on beside the data."""
+    plan = asdict(spec.plan)
+    meaning = {
+        "start": spec.start_ts,
+        "end": spec.last_look_ts if spec.plan.sequential.has_end else None,
+        "variants": [asdict(variant) for variant in spec.variants],
+        "control": spec.control,
+        **{name: plan[name] for name in ("alpha", "alpha_harm", "metrics")},
+        "sequential": plan["sequential"],
+    }
+    text = json.dumps(meaning, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _compare(
+    arm: str, metric: str, test: str, *, first: Told, now: Told
+) -> Restatement | None:
+    before = first["crossings"].get(test)
+    after = now["crossings"].get(test)
+    is_moved = before != after
+    if before is None and after is not None:
+        # A crossing at a look that had not been taken yet is news, not a correction.
+        is_moved = _instant(after) <= _instant(first["through"])
+    if not is_moved:
+        return None
+    cause = "LATE_DATA"
+    if first["version"] != now["version"]:
+        cause = "DEFINITION_CHANGED"
+    if first["design"] != now["design"]:
+        cause = "PLAN_CHANGED"
+    return Restatement(metric, arm, test, before, after, cause)
+
+
+def _carry(first: Told | None, now: Told) -> Told:
+    if first is None:
+        return now
+    tests = {*first["crossings"], *now["crossings"]}
+    moved = {
+        test: _compare("", "", test, first=first, now=now) is not None for test in tests
+    }
+    if any(moved.values()):
+        return first
+    return {
+        **now,
+        "crossings": {
+            test: first["crossings"].get(test) or now["crossings"].get(test)
+            for test in sorted(tests)
+        },
+        "through": max(first["through"], now["through"], key=_instant),
+        "version": first["version"],
+        "design": first["design"],
+    }
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

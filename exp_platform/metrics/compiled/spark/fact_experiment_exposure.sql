@@ -1,0 +1,97 @@
+with exposures as (
+
+    select * from exp_run.stg_exposures
+
+),
+
+experiments as (
+
+    select * from exp_run.run_experiments
+
+),
+
+variants as (
+
+    select * from exp_run.run_variants
+
+),
+
+metrics as (
+
+    select * from exp_run.run_metrics
+
+),
+
+unit_values as (
+
+    select * from exp_run.metric_calculations
+
+),
+
+guardrails as (
+
+    select
+        unit_values.experiment_id,
+        unit_values.user_id,
+        to_json(map_from_entries(array_sort(collect_list(struct(unit_values.metric_name, case when metrics.denominator is null then unit_values.value else unit_values.value / nullif(unit_values.denominator, 0) end))))) as guardrails
+    from unit_values
+    inner join metrics
+        on
+            unit_values.experiment_id = metrics.experiment_id
+            and unit_values.metric_name = metrics.metric_name
+    where metrics.role = 'guardrail'
+    group by unit_values.experiment_id, unit_values.user_id
+
+),
+
+numbered as (
+
+    select
+        exposures.*,
+        exposures.exposure_us >= experiments.start_us
+        and exposures.exposure_us < experiments.end_us as is_in_window,
+        row_number() over (
+            partition by exposures.experiment_id, exposures.user_id
+            order by exposures.exposure_us, exposures.variant, to_json(exposures.attributes) nulls last
+        ) as exposure_number
+    from exposures
+    inner join experiments
+        on exposures.experiment_id = experiments.experiment_id
+
+),
+
+ordered as (
+
+    select
+        *,
+        is_in_window
+        and row_number() over (
+            partition by experiment_id, user_id, is_in_window order by exposure_number
+        ) = 1 as is_first
+    from numbered
+
+)
+
+-- guardrails stand on the first exposure only, so that they add up over rows
+select
+    ordered.experiment_id,
+    ordered.user_id,
+    ordered.variant,
+    ordered.exposure_ts,
+    date_add(date '1970-01-01', cast(cast(floor(cast(ordered.exposure_us as double) / 86400000000) as bigint) as int)) as exposure_date,
+    ordered.exposure_number,
+    ordered.is_in_window,
+    ordered.is_first,
+    variants.planned_share as traffic_allocation,
+    case when ordered.is_first then guardrails.guardrails end as guardrails,
+    ordered.attributes
+from ordered
+inner join variants
+    on
+        ordered.experiment_id = variants.experiment_id
+        and ordered.variant = variants.variant
+left join guardrails
+    on
+        ordered.experiment_id = guardrails.experiment_id
+        and ordered.user_id = guardrails.user_id
+order by ordered.user_id, ordered.exposure_number

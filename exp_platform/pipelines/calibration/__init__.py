@@ -1,0 +1,1 @@
+"""What the error rates are when they are measured: simulations, gates, the page."""

@@ -1,0 +1,79 @@
+"""What is counted in every run: tails, misses, rates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from exp_platform.pipelines.calibration.gate import (
+    Array,
+    Flags,
+    Gate,
+    Measured,
+    equal,
+)
+from exp_platform.stats.inference import Inference
+
+LOWER, UPPER = "false alarms below 0", "false alarms above 0"
+TOO_HIGH, TOO_LOW = "intervals above the truth", "intervals below the truth"
+
+
+def tails_of(found: Inference, alpha: float = 0.05) -> dict[str, Flags]:
+    """Rejections on each side, of many tests."""
+    return tails(found.p_value, found.difference, alpha)
+
+
+def tails(p_value: Array, difference: Array, alpha: float = 0.05) -> dict[str, Flags]:
+    """Rejections on each side of 0."""
+    is_rejected = p_value < alpha
+    return {
+        LOWER: is_rejected & (difference < 0),
+        UPPER: is_rejected & (difference > 0),
+    }
+
+
+def misses(limits: Sequence[Array], truth: Array | float) -> dict[str, Flags]:
+    """Intervals that lie wholly above or below the truth.
+
+    Args:
+        limits: lower and upper.
+        truth: of every run.
+    """
+    lower, upper = limits
+    return {TOO_HIGH: np.asarray(lower > truth), TOO_LOW: np.asarray(upper < truth)}
+
+
+def covers(limits: Sequence[Array], truth: Array | float) -> Flags:
+    """Intervals that hold the truth.
+
+    Args:
+        limits: lower and upper.
+        truth: of every run.
+    """
+    lower, upper = limits
+    return np.asarray((lower <= truth) & (truth <= upper))
+
+
+def both_tails(
+    alpha: float = 0.05, slack: float = 0.0, why: str = ""
+) -> tuple[Gate, ...]:
+    """Each tail has half of alpha."""
+    return tuple(equal(name, alpha / 2, slack, why) for name in (LOWER, UPPER))
+
+
+def both_misses(
+    alpha: float = 0.05, slack: float = 0.0, why: str = ""
+) -> tuple[Gate, ...]:
+    """An interval misses on each side in half of alpha."""
+    return tuple(equal(name, alpha / 2, slack, why) for name in (TOO_HIGH, TOO_LOW))
+
+
+def ratio_of_variances(adjusted: Array, plain: Array) -> Measured:
+    """Variance of one estimator over that of another on the same experiments.
+
+    The error is that of the logarithm's delta method.
+    """
+    gaps = [(values - values.mean()) ** 2 for values in (adjusted, plain)]
+    value = float(gaps[0].mean() / gaps[1].mean())
+    influence = gaps[0] / gaps[0].mean() - gaps[1] / gaps[1].mean()
+    error = value * float(influence.std(ddof=1)) / np.sqrt(adjusted.size)
+    return Measured(value, float(error), adjusted.size)

@@ -1,0 +1,62 @@
+"""The flags of `exp import` as a request."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from exp_platform.pipelines import flags
+from exp_platform.pipelines.import_looks import read_looks
+from exp_platform.pipelines.import_request import ImportRequest
+from exp_platform.pipelines.panel_flags import require_flags
+
+
+def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
+    """How a file without a panel is to be read.
+
+    Args:
+        given: flag -> value as typed, None or empty where it was not.
+        assignment: how units came to their arms.
+
+    Raises:
+        UsageError: a flag that is required is missing, or one that cannot be read.
+    """
+    require_flags(
+        {name: given[name] for name in ("--variant", "--control", "--metric")}
+    )
+    return ImportRequest(
+        variant=given["--variant"],
+        control=given["--control"],
+        metrics=flags.read_metrics(given["--metric"]),
+        unit=given["--unit"],
+        cluster=given["--cluster"],
+        covariates=flags.read_pairs("--covariate", given["--covariate"]),
+        segments=tuple(given["--segment"] or ()),
+        ratios=flags.read_ratios(given["--ratio"]),
+        guardrails=_numbers(given, "--guardrail"),
+        guardrails_absolute=_numbers(given, "--guardrail-absolute"),
+        monitors=tuple(given["--monitor"] or ()),
+        caps=_numbers(given, "--cap"),
+        decreases=tuple(given["--decrease"] or ()),
+        weights=_numbers(given, "--weight"),
+        exposure_ts=given["--exposure-ts"],
+        long=flags.read_long(
+            given["--metric-column"], given["--value-column"], given["--outcome-ts"]
+        ),
+        start=flags.read_instant(given["--start"]),
+        end=flags.read_instant(given["--end"]),
+        watermark=flags.read_instant(given["--watermark"]),
+        windows=_numbers(given, "--window"),
+        looks=read_looks(
+            given["--sequential"],
+            given["--spending"],
+            given["--planned-units"],
+            look_days=given["--look-day"] or (),
+            follow_up_days=given["--follow-up"],
+        ),
+        tie_break=given["--tie-break"],
+        keep_duplicates=given["--keep-duplicates"],
+        assignment=assignment,
+    )
+
+
+def _numbers(given: Mapping[str, Any], flag: str) -> dict[str, float]:
+    return flags.read_numbers(flag, given[flag])

@@ -1,0 +1,39 @@
+import pytest
+
+from exp_platform.checks.facts import RestatedFacts
+from exp_platform.checks.restated import check_restated
+from exp_platform.records import CheckStatus
+
+
+def test_check_restated_passes_when_nothing_has_moved():
+    check = check_restated(RestatedFacts("e"))
+    assert (check.status, check.reason) == (CheckStatus.PASSED, "AS_TOLD")
+    assert check.details == {"moves": []}
+
+
+@pytest.mark.parametrize(
+    ("move", "message"),
+    [
+        (
+            ("effect", "2026-03-06T00:00:00+00:00", None),
+            (
+                "The bound of an effect was crossed on 2026-03-06 when first told and is not "
+                "crossed now: the data of past looks have changed."
+            ),
+        ),
+        (
+            ("noninferiority", None, "2026-03-06T00:00:00+00:00"),
+            (
+                "Its margin was not crossed when first told and is crossed on 2026-03-06 "
+                "now: the data of past looks have changed."
+            ),
+        ),
+    ],
+)
+def test_check_restated_warns_of_a_moved_crossing(move, message):
+    facts = RestatedFacts("e", "orders:B", (move,), "LATE_DATA")
+    check = check_restated(facts)
+    assert (check.status, check.reason) == (CheckStatus.WARNED, "LATE_DATA")
+    assert (check.subject, check.value) == ("orders:B", 1.0)
+    assert check.message == message
+    assert not check.can_fail

@@ -1,0 +1,127 @@
+"""What was told about past looks, and what of it has moved."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from exp_platform.decision.restatement import (
+    carry_told,
+    compare_told,
+    read_told,
+    tell_crossings,
+)
+from exp_platform.records import EstimateRole
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def day(number):
+    return (START + timedelta(days=number)).isoformat()
+
+
+def told(crossed, through, **changes):
+    """One arm, one metric: the effect crossed on a day, looks went on to another."""
+    entry = {
+        "crossings": {"effect": crossed and day(crossed)},
+        "through": day(through),
+        "version": "1:a",
+        "design": "d",
+    }
+    return {"B": {"orders": {**entry, **changes}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "moves"),
+    [
+        (told(5, 7), told(5, 9), []),
+        (told(5, 7), told(6, 9), [(day(5), day(6))]),
+        (told(5, 7), told(None, 9), [(day(5), None)]),
+        (told(None, 7), told(None, 9), []),
+        (told(None, 7), told(8, 9), []),
+        (told(None, 7), told(6, 9), [(None, day(6))]),
+        (told(None, 7), told(7, 7), [(None, day(7))]),
+        ({}, told(6, 9), []),
+        ({"B": {}}, told(6, 9), []),
+    ],
+)
+def test_compare_told_finds_what_has_moved(before, now, moves):
+    found = compare_told(before, now)
+    assert [(one.before, one.now) for one in found] == moves
+    assert {one.cause for one in found} <= {"LATE_DATA"}
+
+
+def test_compare_told_names_the_cause():
+    before = told(5, 7)
+    (plan,) = compare_told(before, told(6, 9, design="e"))
+    (metric,) = compare_told(before, told(6, 9, version="2:b"))
+    assert (plan.cause, metric.cause) == ("PLAN_CHANGED", "DEFINITION_CHANGED")
+    assert (plan.metric_name, plan.treatment, plan.test) == ("orders", "B", "effect")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "carried"),
+    [
+        ({}, told(5, 7), told(5, 7)),
+        (told(5, 7), told(5, 9), told(5, 9)),
+        (told(None, 7), told(None, 9), told(None, 9)),
+        (told(None, 7), told(8, 9), told(8, 9)),
+        (told(5, 7), told(6, 9), told(5, 7)),
+        (told(None, 7), told(6, 9), told(None, 7)),
+    ],
+)
+def test_carry_told_keeps_the_first_report(before, now, carried):
+    assert carry_told(before, now) == carried
+    assert carry_told(carried, now) == carried
+
+
+def look(case, number):
+    place = {"method": "group_sequential", "first_crossing": 2 if number > 1 else None}
+    return replace(
+        case.estimates[0],
+        look=number,
+        look_ts=START + timedelta(days=number),
+        role=EstimateRole.PRIMARY if number == 3 else EstimateRole.DIAGNOSTIC,
+        details={"sequential": place},
+        metric_version="1:a",
+    )
+
+
+def test_tell_crossings_gives_instants(shippable):
+    rows = [look(shippable, number) for number in (1, 2, 3)]
+    entry = tell_crossings(shippable.spec, rows, ())["B"]["orders"]
+    assert entry["crossings"]["effect"] == day(2)
+    assert entry["crossings"]["harm"] is None
+    assert entry["through"] == day(3)
+
+
+def test_tell_crossings_of_a_single_look(shippable):
+    row = replace(
+        shippable.estimates[0],
+        look=1,
+        look_ts=START + timedelta(days=14),
+        sequential_p_value=0.01,
+        harm_p_value=0.9,
+        details={"sequential": {"method": "fixed"}},
+    )
+    entry = tell_crossings(shippable.spec, [row], ())["B"]["orders"]
+    assert entry["crossings"] == {"effect": day(14), "harm": None}
+    weak = replace(row, sequential_p_value=0.2)
+    entry = tell_crossings(shippable.spec, [weak], ())["B"]["orders"]
+    assert entry["crossings"]["effect"] is None
+
+
+def test_tell_crossings_has_nothing_to_say_without_dates(shippable):
+    spec = replace(shippable.spec, is_dated=False)
+    rows = [look(shippable, number) for number in (1, 2, 3)]
+    assert tell_crossings(spec, rows, ()) == {"B": {}}
+
+
+def test_read_told_is_what_a_decision_remembers(shippable):
+    decisions = shippable.decide()
+    kept = [
+        replace(d, details={**d.details, "told": told(5, 7)["B"]}) if d.treatment else d
+        for d in decisions
+    ]
+    assert read_told(kept) == told(5, 7)
+    assert read_told(decisions) == {"B": {}}

@@ -1,0 +1,200 @@
+"""What an import registers about looking before the end."""
+
+import json
+import random
+
+import pytest
+
+from exp_platform.errors import UsageError
+from exp_platform.pipelines.import_looks import (
+    choose_design,
+    describe_design,
+    read_looks,
+)
+from exp_platform.pipelines.import_request import ImportRequest
+from exp_platform.records import LookMethod, SequentialDesign
+
+REQUEST = ImportRequest(
+    "grp", "A", {"spend": "mean", "visits": "count"}, exposure_ts="ts"
+)
+END = "2026-03-29"
+
+
+def dated(**changes):
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    return replace(REQUEST, end=datetime(2026, 3, 29, tzinfo=UTC), **changes)
+
+
+def test_read_looks_keeps_only_what_was_said():
+    assert read_looks(None, None, None) == {}
+    found = read_looks("fixed", "pocock", 900, look_days=(14, 7), follow_up_days=3.0)
+    assert found == {
+        "method": "fixed",
+        "spending": "pocock",
+        "planned_units": 900,
+        "look_days": (7, 14),
+        "follow_up_days": 3.0,
+    }
+
+
+@pytest.mark.parametrize(("method", "spending"), [("peek", None), (None, "late")])
+def test_read_looks_refuses_what_does_not_exist(method, spending):
+    with pytest.raises(UsageError, match="does not exist"):
+        read_looks(method, spending, None)
+
+
+def test_choose_design_promises_an_end_only_where_one_was_named():
+    assert choose_design(dated()) == SequentialDesign()
+    assert not choose_design(REQUEST).has_end
+    undated = ImportRequest("grp", "A", {"spend": "mean"})
+    assert choose_design(undated) == SequentialDesign()
+
+
+def test_choose_design_without_an_end_spends_by_units():
+    from dataclasses import replace
+
+    found = choose_design(replace(REQUEST, looks={"planned_units": 900}))
+    assert (found.clock, found.has_end) == ("units", False)
+
+
+def test_describe_design_says_how_often_it_looks():
+    undated = ImportRequest("grp", "A", {"spend": "mean"})
+    assert describe_design(undated) == [
+        "one look: p-values and intervals are those of a single test"
+    ]
+    notes = describe_design(dated(windows={"spend": 7.0, "visits": 7.0}))
+    assert notes == [
+        "looks: daily at 00:00 UTC, group sequential, spending obrien_fleming"
+    ]
+    looks = {"look_days": (7, 14), "planned_units": 9_000}
+    (note,) = describe_design(dated(windows={"spend": 7.0, "visits": 7}, looks=looks))
+    assert note.startswith(
+        "looks: after 7 and 14 days and at the end, group sequential"
+    )
+    assert note.endswith("9,000 units planned")
+    fixed = describe_design(dated(looks={"method": LookMethod.FIXED.value}))
+    assert fixed == ["one look, at the end: valid if nobody looked before"]
+
+
+def test_describe_design_names_what_is_missing():
+    notes = " / ".join(describe_design(REQUEST))
+    assert "spend and visits are tested once, at the end of the data" in notes
+    assert "no end and no planned units were registered" in notes
+
+
+@pytest.fixture
+def bring(project, tmp_path):
+    """Import 40 days of units, 60 a day, from a CSV file."""
+
+    def run(*flags):
+        chance = random.Random(7)
+        lines = ["user,grp,spend,ts"]
+        for i in range(2400):
+            arm = "AB"[i % 2]
+            spend = chance.gauss(12.0 if arm == "B" else 10.0, 4.0)
+            lines.append(f"u{i},{arm},{spend:.2f},2026-03-{1 + i // 60:02d}T10:00:00Z")
+        lines = [line for line in lines if "2026-03-3" not in line]
+        lines = [line for line in lines if "2026-03-4" not in line]
+        file = tmp_path / "file.csv"
+        file.write_text("\n".join(lines), "utf-8")
+        words = ("--experiment-id", "exp_file", "--unit", "user", "--variant", "grp")
+        words = (*words, "--control", "A", "--metric", "spend", "--exposure-ts", "ts")
+        return project.exp("import", file, *words, *flags)
+
+    return run
+
+
+def outcome(project):
+    assert project.exp("run", "exp_file").code == 0
+    tables = project.tables("decisions", "analysis_results")
+    (decision,) = [row for row in tables["decisions"] if row["treatment"] == ""]
+    (row,) = [row for row in tables["analysis_results"] if row["role"] == "primary"]
+    return decision, row, json.loads(row["details"])["sequential"]
+
+
+def test_import_with_an_end_and_a_window_is_followed_daily(project, bring):
+    answer = bring("--end", "2026-04-05", "--window", "spend=2")
+    assert answer.code == 0
+    assert "looks: daily at 00:00 UTC" in answer.out
+    decision, row, place = outcome(project)
+    assert (place["method"], place["looks_planned"]) == ("group_sequential", 35)
+    assert decision["outcome"] == "SHIP"
+    assert row["look_ts"].isoformat() == "2026-03-30T00:00:00+00:00"
+    # Units of the last two days have not matured.
+    assert row["n_control"] == 27 * 30
+
+
+def test_import_without_an_end_is_read_by_a_confidence_sequence(project, bring):
+    answer = bring()
+    assert "a confidence sequence decides" in answer.out
+    decision, row, place = outcome(project)
+    assert place["method"] == "confidence_sequence"
+    assert place["critical_value"] > 2.5
+    assert row["sequential_p_value"] > row["p_value"]
+    assert decision["outcome"] == "SHIP"
+
+
+def test_import_fixed_is_one_test_at_the_end_of_the_data(project, bring):
+    assert "valid if nobody looked before" in bring("--sequential", "fixed").out
+    _, row, place = outcome(project)
+    assert place["method"] == "fixed"
+    assert row["sequential_p_value"] == row["p_value"]
+
+
+def test_import_goes_on_to_the_planned_units(project, bring):
+    flags = ("--planned-units", "4000", "--window", "spend=1")
+    assert "4,000 units planned" in bring(*flags).out
+    decision, _, place = outcome(project)
+    assert place["information_share"] == pytest.approx(0.42, abs=0.02)
+    assert not place["is_final"]
+    assert decision["outcome"] in {"SHIP", "KEEP_RUNNING"}
+    assert bring("--planned-units", "1000", "--window", "spend=1").code == 0
+    _, row, place = outcome(project)
+    assert place["is_final"]
+    assert row["n_control"] <= 530
+
+
+def test_import_with_a_later_watermark_lets_all_units_mature(project, bring):
+    flags = ("--end", "2026-03-30", "--follow-up", "7", "--window", "spend=7")
+    assert bring(*flags, "--watermark", "2026-04-06").code == 0
+    decision, row, place = outcome(project)
+    assert row["n_control"] == 29 * 30
+    assert place["is_final"]
+    assert decision["outcome"] == "SHIP"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--sequential", "peek"), "--sequential has a value that does not exist"),
+        (("--window", "spnd=3"), "did you mean 'spend'"),
+        (("--window", "spend=0"), "a number above 0"),
+        (("--planned-units", "1"), "planned_units"),
+    ],
+)
+def test_import_refuses_looks_that_cannot_be(bring, flags, message):
+    answer = bring(*flags)
+    assert answer.code in {2, 3}
+    assert message in answer.err
+
+
+def test_import_without_dates_takes_no_word_about_looks(project, tmp_path):
+    file = tmp_path / "file.csv"
+    file.write_text("user,grp,spend\nu1,A,1\nu2,B,2\n", "utf-8")
+    words = ("--experiment-id", "exp_file", "--unit", "user", "--variant", "grp")
+    answer = project.exp(
+        "import",
+        file,
+        *words,
+        "--control",
+        "A",
+        "--metric",
+        "spend",
+        "--planned-units",
+        "900",
+    )
+    assert answer.code == 2
+    assert "need" in answer.err
+    assert "--exposure-ts" in answer.err

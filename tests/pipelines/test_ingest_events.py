@@ -1,0 +1,457 @@
+"""Canonical events follow from the raw files alone, in whatever portions they come."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exp_platform.config import Paths, Settings
+from exp_platform.errors import ContractError
+from exp_platform.lake import open_lake
+from exp_platform.lake.events import events_folder, land_events
+from exp_platform.lake.validation import Delivery
+from exp_platform.pipelines.ingest_events import ingest_events
+from exp_platform.pipelines.run import open_run
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SHOP = "shop"
+COLUMNS = {
+    "event_id": pa.string(),
+    "event_name": pa.string(),
+    "anonymous_id": pa.string(),
+    "user_id": pa.string(),
+    "client_ts": pa.timestamp("us", tz="UTC"),
+    "sent_ts": pa.timestamp("us", tz="UTC"),
+    "received_ts": pa.timestamp("us", tz="UTC"),
+    "properties": pa.string(),
+    "context": pa.string(),
+}
+Row = dict[str, Any]
+
+
+def event(event_id: str | None, user: str | None = "u1", **changed: Any) -> Row:
+    """A raw event that nothing is wrong with, unless it is changed."""
+    at = changed.pop("at", NOON)
+    plain = {
+        "event_id": event_id,
+        "event_name": "purchase",
+        "anonymous_id": None,
+        "user_id": user,
+        "client_ts": at,
+        "sent_ts": None,
+        "received_ts": at + timedelta(seconds=1),
+        "properties": '{"value": 2.5}',
+        "context": '{"country": "NL", "platform": "web"}',
+    }
+    return plain | changed
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A warehouse and its raw events."""
+
+    settings: Settings
+
+    @property
+    def raw(self) -> Path:
+        return self.settings.paths.raw
+
+    def collect(self, name: str, rows: Sequence[Row], day: str = "2026-01-05") -> Path:
+        """Add a file, as a collector does."""
+        path = events_folder(self.raw, SHOP) / f"event_date={day}" / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        schema = pa.schema(list(COLUMNS.items()))
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path)
+        return path
+
+    def ingest(self, experiment_id: str = "exp_a") -> Delivery:
+        """Bring the events up to date, and publish them."""
+        with open_run(self.settings, experiment_id, "test") as run:
+            delivery = ingest_events(run, SHOP)
+            run.publication.publish()
+        return delivery
+
+    def table(self, name: str = "fact_event") -> list[Row]:
+        lake = open_lake(self.settings)
+        try:
+            rows: list[Row] = lake.read(name).to_pylist()
+        finally:
+            lake.close()
+        return sorted(rows, key=repr)
+
+    def ids(self) -> list[str]:
+        return sorted(row["event_id"] for row in self.table())
+
+    def files(self) -> dict[str, set[str]]:
+        """Data files of fact_event that a reader sees, by day."""
+        lake = open_lake(self.settings)
+        try:
+            plan = lake._plan("fact_event", None, None, None)
+        finally:
+            lake.close()
+        found: dict[str, set[str]] = {}
+        for location in plan.files:
+            path = Path(location)
+            found.setdefault(path.parent.parent.name, set()).add(path.name)
+        return found
+
+
+def make_shop(root: Path) -> Shop:
+    paths = {name: root / path for name, path in Paths().model_dump().items()}
+    return Shop(Settings(environment="test", paths=Paths(**paths), root=root))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return make_shop(tmp_path)
+
+
+def test_ingest_events_types_and_cleans_an_event(shop: Shop) -> None:
+    context = {
+        "app": {"name": "shop", "version": "2.1"},
+        "location": {"country": "DE"},
+        "device": {"type": "phone"},
+        "experiments": [{"key": "exp_a", "variant": "control"}],
+    }
+    shop.collect(
+        "a",
+        [
+            event(
+                " e1 ",
+                None,
+                anonymous_id="d7",
+                sent_ts=NOON + 2 * HOUR,
+                received_ts=NOON + HOUR,
+                properties='{"value": "12.5", "sku": {"id": 3}}',
+                context=json.dumps(context),
+            )
+        ],
+    )
+    delivery = shop.ingest()
+    assert (delivery.delivered, delivery.accepted, delivery.rejected) == (1, 1, {})
+    (row,) = shop.table()
+    assert row == {
+        "event_id": "e1",
+        "namespace": SHOP,
+        "event_date": date(2026, 1, 5),
+        "user_id": "d7",
+        "anonymous_id": "d7",
+        "is_known": False,
+        "event_name": "purchase",
+        "event_ts": NOON - HOUR,
+        "client_ts": NOON,
+        "received_ts": NOON + HOUR,
+        "value": 12.5,
+        "properties": [("value", "12.5"), ("sku", '{"id":3}')],
+        "country": "DE",
+        "device": "phone",
+        "platform": None,
+        "app": "shop",
+        "app_version": "2.1",
+        "experiments": '[{"key":"exp_a","variant":"control"}]',
+        "source_file": "events/namespace=shop/event_date=2026-01-05/a.parquet",
+        "source_row": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (event(None), "MISSING_KEY"),
+        (event("  "), "MISSING_KEY"),
+        (event("e", ""), "MISSING_KEY"),
+        (event("e", event_name=None), "MISSING_KEY"),
+        (event("e", client_ts=None), "BAD_TIMESTAMP"),
+        (event("e", received_ts=None), "BAD_TIMESTAMP"),
+        (
+            event("e", client_ts=datetime(1969, 12, 31, tzinfo=UTC)),
+            "TIMESTAMP_OUT_OF_RANGE",
+        ),
+        (
+            event("e", sent_ts=datetime(2200, 1, 1, tzinfo=UTC)),
+            "TIMESTAMP_OUT_OF_RANGE",
+        ),
+        (event("e", properties="{no json"), "BAD_PROPERTIES"),
+        (event("e", properties="[1]"), "BAD_PROPERTIES"),
+        (event("e", properties='{"a": 1, "a": 2}'), "BAD_PROPERTIES"),
+        (event("e", context="oops"), "BAD_PROPERTIES"),
+        (event("e", properties='{"value": null}'), "MISSING_VALUE"),
+        (event("e", properties='{"value": "dear"}'), "NOT_A_NUMBER"),
+        (event("e", properties='{"value": "inf"}'), "NOT_FINITE"),
+        (event("e", properties='{"value": "NaN"}'), "NOT_FINITE"),
+        (event("e", properties='{"value": 1e101}'), "VALUE_OUT_OF_RANGE"),
+    ],
+)
+def test_ingest_events_quarantines_a_bad_row(shop: Shop, row: Row, reason: str) -> None:
+    shop.collect("a", [event("good"), row])
+    delivery = shop.ingest()
+    assert (delivery.delivered, delivery.accepted) == (2, 1)
+    assert delivery.rejected == {reason: 1}
+    assert shop.ids() == ["good"]
+    (kept,) = shop.table("event_quarantine")
+    assert (kept["reason"], kept["source_row"]) == (reason, 2)
+    assert json.loads(kept["payload"])["properties_text"] == row["properties"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        event("e", properties=None),
+        event("e", properties="{}", context=None),
+        event("e", properties='{"value": false}', context="[]"),
+        event("e", client_ts=datetime(1970, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_ingest_events_accepts_what_is_merely_sparse(shop: Shop, row: Row) -> None:
+    if row["properties"] == '{"value": false}':
+        row = row | {"properties": '{"other": false}'}
+    shop.collect("a", [row])
+    assert shop.ingest().accepted == 1
+
+
+def test_ingest_events_reads_instants_delivered_as_text(shop: Shop) -> None:
+    path = shop.collect("a", [event("e1"), event("e2"), event("e3")])
+    table = pq.read_table(path)
+    texts = ["2026-01-05 12:00:00+00", "yesterday", "infinity"]
+    place = table.column_names.index("client_ts")
+    pq.write_table(table.set_column(place, "client_ts", pa.array(texts)), path)
+    assert shop.ingest().rejected == {
+        "BAD_TIMESTAMP": 1,
+        "TIMESTAMP_OUT_OF_RANGE": 1,
+    }
+    assert shop.ids() == ["e1"]
+    payload = json.loads(shop.table("event_quarantine")[0]["payload"])
+    assert payload["unreadable_instants"] == "client_ts: yesterday"
+
+
+def test_ingest_events_joins_files_with_different_columns(shop: Shop) -> None:
+    shop.collect("a", [event("e1")])
+    path = shop.collect("b", [event("e2")])
+    table = pq.read_table(path).drop_columns(["context", "anonymous_id", "sent_ts"])
+    pq.write_table(table, path)
+    shop.ingest()
+    assert {r["event_id"]: r["country"] for r in shop.table()} == {
+        "e1": "NL",
+        "e2": None,
+    }
+
+
+def test_ingest_events_refuses_a_file_without_a_column(shop: Shop) -> None:
+    path = shop.collect("a", [event("e1")])
+    pq.write_table(pq.read_table(path).rename_columns({"event_id": "id"}), path)
+    with pytest.raises(ContractError, match="'event_id' is missing"):
+        shop.ingest()
+    assert shop.table() == []
+
+
+def test_ingest_events_refuses_what_is_not_parquet(shop: Shop) -> None:
+    shop.collect("a", [event("e1")]).write_bytes(b"PAR1 no")
+    with pytest.raises(ContractError, match="cannot be read as Parquet"):
+        shop.ingest()
+
+
+def test_ingest_events_of_an_empty_namespace_is_an_error(shop: Shop) -> None:
+    with pytest.raises(ContractError, match="namespace has no events"):
+        shop.ingest()
+
+
+def test_ingest_events_again_writes_nothing(shop: Shop) -> None:
+    shop.collect("a", [event("e1"), event("bad", properties="no")])
+    first = shop.ingest()
+    before = open_lake(shop.settings).states()
+    assert shop.ingest() == first
+    assert shop.ingest("exp_b") == first
+    assert open_lake(shop.settings).states() == before
+
+
+def test_ingest_events_replaces_the_touched_days_only(shop: Shop) -> None:
+    for n in range(4):
+        day = NOON + n * DAY
+        shop.collect("a", [event(f"e{n}", at=day)], day=f"{day:%Y-%m-%d}")
+    shop.ingest()
+    before = shop.files()
+    assert len(before) == 4
+    late = event("late", at=NOON + 2 * DAY, received_ts=NOON + 9 * DAY)
+    shop.collect("b", [late], day="2026-01-14")
+    shop.ingest()
+    after = shop.files()
+    assert {day for day in before if before[day] != after[day]} == {
+        "event_date=2026-01-07"
+    }
+    assert after.keys() == before.keys()
+    assert shop.ids() == ["e0", "e1", "e2", "e3", "late"]
+
+
+def test_ingest_events_counts_copies_and_keeps_the_first(shop: Shop) -> None:
+    shop.collect("a", [event("e1", received_ts=NOON + HOUR)])
+    shop.ingest()
+    shop.collect("b", [event("e1", received_ts=NOON + 2 * HOUR), event("e2")])
+    delivery = shop.ingest()
+    assert (delivery.delivered, delivery.accepted) == (3, 2)
+    assert delivery.rejected == {"DUPLICATE_ROW": 1}
+    kept = {row["event_id"]: row["received_ts"] for row in shop.table()}
+    assert kept["e1"] == NOON + HOUR
+    assert shop.table("event_quarantine") == []
+
+
+def test_ingest_events_finds_a_copy_on_another_day(shop: Shop) -> None:
+    """A clock that says another thing at each sending moves a copy over midnight."""
+    midnight = datetime(2026, 1, 6, tzinfo=UTC)
+    first = event("e1", at=midnight - timedelta(seconds=1), received_ts=midnight)
+    again = first | {
+        "sent_ts": midnight - timedelta(seconds=1),
+        "received_ts": midnight + timedelta(seconds=1),
+    }
+    shop.collect("a", [first])
+    shop.ingest()
+    shop.collect("b", [again, event("e2", at=midnight + HOUR)], day="2026-01-06")
+    shop.ingest()
+    found = {row["event_id"]: row["event_date"] for row in shop.table()}
+    assert found == {"e1": date(2026, 1, 5), "e2": date(2026, 1, 6)}
+    # and the other way round: what comes later was received first, a day away
+    shop.collect("c", [again | {"event_id": "e3"}], day="2026-01-06")
+    shop.ingest()
+    shop.collect("d", [first | {"event_id": "e3"}])
+    shop.ingest()
+    days = [r["event_date"] for r in shop.table() if r["event_id"] == "e3"]
+    assert days == [date(2026, 1, 5)]
+
+
+def test_ingest_events_quarantines_another_event_under_the_same_id(
+    shop: Shop,
+) -> None:
+    shop.collect("a", [event("e1"), event("e1", "u2", at=NOON + HOUR)])
+    delivery = shop.ingest()
+    assert delivery.rejected == {"EVENT_ID_REUSED": 1}
+    assert [row["user_id"] for row in shop.table()] == ["u1"]
+    (kept,) = shop.table("event_quarantine")
+    assert (kept["user_id"], kept["source_row"]) == ("u2", 2)
+
+
+def test_ingest_events_of_a_changed_file_reads_everything_again(shop: Shop) -> None:
+    shop.collect("a", [event("e1"), event("gone", at=NOON - 3 * DAY)])
+    shop.collect("b", [event("e2")])
+    shop.ingest()
+    shop.collect("a", [event("e1", "somebody else")])
+    shop.ingest()
+    assert {r["event_id"]: r["user_id"] for r in shop.table()} == {
+        "e1": "somebody else",
+        "e2": "u1",
+    }
+    assert len(shop.table("event_files")) == 2
+
+
+def test_ingest_events_keeps_the_events_of_pruned_files(shop: Shop) -> None:
+    shop.collect("a", [event("e1")])
+    shop.ingest()
+    shutil.rmtree(events_folder(shop.raw, SHOP))
+    assert shop.ingest().accepted == 1
+    shop.collect("b", [event("e2")])
+    shop.ingest()
+    assert shop.ids() == ["e1", "e2"]
+    shop.collect("b", [event("e2", "somebody else")])
+    with pytest.raises(ContractError, match="1 other ingested files are gone"):
+        shop.ingest()
+    assert shop.ids() == ["e1", "e2"]
+
+
+def test_ingest_events_of_another_generation_starts_anew(shop: Shop) -> None:
+    schema = pa.schema(list(COLUMNS.items()))
+
+    def land(*names: str) -> None:
+        rows = [event(name, at=NOON + i * DAY) for i, name in enumerate(names)]
+        files = {
+            f"event_date=2026-01-0{5 + i}/part.parquet": pa.Table.from_pylist(
+                [row], schema=schema
+            )
+            for i, row in enumerate(rows)
+        }
+        land_events(shop.raw, SHOP, files)
+
+    land("a", "b", "c")
+    shop.ingest()
+    assert shop.ids() == ["a", "b", "c"]
+    land("d")
+    shop.ingest()
+    assert shop.ids() == ["d"]
+    assert shop.files().keys() == {"event_date=2026-01-05"}
+
+
+def test_ingest_events_refuses_a_landing_that_was_tampered_with(shop: Shop) -> None:
+    schema = pa.schema(list(COLUMNS.items()))
+    table = pa.Table.from_pylist([event("e1")], schema=schema)
+    name = "event_date=2026-01-05/part.parquet"
+    folder = land_events(shop.raw, SHOP, {name: table})
+    pq.write_table(table.slice(0, 0), folder / name)
+    with pytest.raises(ContractError, match="not the one that was delivered"):
+        shop.ingest()
+    (folder / name).unlink()
+    with pytest.raises(ContractError, match="raw event files are missing"):
+        shop.ingest()
+
+
+def test_users_are_described_over_all_days(shop: Shop) -> None:
+    shop.collect("a", [event("e1", context='{"platform": "web", "country": "NL"}')])
+    shop.ingest()
+    later = event("e2", at=NOON + 3 * DAY, context='{"platform": "ios"}')
+    shop.collect("b", [later, event("e3", None, anonymous_id="d1")])
+    shop.ingest()
+    known, stranger = sorted(shop.table("dim_user"), key=lambda r: not r["is_known"])
+    assert (known["user_id"], known["n_events"]) == ("u1", 2)
+    assert (known["platform"], known["country"]) == ("ios", "NL")
+    assert known["last_seen_ts"] - known["first_seen_ts"] == 3 * DAY
+    assert (stranger["user_id"], stranger["is_known"]) == ("d1", False)
+
+
+# --- any order, any portions --------------------------------------------------------
+
+INSTANTS = [NOON, NOON + 11 * HOUR, NOON + 12 * HOUR, NOON + 13 * HOUR, NOON + 2 * DAY]
+EVENTS = st.builds(
+    event,
+    st.sampled_from(["e1", "e2", "e3", "e4", "e5", None]),
+    st.sampled_from(["u1", "u2", None]),
+    at=st.sampled_from(INSTANTS),
+    received_ts=st.sampled_from([*INSTANTS, NOON + 5 * DAY]),
+    properties=st.sampled_from(['{"value": 1}', '{"value": 2}', "{}", "broken"]),
+)
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(
+    files=st.lists(st.lists(EVENTS, min_size=1, max_size=6), min_size=2, max_size=4),
+    data=st.data(),
+)
+def test_events_in_portions_equal_events_at_once(
+    tmp_path_factory: pytest.TempPathFactory,
+    files: list[list[Row]],
+    data: st.DataObject,
+) -> None:
+    at_once, by_portions = (make_shop(tmp_path_factory.mktemp("shop")) for _ in "ab")
+    for number, rows in enumerate(files):
+        at_once.collect(f"f{number}", rows)
+    at_once.ingest()
+    order = data.draw(st.permutations(range(len(files))))
+    for number in order:
+        by_portions.collect(f"f{number}", files[number])
+        if data.draw(st.booleans()):
+            by_portions.ingest()
+    by_portions.ingest()
+    assert by_portions.table() == at_once.table()
+    assert by_portions.table("dim_user") == at_once.table("dim_user")
+    ids = [row["event_id"] for row in at_once.table()]
+    assert len(set(ids)) == len(ids)
