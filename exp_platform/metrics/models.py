@@ -19,6 +19,7 @@ _ORDERED = {
     "metric_aggregates_daily",
     "metric_adjustments",
     "int_quantiles",
+    "int_cohort_days",
 }
 GENERATED = (*EMPTY, "unit_segments")
 

@@ -42,6 +42,7 @@ class Measured:
         window: days of the panels.
         split: rows of `sample_ratio_mismatch`.
         twin: rows of `experiment_results`, the same test written in SQL.
+        anomalies: rows of `metric_anomalies`.
         units: rows per arm with the flags that checks need.
         tails: the most extreme units by (metric, variant); none of a ratio or a share.
         quantiles: order statistics of the quantile metrics, as `totals`.
@@ -58,6 +59,7 @@ class Measured:
     tails: Mapping[tuple[str, str], TailTotals] = field(default_factory=dict)
     quantiles: Mapping[Key, QuantileTotals] = field(default_factory=dict)
     adjustments: Mapping[Key, AdjustmentTotals] = field(default_factory=dict)
+    anomalies: tuple[dict[str, Any], ...] = ()
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -127,6 +129,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         tails=_tails(run, ingested, totals),
         quantiles=read_quantiles(engine.records(f"from {_QUANTILES}")),
         adjustments=read_adjustments(engine.records(f"from {_ADJUSTMENTS}")),
+        anomalies=tuple(engine.records("select * from exp_run.metric_anomalies")),
     )
 
 
@@ -145,6 +148,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
             "experiment_results",
             "metric_quantiles",
             "metric_adjustments",
+            "metric_anomalies",
         )
     }
     if not stored["metric_aggregates_overall"]:
@@ -167,6 +171,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         tails=_tails(run, ingested, totals),
         quantiles=read_quantiles(stored["metric_quantiles"]),
         adjustments=read_adjustments(stored["metric_adjustments"]),
+        anomalies=tuple(stored["metric_anomalies"]),
     )
 
 
