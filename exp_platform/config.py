@@ -54,6 +54,12 @@ class FailureModes(_Strict):
     outlier_value: Positive | None = Field(
         None, description="value of one single order in the treatment arm"
     )
+    missing_day: int | None = Field(
+        None, ge=1, description="day of the experiment whose outcomes were lost"
+    )
+    spike_day: int | None = Field(
+        None, ge=1, description="day on which every session was logged three times"
+    )
 
 
 class Scenario(_Strict):

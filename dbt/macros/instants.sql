@@ -6,6 +6,9 @@
 
 {% macro day_number(microseconds) -%}cast(floor(cast({{ microseconds }} as double) / 86400000000) as bigint){%- endmacro %}
 
+{# Saturday and Sunday: day 0 was a Thursday. #}
+{% macro is_weekend(day) -%}mod({{ day }} + 3, 7) >= 5{%- endmacro %}
+
 {% macro date_of_day(day) -%}{{ return((dialect_macro('date_of_day') or adapter.dispatch('date_of_day', 'exp_platform'))(day)) }}{%- endmacro %}
 {% macro default__date_of_day(day) -%}cast(date '1970-01-01' + cast({{ day }} as integer) as date){%- endmacro %}
 {% macro spark__date_of_day(day) -%}date_add(date '1970-01-01', cast({{ day }} as int)){%- endmacro %}

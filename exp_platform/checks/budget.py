@@ -4,7 +4,7 @@ On clean data P(verdict not TRUSTED) <= .05 and P(DO_NOT_USE) <= .005 over a run
 
 - FAIL, .004: SRM .002 (e-value .001, chi-square at the end .001), CROSSOVER .001 and
   MISSING_VALUES .001 have rules of their own.
-- WARN, .045: SRM while running .001, and Holm families of .001 each for
+- WARN, .045: SRM while running .001, METRIC_ANOMALY .001, and Holm families of .001 each for
   PRE_PERIOD_BALANCE, PRETREND (diagnostic) and RATIO_DENOMINATOR; what is left is
   shared by all results of the SHARED checks, by Holm.
 
@@ -25,9 +25,11 @@ from exp_platform.stats.multiplicity import adjust_holm
 WARN_BUDGET = 0.045
 FAIL_BUDGET = 0.004
 SRM_RUNNING = 0.001
+ANOMALY = CATALOGUE["METRIC_ANOMALY"].level
 SHARED_LEVEL = (
     WARN_BUDGET
     - SRM_RUNNING
+    - ANOMALY
     - sum(entry.level for entry in CATALOGUE.values() if entry.chance is Chance.FAMILY)
 )
 

@@ -274,6 +274,18 @@ _ENTRIES = (
         "longer for the feed before the next look.",
     ),
     CheckEntry(
+        "METRIC_ANOMALY",
+        can_fail=False,
+        chance=Chance.OWN_RULE,
+        level=0.001,
+        protects_against="A day on which tracking was broken or counted twice.",
+        rule="Warns when a metric has no active unit on a day where 20 were expected, or "
+        "lies six robust standard deviations and a factor of two from its seven days "
+        "before (and from the same weekday), or from the other arms.",
+        next_step="Look at that day in metric_anomalies; repair or reload its data and "
+        "run again.",
+    ),
+    CheckEntry(
         "OUT_OF_WINDOW",
         can_fail=False,
         chance=Chance.NONE,

@@ -197,6 +197,45 @@ class BotFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class UnusualDay:
+    """One day on which a metric of one arm does not look like itself.
+
+    Attributes:
+        day: ISO date, UTC.
+        reference: `history`, or `other_variants` on the same day.
+        reason: MISSING_DAY (no arm has anything), ZERO, DROP or SPIKE.
+        value, expected: mean per unit exposed on an earlier day.
+        score: robust standard deviations from what was expected; of an empty day the
+            active units that were.
+        threshold: where the score begins to count.
+    """
+
+    metric_name: str
+    variant: str
+    day: str
+    reference: str
+    reason: str
+    value: float
+    expected: float
+    score: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyFacts:
+    """Unusual days of all metrics.
+
+    Attributes:
+        n_metrics: metrics that were followed from day to day.
+        days: the unusual ones, in any order.
+    """
+
+    experiment_id: str
+    n_metrics: int
+    days: tuple[UnusualDay, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MissingFacts:
     """Units that lack a value of one metric.
 

@@ -46,7 +46,8 @@ def compile_models(project: Path, dialect: str = "duckdb") -> dict[str, str]:
         if dialect != "duckdb":
             command += ["--vars", json.dumps({"dialect": dialect})]
         command += ["--project-dir", str(project), "--profiles-dir", str(project)]
-        command += ["--log-path", folder]
+        # dbt would leave its log file open for the rest of the process
+        command += ["--log-path", folder, "--log-level-file", "none"]
         outcome = dbtRunner().invoke(command)
         if not outcome.success:
             raise StorageError("dbt could not compile the models", where=str(project))

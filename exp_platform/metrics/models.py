@@ -22,6 +22,7 @@ _ORDERED = {
     "int_quantiles",
     "int_cluster_sums",
     "int_cluster_totals",
+    "int_cohort_days",
 }
 GENERATED = (*EMPTY, "unit_segments")
 

@@ -46,6 +46,7 @@ class Measured:
         window: days of the panels.
         split: rows of `sample_ratio_mismatch`.
         twin: rows of `experiment_results`, the same test written in SQL.
+        anomalies: rows of `metric_anomalies`.
         units: rows per arm with the flags that checks need.
         tails: the most extreme units by (metric, variant); none of a ratio or a share.
         quantiles: order statistics of the quantile metrics, as `totals`.
@@ -67,6 +68,7 @@ class Measured:
     adjustments: Mapping[Key, AdjustmentTotals] = field(default_factory=dict)
     cohorts: Mapping[tuple[str, str], Cohorts] = field(default_factory=dict)
     clusters: ClusterMeasures | None = None
+    anomalies: tuple[dict[str, Any], ...] = ()
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -141,6 +143,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         adjustments=read_adjustments(engine.records(f"from {_ADJUSTMENTS}")),
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
         clusters=measure_clusters(engine, spec, window, list(definitions.values())),
+        anomalies=tuple(engine.records("select * from exp_run.metric_anomalies")),
     )
 
 
@@ -159,6 +162,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
             "experiment_results",
             "metric_quantiles",
             "metric_adjustments",
+            "metric_anomalies",
         )
     }
     if not stored["metric_aggregates_overall"]:
@@ -183,6 +187,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         adjustments=read_adjustments(stored["metric_adjustments"]),
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
         clusters=measure_clusters(run.engine, ingested.spec, window, definitions),
+        anomalies=tuple(stored["metric_anomalies"]),
     )
 
 

@@ -47,6 +47,7 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
         "unit_ledger",
         "experiment_results",
         "experiment_summary",
+        "metric_anomalies",
     ),
     "ab": (),
     "cuped": (),

@@ -1,14 +1,16 @@
 """Trust checks over totals and estimates: facts from the stages, judged by `checks`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from exp_platform.causal.event_study import assess_novelty
+from exp_platform.checks.anomaly import check_metric_anomaly
 from exp_platform.checks.bots import check_bots, check_bots_by_arm
 from exp_platform.checks.budget import apply_budget
 from exp_platform.checks.catalogue import checks_not_run, required_checks
 from exp_platform.checks.errors import check_errors
 from exp_platform.checks.facts import (
+    AnomalyFacts,
     ArmRate,
     BotFacts,
     MeanFacts,
@@ -16,6 +18,7 @@ from exp_platform.checks.facts import (
     MissingFacts,
     PrePeriodFacts,
     SplitFacts,
+    UnusualDay,
 )
 from exp_platform.checks.minimum import check_minimum_data
 from exp_platform.checks.missing import check_missing_values
@@ -122,8 +125,19 @@ def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResu
     if spec.is_dated:  # rows of a day
         yield check_bots(bots)
         yield check_bots_by_arm(bots)
+        yield check_metric_anomaly(_anomaly_facts(spec, measured))
     if spec.pre_period_days > 0:
         yield _check_registered_pre_period(spec, measured)
+
+
+def _anomaly_facts(spec: ExperimentSpec, measured: Measured) -> AnomalyFacts:
+    names = [one.name for one in fields(UnusualDay) if one.name != "day"]
+    days = tuple(
+        UnusualDay(day=f"{row['day']:%Y-%m-%d}", **{name: row[name] for name in names})
+        for row in measured.anomalies
+    )
+    followed = {metric for metric, _, _ in measured.totals}
+    return AnomalyFacts(spec.experiment_id, len(followed), days)
 
 
 def _check_slices(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResult]:

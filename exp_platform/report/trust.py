@@ -31,6 +31,7 @@ _CHECK_TITLES = {
     "PRE_PERIOD_PRESENT": "Pre-period data",
     "RATIO_DENOMINATOR": "Denominator of a ratio",
     "OUT_OF_WINDOW": "Rows outside the window",
+    "METRIC_ANOMALY": "Unusual days",
 }
 _MEASURED_IN_P = {
     "BOTS_BY_ARM",

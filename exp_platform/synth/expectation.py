@@ -80,12 +80,23 @@ def _list_mild(scenario: Scenario, clean: tuple[Outcome, ...]) -> Iterator[Expec
     if modes.novelty_half_life_days is not None:
         check = "NOVELTY" if scenario.effect_lift_conversion != 0 else ""
         yield Expectation(check, "", _TRUSTED, or_review)
+    yield from _list_delivered(scenario, clean)
+    if scenario.assignment == "policy":
+        yield Expectation("PRETREND", "", _TRUSTED, or_review)
+
+
+def _list_delivered(
+    scenario: Scenario, clean: tuple[Outcome, ...]
+) -> Iterator[Expectation]:
+    """Modes of the way to the files: seen, and where possible repaired."""
+    modes = scenario.failure_modes
     if modes.duplicate_share >= _CAUTION_SHARE:
         yield Expectation("DUPLICATES", "", _CAUTION, clean)
     if modes.late_share >= _CAUTION_SHARE:
         yield Expectation("LATE_DATA", "", _CAUTION, clean)
-    if scenario.assignment == "policy":
-        yield Expectation("PRETREND", "", _TRUSTED, or_review)
+    if modes.missing_day is not None or modes.spike_day is not None:
+        or_review = tuple(dict.fromkeys((*clean, *_REVIEW)))
+        yield Expectation("METRIC_ANOMALY", "", _CAUTION, or_review)
 
 
 def _decide_clean(scenario: Scenario) -> tuple[Outcome, ...]:

@@ -3,15 +3,23 @@
 Each leaves every other row as it was.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from exp_platform.config import FailureModes
-from exp_platform.synth.arrays import Floats, Ints
+from exp_platform.synth.arrays import Flags, Floats, Ints
 from exp_platform.synth.exposure import Exposures
 from exp_platform.synth.population import Population
 from exp_platform.synth.randomness import Streams
 from exp_platform.synth.rhythm import DAY_MS, HOUR_MS, Rhythm
-from exp_platform.synth.rows import ExposureRows, OutcomeRows, join_rows, write_rows
+from exp_platform.synth.rows import (
+    METRICS,
+    ExposureRows,
+    OutcomeRows,
+    join_rows,
+    write_rows,
+)
 from exp_platform.synth.visit import draw_delays
 
 _BURSTS_PER_BOT = 3
@@ -56,6 +64,10 @@ def deliver_outcomes(
         rows = _add_bots(rows, modes.bot_share, exposed, rhythm, streams)
     if modes.missing_pre_period:
         rows = rows.take(rows.at_ms >= rhythm.start_ms)
+    if modes.missing_day is not None:
+        rows = rows.take(~_falls_on(rows, modes.missing_day, rhythm))
+    if modes.spike_day is not None:
+        rows = _log_thrice(rows, modes.spike_day, rhythm)
     if modes.late_share > 0:
         rows = _delay_rows(rows, modes.late_share, streams)
     again = _draw_again(rows.user.size, modes, streams.open("duplicate outcomes"))
@@ -142,6 +154,23 @@ def _add_bots(
     user, at_ms = key // rhythm.end_ms, key % rhythm.end_ms
     hits = write_rows("sessions", user, at_ms, draw_delays(user.size, rng))
     return _by_day(join_rows((rows, hits)))
+
+
+def _falls_on(rows: OutcomeRows, day: int, rhythm: Rhythm) -> Flags:
+    """Which rows lie on a day of the experiment, its first being 1?"""
+    opens = rhythm.start_ms + (day - 1) * DAY_MS
+    return np.asarray((rows.at_ms >= opens) & (rows.at_ms < opens + DAY_MS))
+
+
+def _log_thrice(rows: OutcomeRows, day: int, rhythm: Rhythm) -> OutcomeRows:
+    """Log each session of a day twice more, a few milliseconds later.
+
+    They are no copies: a row that agrees in every column would be removed.
+    """
+    is_session = rows.metric == METRICS.index("sessions")
+    again = rows.take(is_session & _falls_on(rows, day, rhythm))
+    more = [replace(again, at_ms=again.at_ms + later) for later in (1, 2)]
+    return _by_day(join_rows((rows, *more)))
 
 
 def _by_day(rows: OutcomeRows) -> OutcomeRows:

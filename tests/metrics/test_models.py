@@ -369,7 +369,8 @@ def test_missing_value_leaves_the_unit_out_and_is_counted(
     (totals,) = _totals(engine).values()
     assert (totals.n, totals.n_missing, totals.mean) == (2, 1, 2.0)
     days = engine.rows("select n, n_active, mean from exp_run.metric_aggregates_daily")
-    assert days == [(2, 0, 0.0), (2, 1, 2.0)]
+    # the watermark is six days after the start
+    assert days == [(2, 0, 0.0), (2, 1, 2.0), *[(2, 0, 0.0)] * 4]
 
 
 def test_missing_covariate_is_zero_with_the_indicator(build: Any, spec: Any) -> None:
@@ -431,17 +432,12 @@ def test_daily_rows_stand_for_days_without_an_outcome(build: Any, spec: Any) -> 
         "select metric_name, variant, day - date '2026-01-05', n, mean"
         " from exp_run.metric_aggregates_daily"
     )
+    # from the first exposure (of the arm) to the watermark
     assert rows == [
-        ("money", "control", 0, 1, 0.0),
-        ("money", "control", 1, 1, 0.0),
-        ("money", "control", 2, 1, 0.0),
-        ("money", "treatment", 1, 1, 0.0),
-        ("money", "treatment", 2, 1, 2.0),
-        ("never", "control", 0, 1, 0.0),
-        ("never", "control", 1, 1, 0.0),
-        ("never", "control", 2, 1, 0.0),
-        ("never", "treatment", 1, 1, 0.0),
-        ("never", "treatment", 2, 1, 0.0),
+        *(("money", "control", day, 1, 0.0) for day in range(6)),
+        *(("money", "treatment", day, 1, 2.0 * (day == 2)) for day in range(1, 6)),
+        *(("never", "control", day, 1, 0.0) for day in range(6)),
+        *(("never", "treatment", day, 1, 0.0) for day in range(1, 6)),
     ]
 
 

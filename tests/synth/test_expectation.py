@@ -18,6 +18,8 @@ MODES = [
     {"missing_pre_period": True},
     {"novelty_half_life_days": 2.0},
     {"outlier_value": 1e6},
+    {"missing_day": 3},
+    {"spike_day": 9},
 ]
 
 

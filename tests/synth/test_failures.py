@@ -168,6 +168,36 @@ def test_outlier_is_one_order_of_one_treatment_unit(deliver, clean):
     assert rest.equals(clean.outcomes)
 
 
+def test_missing_day_loses_the_outcomes_of_one_day(deliver, clean):
+    broken = deliver(failure_modes={"missing_day": 9})
+    assert broken.exposures.equals(clean.exposures)
+    days = np.floor(clean.days(clean.outcomes["outcome_ts"]))
+    kept = clean.outcomes.filter(pa.array(days != 8))
+    assert kept.num_rows < clean.outcomes.num_rows
+    assert broken.outcomes.equals(kept)
+
+
+def test_spike_day_logs_each_session_of_one_day_three_times(deliver, clean):
+    broken = deliver(failure_modes={"spike_day": 11})
+    assert broken.exposures.equals(clean.exposures)
+    for metric in ("conversion", "revenue", "support_contacts"):
+        assert only(broken.outcomes, metric).equals(only(clean.outcomes, metric))
+    counts = [
+        np.bincount(
+            np.floor(data.days(only(data.outcomes, "sessions")["outcome_ts"])).astype(
+                int
+            )
+            + 14
+        )
+        for data in (clean, broken)
+    ]
+    times = np.ones(counts[0].size, dtype=int)
+    times[14 + 10] = 3
+    assert np.array_equal(counts[1], counts[0] * times)
+    # no copies, or ingest would repair it
+    assert first_deliveries(broken.outcomes).num_rows == broken.outcomes.num_rows
+
+
 def test_trend_drift_moves_purchases_of_treated_units_only(deliver, clean):
     broken = deliver(failure_modes={"trend_drift": 0.05})
     assert broken.exposures.equals(clean.exposures)

@@ -21,6 +21,8 @@ EVERYTHING = FailureModes(
     missing_pre_period=True,
     novelty_half_life_days=3.0,
     outlier_value=1e6,
+    missing_day=2,
+    spike_day=10,
 )
 SCENARIOS = {
     "clean": Scenario(days=14, n_users=500),

@@ -80,11 +80,10 @@ select
     avg(power(value - centre, 3)) as third_moment,
     min(value) as min_value,
     max(value) as max_value,
-    case
+    cast(case
         when max(abs(value)) < 1e20
-            then
-                cast(sum(case when abs(value) < 1e20 then cast(value as decimal(38, 6)) end) as varchar)
-    end as exact_sum,
+            then sum(case when abs(value) < 1e20 then cast(value as decimal(38, 6)) end)
+    end as varchar) as exact_sum,
     avg(denominator) as denominator_mean,
     var_samp(denominator) as denominator_variance,
     covar_samp(value, denominator) as denominator_covariance,

@@ -1,83 +1,66 @@
-with unit_days as (
+-- Every calendar day from the first exposure to the watermark. A unit without a row on the
+-- day counts as 0, so a mean is one of active units and zeros: the squares around it are
+-- those inside the cohorts, those between them, and those of the zeros.
+with cohort_days as (
 
-    select * from exp_run.metric_unit_days
-
-),
-
-incomplete_units as (
-
-    select * from exp_run.int_incomplete_units
+    select * from exp_run.int_cohort_days
 
 ),
 
-daily_units as (
-
-    select * from exp_run.int_daily_units
-
-),
-
-active as (
+means as (
 
     select
-        unit_days.experiment_id,
-        unit_days.metric_name,
-        unit_days.variant,
-        unit_days.outcome_day,
-        count(*) as n_active,
-        avg(unit_days.value) as active_mean,
-        coalesce(var_samp(unit_days.value), 0.0) * (count(*) - 1) as active_squares,
-        case
-        when max(abs(unit_days.value)) < 1e20
-            then
-                cast(sum(case when abs(unit_days.value) < 1e20 then cast(unit_days.value as decimal(38, 6)) end) as varchar)
-    end as exact_sum
-    from unit_days
-    left join incomplete_units
-        on
-            unit_days.unit_no = incomplete_units.unit_no
-            and unit_days.metric_name = incomplete_units.metric_name
-    where not coalesce(incomplete_units.is_value_missing, false)
-    group by
-        unit_days.experiment_id,
-        unit_days.metric_name,
-        unit_days.variant,
-        unit_days.outcome_day
+        experiment_id,
+        metric_name,
+        variant,
+        day,
+        sum(n) as n,
+        sum(n_active) as n_active,
+        sum(n_active * active_mean) / sum(n) as mean,
+        case when count(*) = count(fixed_sum) then cast(sum(fixed_sum) as varchar) end as exact_sum
+    from cohort_days
+    group by experiment_id, metric_name, variant, day
 
 ),
 
-filled as (
+squares as (
 
     select
-        daily_units.experiment_id,
-        daily_units.metric_name,
-        daily_units.variant,
-        daily_units.day,
-        daily_units.n,
-        coalesce(active.n_active, 0) as n_active,
-        coalesce(active.active_mean, 0.0) as active_mean,
-        coalesce(active.active_squares, 0.0) as active_squares,
-        case when active.n_active is null then '0.000000' else active.exact_sum end as exact_sum
-    from daily_units
-    left join active
+        cohort_days.experiment_id,
+        cohort_days.metric_name,
+        cohort_days.variant,
+        cohort_days.day,
+        sum(
+            cohort_days.active_squares
+            + cohort_days.n_active * power(cohort_days.active_mean - means.mean, 2)
+            + (cohort_days.n - cohort_days.n_active) * power(means.mean, 2)
+        ) as squares
+    from cohort_days
+    inner join means
         on
-            daily_units.experiment_id = active.experiment_id
-            and daily_units.metric_name = active.metric_name
-            and daily_units.variant = active.variant
-            and daily_units.day = active.outcome_day
+            cohort_days.experiment_id = means.experiment_id
+            and cohort_days.metric_name = means.metric_name
+            and cohort_days.variant = means.variant
+            and cohort_days.day = means.day
+    group by cohort_days.experiment_id, cohort_days.metric_name, cohort_days.variant, cohort_days.day
 
 )
 
--- units without a row on the day count as 0: the between part is added to the squares
 select
-    experiment_id,
-    metric_name,
-    variant,
-    cast(date '1970-01-01' + cast(day as integer) as date) as day,
-    n,
-    n_active,
-    active_mean * n_active / n as mean,
-    (active_squares + active_mean * active_mean * n_active * (n - n_active) / n)
-    / nullif(n - 1.0, 0.0) as variance,
-    exact_sum
-from filled
-order by metric_name, variant, filled.day
+    means.experiment_id,
+    means.metric_name,
+    means.variant,
+    cast(date '1970-01-01' + cast(means.day as integer) as date) as day,
+    cast(means.n as bigint) as n,
+    cast(means.n_active as bigint) as n_active,
+    means.mean,
+    squares.squares / nullif(means.n - 1.0, 0.0) as variance,
+    means.exact_sum
+from means
+inner join squares
+    on
+        means.experiment_id = squares.experiment_id
+        and means.metric_name = squares.metric_name
+        and means.variant = squares.variant
+        and means.day = squares.day
+order by means.metric_name, means.variant, means.day

@@ -60,11 +60,10 @@ moments as (
         avg(power(unit_values.value - centres.centre, 3)) as third_moment,
         min(unit_values.value) as min_value,
         max(unit_values.value) as max_value,
-        case
+        cast(case
         when max(abs(unit_values.value)) < 1e20
-            then
-                cast(sum(case when abs(unit_values.value) < 1e20 then cast(unit_values.value as decimal(38, 6)) end) as varchar)
-    end as exact_sum,
+            then sum(case when abs(unit_values.value) < 1e20 then cast(unit_values.value as decimal(38, 6)) end)
+    end as varchar) as exact_sum,
         avg(unit_values.denominator) as denominator_mean,
         var_samp(unit_values.denominator) as denominator_variance,
         covar_samp(unit_values.value, unit_values.denominator) as denominator_covariance,

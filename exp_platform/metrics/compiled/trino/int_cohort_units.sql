@@ -1,3 +1,5 @@
+-- Units of a cohort, the day of first exposure, whose window is open on a day. The window
+-- of a unit begins and ends at its own instant; a day that it touches counts.
 with assignments as (
 
     select * from exp_run.experiment_assignments
@@ -10,43 +12,10 @@ incomplete_units as (
 
 ),
 
-experiments as (
-
-    select * from exp_run.run_experiments
-
-),
-
 metrics as (
 
     select * from exp_run.run_metrics
     where has_daily_value
-
-),
-
-outcomes as (
-
-    select * from exp_run.int_unit_outcomes
-
-),
-
--- days on which anything happened after the experiment began
-days as (
-
-    select distinct
-        outcomes.experiment_id,
-        cast(floor(cast(outcomes.outcome_us as double) / 86400000000) as bigint) as day
-    from outcomes
-    where outcomes.offset_us >= 0
-    union
-    select distinct
-        assignments.experiment_id,
-        cast(floor(cast(assignments.exposure_us as double) / 86400000000) as bigint) as day
-    from assignments
-    inner join experiments
-        on assignments.experiment_id = experiments.experiment_id
-    where
-        assignments.is_in_analysis
-        and assignments.exposure_us < experiments.watermark_us
 
 ),
 
@@ -56,6 +25,7 @@ windows as (
         assignments.experiment_id,
         metrics.metric_name,
         assignments.variant,
+        cast(floor(cast(assignments.exposure_us as double) / 86400000000) as bigint) as exposure_day,
         cast(floor(cast(assignments.exposure_us - assignments.exposure_us % metrics.grain_us + metrics.delay_us as double) / 86400000000) as bigint) as first_day,
         cast(floor(cast(assignments.exposure_us - assignments.exposure_us % metrics.grain_us + metrics.delay_us + metrics.window_us - 1 as double) / 86400000000) as bigint) as last_day,
         count(*) as n_units
@@ -69,7 +39,7 @@ windows as (
     where
         assignments.is_in_analysis
         and not coalesce(incomplete_units.is_value_missing, false)
-    group by 1, 2, 3, 4, 5
+    group by 1, 2, 3, 4, 5, 6
 
 )
 
@@ -77,12 +47,14 @@ select
     windows.experiment_id,
     windows.metric_name,
     windows.variant,
-    days.day,
+    windows.exposure_day,
+    calendar.day,
+    calendar.is_whole,
     cast(sum(windows.n_units) as bigint) as n
 from windows
-inner join days
+inner join exp_run.int_calendar as calendar
     on
-        windows.experiment_id = days.experiment_id
-        and windows.first_day <= days.day
-        and (windows.last_day is null or windows.last_day >= days.day)
-group by windows.experiment_id, windows.metric_name, windows.variant, days.day
+        windows.experiment_id = calendar.experiment_id
+        and windows.first_day <= calendar.day
+        and (windows.last_day is null or windows.last_day >= calendar.day)
+group by 1, 2, 3, 4, 5, 6
