@@ -251,7 +251,7 @@ def _definitions(request: PanelRequest) -> dict[str, dict[str, Any]]:
         for name, column in request.outcomes.items()
     }
     for name, document in documents.items():
-        parse_definition(document, f"import of metric {name}")
+        parse_definition(document, f"import of metric {name[:60]}")
     return documents
 
 

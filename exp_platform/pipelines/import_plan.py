@@ -106,7 +106,7 @@ def _definitions(
     for name, days in request.windows.items():
         documents[name]["window"] = {"days": days}
     for name, document in documents.items():
-        parse_definition(document, f"import of metric {name}")
+        parse_definition(document, f"import of metric {name[:60]}")
     return documents
 
 

@@ -16,7 +16,12 @@ ROUTING = "chooses a method and gives no number; every rule is a tested row"
 REFUSAL = "part of a row without numbers"
 STORED = "moves numbers that were computed elsewhere into a row"
 
+UNGATED = "no gate of its own yet; the bootstrap it calls has one"
 REASONS = {
+    "causal.cluster_guardrail.build_margin_test": UNGATED,
+    "causal.cluster_means.estimate_means_by_cluster": UNGATED,
+    "stats.cluster.estimate_few_cluster_means": UNGATED,
+    "stats.seeds.derive_seed": ALGEBRA,
     "causal.cluster_sums.sum_clusters": SUMS,
     "causal.cohort_totals.split_clusters": SUMS,
     "causal.effect.stop_effect": REFUSAL,
@@ -30,7 +35,6 @@ REASONS = {
     "stats.bayes.base_draft": REFUSAL,
     "stats.outlier.assess_outliers": ALGEBRA,
     "stats.regression.summarise_adjustment": SUMS,
-    "stats.repeated.refuse_look": REFUSAL,
 }
 """Public functions that no simulation calls, and why."""
 
