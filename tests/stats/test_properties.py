@@ -523,6 +523,9 @@ ELSEWHERE = {
     "estimate_spread",  # of several rows: tests/stats/test_spread.py
     "estimate_stopped",  # of a boundary: tests/stats/test_stagewise.py
     "estimate_deltas",  # no Estimate: tests/causal/test_event_study.py
+    # one estimator bootstrapped: tests/stats/test_cluster.py and causal's
+    "estimate_few_cluster_means",
+    "estimate_means_by_cluster",
 }
 
 
