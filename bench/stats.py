@@ -1,6 +1,8 @@
 """10,000 metric x segment comparisons from moments, beside tea-tasting and gbstats.
 
-    python bench/stats.py [--comparisons 10000] [--gbstats-venv FOLDER]
+    python bench/stats.py [--comparisons 10000] [--gbstats-venv FOLDER] [--no-panel]
+
+Then a panel of up to a million units, beside pyfixest and diff-diff: `bench/panel.py`.
 
 All three read the same moments in one run and must find the same differences. gbstats
 pins numpy < 2, so it runs in a virtual environment of its own, made on first use; where
@@ -13,12 +15,14 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from panel import SIZES
+from panel import run as run_panel
+from venvs import prepare_venv
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / "data" / "bench" / "gbstats-venv"
@@ -147,27 +151,6 @@ def run_tea(moments: dict[str, np.ndarray], method: str) -> tuple[float, np.ndar
     return seconds, np.array([one.effect_size for one in found])
 
 
-def prepare_gbstats(folder: Path) -> str:
-    """Make its virtual environment; why not, "" when it is there."""
-    python = folder / "bin" / "python"
-    probe = [str(python), "-c", "import gbstats"]
-    if python.exists():
-        found = subprocess.run(probe, check=False, capture_output=True)
-        if found.returncode == 0:
-            return ""
-    steps = (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "gbstats"],
-        probe,
-    )
-    for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, check=False)
-        if done.returncode:
-            words = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            return f"`{' '.join(step[1:])}` failed: {words[0][:160]}"
-    return ""
-
-
 def run_gbstats(folder: Path, moments: dict[str, np.ndarray]) -> dict:
     with tempfile.TemporaryDirectory() as space:
         path = Path(space) / "moments.npz"
@@ -195,9 +178,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--comparisons", type=int, default=10_000)
     parser.add_argument("--gbstats-venv", type=Path, default=VENV)
+    parser.add_argument("--no-panel", action="store_true")
     options = parser.parse_args()
     moments = draw_moments(options.comparisons)
-    reason = prepare_gbstats(options.gbstats_venv)
+    reason = prepare_venv(options.gbstats_venv, ["gbstats"], "gbstats")
     peer = {"reason": reason} if reason else run_gbstats(options.gbstats_venv, moments)
     print(
         f"{options.comparisons:,} comparisons from moments; ours: median of {REPEATS}"
@@ -218,6 +202,8 @@ def main() -> None:
             print(f"  {name:<16}{seconds * 1e3:>10.1f} ms  {seconds / mine:>8.0f}x")
     if "reason" in peer:
         print(f"gbstats skipped: {peer['reason']}")
+    if not options.no_panel:
+        run_panel(SIZES, memory_gb=16.0, repeats=3)
 
 
 if __name__ == "__main__":
