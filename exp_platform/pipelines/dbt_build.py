@@ -168,7 +168,9 @@ def _invoke(
     folder = str(database.parent)
     command = ["build", "--quiet", "--vars", json.dumps(dict(generated))]
     command += ["--project-dir", str(project), "--profiles-dir", str(project)]
-    command += ["--target-path", f"{folder}/target", "--log-path", f"{folder}/logs"]
+    command += ["--target-path", f"{folder}/target", "--log-path", folder]
+    # dbt would leave its log file open for the rest of the process
+    command += ["--log-level-file", "none"]
     command += ["--no-partial-parse", "--no-send-anonymous-usage-stats"]
     with _environment(run.lake.settings, database):
         try:
