@@ -104,13 +104,13 @@ def read_rows(
         ContractError: there are none.
     """
     validate_experiment_id(experiment_id)
-    lake = open_lake(settings_of(config))
-    rows: list[dict[str, Any]] = lake.read(
-        table, experiment_id=experiment_id
-    ).to_pylist()
-    if rows:
-        return rows
-    known = lake.experiment_ids()
+    with open_lake(settings_of(config)) as lake:
+        rows: list[dict[str, Any]] = lake.read(
+            table, experiment_id=experiment_id
+        ).to_pylist()
+        if rows:
+            return rows
+        known = lake.experiment_ids()
     raise ContractError(
         f"experiment {experiment_id!r} has no published rows in {table}",
         where=str(lake.settings.warehouse),

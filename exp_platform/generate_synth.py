@@ -52,9 +52,9 @@ def generate_synth(
         documents={"truth": experiment.truth},
     )
     if settings.remote is not None:
-        lake = open_lake(settings)
-        for landed in (*folders, folder):
-            lake.send_raw(landed)
+        with open_lake(settings) as lake:
+            for landed in (*folders, folder):
+                lake.send_raw(landed)
     return folder
 
 

@@ -31,6 +31,9 @@ class Locks(Protocol):
             StorageError: another process keeps it for longer than `seconds`.
         """
 
+    def close(self) -> None:
+        """Let go of what is kept open between locks."""
+
 
 class FileLocks:
     """Lock files beside a SQLite catalog."""
@@ -53,6 +56,9 @@ class FileLocks:
             raise storage_error(error, path) from error
         with held:
             yield
+
+    def close(self) -> None:
+        """See `Locks`."""
 
     def _path(self, name: str) -> Path:
         if name == PUBLISH:
@@ -91,6 +97,10 @@ class DatabaseLocks:
             finally:
                 connection.execute(text("select pg_advisory_unlock(:key)"), key)
                 connection.commit()
+
+    def close(self) -> None:
+        """See `Locks`."""
+        self._database.dispose()
 
 
 def _lock_key(name: str) -> int:

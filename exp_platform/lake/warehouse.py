@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from exp_platform.errors import UsageError
 from exp_platform.lake.areas import open_area
@@ -48,6 +48,12 @@ class Lake:
         self.area = open_area(settings)
         self._opened: LakeCatalog | None = None
         self._preloading: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def preload(self) -> None:
         """Import the catalog's libraries beside other work; first use waits for it."""
@@ -225,10 +231,13 @@ class Lake:
         return RawStore(remote.raw, open_store(remote.store), self.settings.raw)
 
     def close(self) -> None:
-        """Release the catalog's connections."""
+        """Release the connections to the catalog; a later use opens new ones."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+        if "_locks" in self.__dict__:
+            self._locks.close()
+            del self._locks
 
     def _plan(
         self,

@@ -74,11 +74,8 @@ def find_subject(settings: Settings, experiment_id: str) -> Subject:
         ContractError: nobody published metrics of it.
     """
     validate_experiment_id(experiment_id)
-    lake = open_lake(settings)
-    try:
+    with open_lake(settings) as lake:
         return _describe(lake, experiment_id)
-    finally:
-        lake.close()
 
 
 def answer_query(settings: Settings, subject: Subject, query: MetricQuery) -> Answer:
@@ -94,20 +91,16 @@ def answer_query(settings: Settings, subject: Subject, query: MetricQuery) -> An
         StorageError: a snapshot has expired since.
     """
     sql = compile_query(query, subject.words)
-    lake = open_lake(settings)
-    try:
-        with lake.engine() as engine:
-            engine.execute("set threads = 1")
-            for table in SOURCES:
-                lake.attach(
-                    engine,
-                    table,
-                    experiment_id=subject.as_of.experiment_id,
-                    snapshot_id=subject.as_of.snapshots.get(table),
-                )
-            return Answer(engine.arrow(sql), sql, subject.as_of)
-    finally:
-        lake.close()
+    with open_lake(settings) as lake, lake.engine() as engine:
+        engine.execute("set threads = 1")
+        for table in SOURCES:
+            lake.attach(
+                engine,
+                table,
+                experiment_id=subject.as_of.experiment_id,
+                snapshot_id=subject.as_of.snapshots.get(table),
+            )
+        return Answer(engine.arrow(sql), sql, subject.as_of)
 
 
 def query_sql(subject: Subject, query: MetricQuery, *, dialect: str = "duckdb") -> str:

@@ -71,9 +71,9 @@ def _examine_metrics(settings: Settings) -> Finding:
 
 def _examine_lake(settings: Settings) -> Finding:
     try:
-        lake = open_lake(settings)
-        tables = lake.states()
-        experiments = lake.experiment_ids()
+        with open_lake(settings) as lake:
+            tables = lake.states()
+            experiments = lake.experiment_ids()
     except ExpPlatformError as error:
         return Finding("tables", False, str(error))
     return Finding(

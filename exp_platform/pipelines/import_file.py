@@ -76,7 +76,7 @@ def import_file(
                 experiment_id, request, arms=arms, types=types, window=window, file=file
             ),
         }
-    with lake.experiment_lock(experiment_id):
+    with lake, lake.experiment_lock(experiment_id):
         if (raw_folder(settings.paths.raw, experiment_id) / MANIFEST).exists():
             notes.insert(0, "the raw data landed before under this id is replaced")
         folder = land_raw(settings.paths.raw, experiment_id, tables)

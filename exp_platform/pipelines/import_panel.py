@@ -70,7 +70,7 @@ def import_panel(
         tables = _tables(engine, experiment_id, request, layout, file)
         notes = [*_describe(engine, request, layout), *notes]
         rows = _count(engine, "exp_run.delivered")
-    with lake.experiment_lock(experiment_id):
+    with lake, lake.experiment_lock(experiment_id):
         folder = land_raw(settings.paths.raw, experiment_id, tables)
         lake.send_raw(folder)
     return Imported(folder, rows, tuple(notes))

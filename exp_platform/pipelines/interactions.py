@@ -93,8 +93,7 @@ def assess_experiments(
             found=first,
             next_step="name two experiments",
         )
-    lake = open_lake(settings)
-    with lake.engine() as engine:
+    with open_lake(settings) as lake, lake.engine() as engine:
         specs = tuple(
             _attach(lake, engine, side, name)
             for side, name in zip(SIDES, (first, second), strict=True)

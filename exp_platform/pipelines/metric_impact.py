@@ -42,10 +42,9 @@ def find_impact(settings: Settings, names: Iterable[str] = ()) -> Impact:
     Raises:
         UsageError: a name that is neither defined nor in any result.
     """
-    lake = open_lake(settings)
-    used = lake.read("metric_definitions").to_pylist()
-    owned = _find_owned(lake.read("experiment_registry").to_pylist())
-    lake.close()
+    with open_lake(settings) as lake:
+        used = lake.read("metric_definitions").to_pylist()
+        owned = _find_owned(lake.read("experiment_registry").to_pylist())
     project = load_definitions(settings.paths.metrics)
     wanted = set(names)
     for name in wanted - {row["metric_name"] for row in used}:

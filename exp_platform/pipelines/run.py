@@ -209,37 +209,39 @@ def open_run(settings: Settings, experiment_id: str, command: str) -> Iterator[R
         StorageError: the lake cannot be opened, or the other run does not end.
     """
     validate_experiment_id(experiment_id)
-    lake = open_lake(settings)
-    lake.preload()
-    with (
-        lake.experiment_lock(experiment_id),
-        ExitStack() as locks,
-        lake.engine() as engine,
-    ):
-        now = datetime.now(UTC)
-        run_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        with lake.begin(run_id, experiment_id, engine) as publication:
-            yield Run(
-                settings=settings,
-                experiment_id=experiment_id,
-                command=command,
-                run_id=run_id,
-                computed_at=now,
-                lake=lake,
-                engine=engine,
-                publication=publication,
-                locks=locks,
-            )
-    lake.close()
+    with open_lake(settings) as lake:
+        lake.preload()
+        with (
+            lake.experiment_lock(experiment_id),
+            ExitStack() as locks,
+            lake.engine() as engine,
+        ):
+            now = datetime.now(UTC)
+            run_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+            with lake.begin(run_id, experiment_id, engine) as publication:
+                yield Run(
+                    settings=settings,
+                    experiment_id=experiment_id,
+                    command=command,
+                    run_id=run_id,
+                    computed_at=now,
+                    lake=lake,
+                    engine=engine,
+                    publication=publication,
+                    locks=locks,
+                )
 
 
 @contextmanager
 def open_reader(settings: Settings, experiment_id: str) -> Iterator[Run]:
     """A run that only reads: no lock, and nothing may be published."""
     validate_experiment_id(experiment_id)
-    lake = open_lake(settings)
     now = datetime.now(UTC)
-    with lake.engine() as engine, lake.begin("reader", experiment_id) as publication:
+    with (
+        open_lake(settings) as lake,
+        lake.engine() as engine,
+        lake.begin("reader", experiment_id) as publication,
+    ):
         yield Run(
             settings=settings,
             experiment_id=experiment_id,

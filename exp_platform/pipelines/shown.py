@@ -199,7 +199,8 @@ def _result_line(e: Estimate, *, has_looks: bool) -> Row:
 
 def last_runs(settings: Settings) -> dict[str, dict[str, Any]]:
     """The ledger row of each experiment's last run that decided, by experiment."""
-    rows = open_lake(settings).read("analysis_runs").to_pylist()
+    with open_lake(settings) as lake:
+        rows = lake.read("analysis_runs").to_pylist()
     last: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda r: (r["computed_at"], r["run_id"])):
         if row["outcome"] is not None or row["experiment_id"] not in last:

@@ -84,11 +84,8 @@ def read_results(
 ) -> Response:
     """Every stored estimate of an experiment, refused methods included."""
     find_subject(request.app.state.settings, experiment_id)
-    lake = open_lake(request.app.state.settings)
-    try:
+    with open_lake(request.app.state.settings) as lake:
         rows = lake.read("analysis_results", experiment_id).to_pylist()
-    finally:
-        lake.close()
     return _tagged(rows, known)
 
 
