@@ -98,6 +98,10 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Equal rows are separate facts.")
     ] = False,
+    received: Annotated[
+        str | None,
+        typer.Option(help="Column that is 1 where the unit received the treatment."),
+    ] = None,
     assignment: Annotated[
         str, typer.Option(help="randomised, or self_selected if units chose.")
     ] = "randomised",
@@ -173,6 +177,7 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         "--follow-up": follow_up,
         "--tie-break": tie_break,
         "--keep-duplicates": keep_duplicates,
+        "--received": received,
     }
     if design is not None:
         asked = panel_flags.read_panel_flags(design, {**panel, **shared}, foreign=flat)

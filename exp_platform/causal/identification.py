@@ -4,9 +4,21 @@ The rules are one table, read from top to bottom; for each method the first row 
 holds is its answer. There is no fall-back outside the table.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from exp_platform.causal.adjusted_rules import (
+    ADJUSTED,
+    ADJUSTED_RULES,
+    list_adjusted,
+)
+from exp_platform.causal.choice_rules import (
+    MOST_ASTRAY,
+    Rule,
+    came_by,
+    has_fewer_clusters,
+    is_quantile,
+    is_ratio,
+)
 from exp_platform.causal.novelty import METHOD as NOVELTY
 from exp_platform.records import (
     Assignment,
@@ -16,7 +28,6 @@ from exp_platform.records import (
     EstimateStatus,
     MethodChoice,
     MetricTotals,
-    MetricType,
     PanelTotals,
 )
 from exp_platform.stats.bayes import METHOD as BAYES
@@ -43,48 +54,7 @@ AVERAGES = (
 )
 TWFE = "twfe"
 
-Predicate = Callable[[AssignmentFacts], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One row of the table.
-
-    Attributes:
-        methods: for which the row answers.
-        holds: whether it does, given the facts.
-        role: of the chosen method; None = refused.
-        reason: coded. explanation: one sentence for people.
-    """
-
-    methods: tuple[str, ...]
-    holds: Predicate
-    role: EstimateRole | None
-    reason: str
-    explanation: str
-
-
-def _is(assignment: Assignment) -> Predicate:
-    return lambda facts: facts.assignment is assignment
-
-
-def _has_fewer_clusters(least: int) -> Predicate:
-    def holds(facts: AssignmentFacts) -> bool:
-        counts = (facts.n_clusters_control, facts.n_clusters_treatment)
-        return any(count is not None and count < least for count in counts)
-
-    return holds
-
-
-HAS_FEW_CLUSTERS = _has_fewer_clusters(BOOTSTRAP_BELOW)
-
-
-def _is_ratio(facts: AssignmentFacts) -> bool:
-    return facts.metric_type is MetricType.RATIO
-
-
-def _is_quantile(facts: AssignmentFacts) -> bool:
-    return facts.metric_type is MetricType.QUANTILE
+HAS_FEW_CLUSTERS = has_fewer_clusters(BOOTSTRAP_BELOW)
 
 
 def _is_clustered(facts: AssignmentFacts) -> bool:
@@ -102,12 +72,9 @@ def _is_policy_with_few(facts: AssignmentFacts) -> bool:
 
 
 def _has_declared_cuped(facts: AssignmentFacts) -> bool:
-    is_usable = facts.has_covariate_data and not _is_quantile(facts)
+    is_usable = facts.has_covariate_data and not is_quantile(facts)
     return facts.declared_covariate and is_usable
 
-
-MOST_ASTRAY = 0.01
-"""Share of units outside their cluster's arm that still is a slip of the data."""
 
 AB = (WELCH, RATIO, QUANTILE)
 BELIEFS = (BAYES, BETA_BINOMIAL)
@@ -117,7 +84,8 @@ ONE_DATE = (*PANEL, RANDOMISATION)
 SEVERAL_DATES = (STAGGERED, *AVERAGES, TWFE)
 OVER_TIME = (*ONE_DATE, *SEVERAL_DATES)
 DAILY = (*OVER_TIME, NOVELTY)
-ALL = (*BY_UNIT, CLUSTER, *DAILY)
+BY_DESIGN = (*BY_UNIT, CLUSTER, *DAILY)
+ALL = (*BY_DESIGN, *ADJUSTED)
 
 BESIDE = (*BELIEFS, TAIL, NOVELTY)
 """Other views of a randomised comparison; none of them ever decides."""
@@ -135,16 +103,16 @@ RULES: tuple[Rule, ...] = (
         "There is only one arm with units: nothing to compare it with.",
     ),
     Rule(
-        ALL,
-        _is(Assignment.SELF_SELECTED),
+        BY_DESIGN,
+        came_by(Assignment.SELF_SELECTED),
         None,
         "NOT_IDENTIFIED",
-        "Units chose their variant: those who chose differ, and no method here can "
-        "tell that from an effect.",
+        "Units chose their variant: those who chose differ, and a comparison made for "
+        "an experiment cannot tell that from an effect.",
     ),
     Rule(
         (*BY_UNIT, CLUSTER),
-        _is(Assignment.POLICY),
+        came_by(Assignment.POLICY),
         None,
         "NOT_RANDOMISED",
         "Treatment came by policy or roll-out, not by chance: the arms may differ "
@@ -160,7 +128,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (*BY_UNIT, CLUSTER, *PANEL),
-        _has_fewer_clusters(FEWEST_CLUSTERS),
+        has_fewer_clusters(FEWEST_CLUSTERS),
         None,
         "TOO_FEW_CLUSTERS",
         f"An arm has fewer than {FEWEST_CLUSTERS} clusters: no standard error can be "
@@ -184,7 +152,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (CLUSTER,),
-        _is_quantile,
+        is_quantile,
         None,
         "NOT_A_MEAN",
         "The metric is a quantile: it does not follow from sums by cluster.",
@@ -199,7 +167,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (CLUSTER,),
-        _is(Assignment.RANDOMISED),
+        came_by(Assignment.RANDOMISED),
         PRIMARY,
         "CLUSTERS_RANDOMISED",
         "Whole clusters were randomised: their sums are compared, each cluster one "
@@ -214,14 +182,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (PROPORTION,),
-        _is(Assignment.RANDOMISED),
+        came_by(Assignment.RANDOMISED),
         SECONDARY,
         "PROPORTION",
         "Randomised yes-or-no metric: the pooled z test stands beside the t test.",
     ),
     Rule(
         (CUPED, *BELIEFS, TAIL),
-        _is_quantile,
+        is_quantile,
         None,
         "NOT_A_MEAN",
         "The metric is a quantile: it has no mean to adjust, to believe in or to cap.",
@@ -250,7 +218,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         BELIEFS,
-        _is(Assignment.RANDOMISED),
+        came_by(Assignment.RANDOMISED),
         SECONDARY,
         "RANDOMISED",
         "Randomised: what to believe about the same effect, given a prior. A "
@@ -258,14 +226,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (TAIL,),
-        _is_ratio,
+        is_ratio,
         None,
         "RATIO_NOT_SUPPORTED",
         "The metric is a ratio: a unit has no value of its own to cap.",
     ),
     Rule(
         (TAIL,),
-        _is(Assignment.RANDOMISED),
+        came_by(Assignment.RANDOMISED),
         DIAGNOSTIC,
         "RANDOMISED",
         "Shows what the most extreme units carry; the cap comes from the data, so it "
@@ -288,7 +256,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         AB,
-        _is(Assignment.RANDOMISED),
+        came_by(Assignment.RANDOMISED),
         PRIMARY,
         "RANDOMISED",
         "Randomised: the arms differ by chance and treatment alone.",
@@ -302,7 +270,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         DAILY,
-        _is_ratio,
+        is_ratio,
         None,
         "RATIO_IN_PANEL",
         "The metric is a ratio: it has no value per unit and day.",
@@ -316,7 +284,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (NOVELTY,),
-        _is(Assignment.RANDOMISED),
+        came_by(Assignment.RANDOMISED),
         DIAGNOSTIC,
         "RANDOMISED",
         "Shows whether the effect wears off or grows with days since exposure.",
@@ -355,7 +323,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         OVER_TIME,
-        _is(Assignment.RANDOMISED),
+        came_by(Assignment.RANDOMISED),
         DIAGNOSTIC,
         "RANDOMISED",
         "Randomised with a pre-period: shown as a check, it does not decide.",
@@ -370,7 +338,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (DID,),
-        _is(Assignment.POLICY),
+        came_by(Assignment.POLICY),
         PRIMARY,
         "POLICY_DATE",
         "Policy or roll-out on one date, with a pre-period: valid if trends run "
@@ -378,14 +346,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         (EVENT_STUDY,),
-        _is(Assignment.POLICY),
+        came_by(Assignment.POLICY),
         DIAGNOSTIC,
         "POLICY_DATE",
         "Shows the effect day by day, and the trends before it.",
     ),
     Rule(
         (STAGGERED,),
-        _is(Assignment.POLICY),
+        came_by(Assignment.POLICY),
         PRIMARY,
         "STAGGERED",
         "Treatment began on several dates: each cohort is compared with units not yet "
@@ -393,19 +361,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         AVERAGES,
-        _is(Assignment.POLICY),
+        came_by(Assignment.POLICY),
         SECONDARY,
         "STAGGERED",
         "The same effects by cohort and period, averaged in another way.",
     ),
     Rule(
         (TWFE,),
-        _is(Assignment.POLICY),
+        came_by(Assignment.POLICY),
         DIAGNOSTIC,
         "STAGGERED",
         "With several dates this regression compares treated units with treated ones: "
         "shown with its weights, it never decides.",
     ),
+    *ADJUSTED_RULES,
 )
 
 DATA_ARE_MISSING = frozenset(
@@ -416,6 +385,7 @@ DATA_ARE_MISSING = frozenset(
         "NO_COVARIATE_DATA",
         "NO_PRE_PERIOD",
         "UNDATED",
+        "UPTAKE_UNKNOWN",
     }
 )
 """Refusals that more or other data could lift; the rest are NOT_IDENTIFIED."""
@@ -434,7 +404,9 @@ def choose_methods(facts: AssignmentFacts) -> tuple[MethodChoice, ...]:
         `cuped`, `did_2x2`, `event_study`; for a randomised one `bayes_normal`, for its
         proportions `bayes_beta_binomial` and for all else `tail_capped`, and
         `novelty_trend`; with fewer than 20 clusters in an arm `did_randomisation`; with
-        several treatment dates the four `callaway_santanna_*` and `twfe`.
+        several treatment dates the four `callaway_santanna_*` and `twfe`; where it is
+        known who received the treatment `cace`; where units chose their arm
+        `regression_adjustment` and `aipw`.
     """
     methods = [_choose_comparison(facts), PROPORTION, CUPED, *PANEL]
     if facts.assignment is Assignment.RANDOMISED:
@@ -446,14 +418,15 @@ def choose_methods(facts: AssignmentFacts) -> tuple[MethodChoice, ...]:
         methods.append(RANDOMISATION)
     if facts.treatment_timings > 1:
         methods += SEVERAL_DATES
+    methods += list_adjusted(facts)
     return tuple(_choose(method, facts) for method in methods)
 
 
 def _choose_comparison(facts: AssignmentFacts) -> str:
     """The plain comparison of two arms."""
-    if _is_quantile(facts):
+    if is_quantile(facts):
         return QUANTILE
-    return RATIO if _is_ratio(facts) else WELCH
+    return RATIO if is_ratio(facts) else WELCH
 
 
 def _choose(method: str, facts: AssignmentFacts) -> MethodChoice:

@@ -194,7 +194,8 @@ def estimate_cace(
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, TOO_FEW_CLUSTERS,
         NEEDS_WILD_BOOTSTRAP, ZERO_VARIANCE or WEAK_FIRST_STAGE (F below 10, or an
-        unbounded interval); METRIC_ERRORED with INVALID_MOMENTS.
+        unbounded interval); NOT_IDENTIFIED with UNIT_FINER_THAN_ASSIGNMENT;
+        METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Imbens and Angrist (1994); Angrist, Imbens and Rubin (1996); Anderson and Rubin
@@ -202,7 +203,7 @@ def estimate_cace(
     """
     arms = (control, treatment)
     draft = replace(
-        draft_estimate("cace", _name(control), _name(treatment), settings),
+        _draft(control, treatment, settings),
         estimand="CACE",
         n_clusters=control.n_clusters + treatment.n_clusters,
     )
@@ -224,6 +225,16 @@ def estimate_cace(
     if lost is not None:
         return refuse_design(draft, lost, details)
     return _infer(draft, stages, details, _complier_means(control, treatment))
+
+
+def _draft(
+    control: ComplianceTotals, treatment: ComplianceTotals, settings: EstimateSettings
+) -> Estimate:
+    """Totals by cluster are what units inside assigned clusters need."""
+    by_cluster = any(arm.n_clusters < arm.n for arm in (control, treatment))
+    if by_cluster:
+        settings = replace(settings, is_clustered=False)
+    return draft_estimate("cace", _name(control), _name(treatment), settings)
 
 
 def _name(arm: ComplianceTotals) -> MetricTotals:

@@ -17,6 +17,7 @@ from exp_platform.metrics.totals import (
     read_quantiles,
     read_totals,
 )
+from exp_platform.metrics.uptake import UptakeTotals, measure_uptake
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import EVENT_TABLES, STAGE_TABLES, Run, nothing_stored
@@ -54,6 +55,7 @@ class Measured:
         cohorts: by (metric, variant), the days at whose end units matured with their
             totals; of metrics with a window only.
         clusters: totals by cluster; None where units were assigned one by one.
+        uptake: each metric with who received the treatment, by (metric, variant).
     """
 
     totals: Mapping[tuple[str, str, str], MetricTotals]
@@ -69,6 +71,7 @@ class Measured:
     cohorts: Mapping[tuple[str, str], Cohorts] = field(default_factory=dict)
     clusters: ClusterMeasures | None = None
     anomalies: tuple[dict[str, Any], ...] = ()
+    uptake: UptakeTotals = field(default_factory=dict)
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -144,6 +147,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
         clusters=measure_clusters(engine, spec, window, list(definitions.values())),
         anomalies=tuple(engine.records("select * from exp_run.metric_anomalies")),
+        uptake=measure_uptake(engine, spec, list(definitions.values())),
     )
 
 
@@ -188,6 +192,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
         clusters=measure_clusters(run.engine, ingested.spec, window, definitions),
         anomalies=tuple(stored["metric_anomalies"]),
+        uptake=measure_uptake(run.engine, ingested.spec, definitions),
     )
 
 

@@ -121,6 +121,11 @@ def _describe_roles(request: ImportRequest) -> list[str]:
         f"guardrail: {name}, may get worse by up to {margin:.3g}"
         for name, margin in request.guardrails_absolute.items()
     ]
+    if request.received is not None:
+        notes.append(
+            f"received: {request.received} says who took the treatment; the effect of "
+            "assignment decides, the effect on compliers stands beside it"
+        )
     watched = [n for n in names if n in undecided and n not in guarded]
     if watched:
         notes.append(f"monitored only: {', '.join(watched)}")

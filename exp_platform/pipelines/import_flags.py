@@ -22,10 +22,15 @@ def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
     require_flags(
         {name: given[name] for name in ("--variant", "--control", "--metric")}
     )
+    metrics = flags.read_metrics(given["--metric"])
+    received, monitors = given["--received"], tuple(given["--monitor"] or ())
+    if received is not None and received not in metrics:
+        metrics[received] = ""
+        monitors = (*monitors, received)
     return ImportRequest(
         variant=given["--variant"],
         control=given["--control"],
-        metrics=flags.read_metrics(given["--metric"]),
+        metrics=metrics,
         unit=given["--unit"],
         cluster=given["--cluster"],
         covariates=flags.read_pairs("--covariate", given["--covariate"]),
@@ -33,7 +38,7 @@ def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
         ratios=flags.read_ratios(given["--ratio"]),
         guardrails=_numbers(given, "--guardrail"),
         guardrails_absolute=_numbers(given, "--guardrail-absolute"),
-        monitors=tuple(given["--monitor"] or ()),
+        monitors=monitors,
         caps=_numbers(given, "--cap"),
         decreases=tuple(given["--decrease"] or ()),
         weights=_numbers(given, "--weight"),
@@ -55,6 +60,7 @@ def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
         tie_break=given["--tie-break"],
         keep_duplicates=given["--keep-duplicates"],
         assignment=assignment,
+        received=received,
     )
 
 

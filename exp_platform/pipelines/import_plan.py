@@ -56,6 +56,7 @@ def registry_row(
         tie_break=request.tie_break,
         keep_duplicates=request.keep_duplicates,
         sequential=choose_design(request),
+        received=request.received,
     )
     row = {
         "experiment_id": experiment_id,

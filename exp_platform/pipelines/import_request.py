@@ -46,6 +46,7 @@ class ImportRequest:
         watermark: instant up to which the data are complete; None = the last row's.
         windows: metric -> days after exposure in which its outcomes count.
         looks: keys of the plan's sequential design.
+        received: column (long file: metric) that says who received the treatment.
     """
 
     variant: str
@@ -72,6 +73,7 @@ class ImportRequest:
     tie_break: str | None = None
     keep_duplicates: bool = False
     assignment: str = "randomised"
+    received: str | None = None
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -176,6 +178,13 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
                 found=f"{margin:g}",
                 allowed="a share, e.g. 0.02 for 2 %",
             )
+    if request.received is not None and request.assignment != "randomised":
+        raise UsageError(
+            "--received tells the effect of a randomised offer on those who took it",
+            found=f"--assignment {request.assignment}",
+            next_step="leave --received out, or name the column that was randomised "
+            "with --variant",
+        )
     dated = {
         "--start": request.start,
         "--end": request.end,

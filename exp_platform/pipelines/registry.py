@@ -82,6 +82,8 @@ class _PlanText(_Strict):
     bot_rows_per_day: int = Field(100, ge=1)
     exclude_bots: bool = False
     sequential: _SequentialText = _SequentialText()
+    received: str | None = None
+    adjust_by: tuple[Name, ...] = ()
 
 
 def read_spec(row: Mapping[str, Any]) -> ExperimentSpec:
@@ -148,13 +150,15 @@ def read_plan(text: str, where: str) -> AnalysisPlan:
                 found=name,
                 next_step=_NEXT,
             )
-    if document.tie_break is not None and document.tie_break not in names:
-        raise ContractError(
-            "tie_break names a metric that is not in the plan",
-            where=where,
-            allowed=did_you_mean(document.tie_break, names),
-            next_step=_NEXT,
-        )
+    for key in ("tie_break", "received"):
+        named = getattr(document, key)
+        if named is not None and named not in names:
+            raise ContractError(
+                f"{key} names a metric that is not in the plan",
+                where=where,
+                allowed=did_you_mean(named, names),
+                next_step=_NEXT,
+            )
     plan = AnalysisPlan(
         **{
             **dict(document),

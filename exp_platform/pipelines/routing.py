@@ -156,7 +156,21 @@ def _facts(
         n_clusters_control=clusters.get(spec.control, 0) if found else None,
         n_clusters_treatment=min(arms, default=0) if found else None,
         share_astray=found.share_astray if found else 0.0,
+        has_uptake=spec.plan.received not in (None, definition.name),
+        share_uptake_unknown=_share_unknown(measured, spec.plan.received),
+        n_covariates=len(spec.plan.adjust_by),
     )
+
+
+def _share_unknown(measured: Measured, metric: str | None) -> float:
+    """Share of the units that have no value of a metric."""
+    arms = [
+        total
+        for (name, segment, _), total in measured.totals.items()
+        if (name, segment) == (metric, "all")
+    ]
+    missing = sum(arm.n_missing for arm in arms)
+    return missing / max(1, missing + sum(arm.n for arm in arms))
 
 
 def _has_pre_period(measured: Measured, definition: MetricDefinition) -> bool:

@@ -55,6 +55,7 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
     "bayes": (),
     "tails": (),
     "novelty": (),
+    "compliance": (),
     "segments": (),
     "arms": (),
     "pretrends": ("did_pretrend_delta", "did_pretrend_tests"),

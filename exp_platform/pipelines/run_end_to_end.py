@@ -14,6 +14,7 @@ from exp_platform.lake import validate_experiment_id
 from exp_platform.pipelines import (
     analyze_arms,
     analyze_bayes,
+    analyze_compliance,
     analyze_experiment,
     analyze_experiment_cuped,
     analyze_experiment_did,
@@ -41,6 +42,7 @@ ESTIMATE: Mapping[str, Callable[..., tuple[Estimate, ...]]] = {
     "bayes": analyze_bayes.estimate_beliefs,
     "tails": analyze_tails.estimate_tails,
     "novelty": analyze_novelty.estimate_trends,
+    "compliance": analyze_compliance.estimate_compliers,
 }
 """Totals and the router's choices to rows."""
 

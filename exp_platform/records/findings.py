@@ -30,6 +30,9 @@ class AssignmentFacts:
         declared_covariate: the plan declares a covariate for the metric.
         treatment_timings: number of different treatment dates.
         share_astray: of units whose cluster is unknown, or lies mostly in another arm.
+        has_uptake: another metric says who received the treatment.
+        share_uptake_unknown: of units about which it says nothing.
+        n_covariates: facts from before units chose their arm.
     """
 
     assignment: Assignment
@@ -44,6 +47,9 @@ class AssignmentFacts:
     n_clusters_treatment: int | None = None
     treatment_timings: int = 1
     share_astray: float = 0.0
+    has_uptake: bool = False
+    share_uptake_unknown: float = 0.0
+    n_covariates: int = 0
 
 
 @dataclass(frozen=True, slots=True)

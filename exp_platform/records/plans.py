@@ -84,6 +84,8 @@ class AnalysisPlan:
         bot_rows_per_day: outcome rows of a unit on one day above which it is a bot.
         exclude_bots: bots leave the analysis set.
         sequential: looks before the end.
+        received: metric that says who received the treatment (1, or a dose).
+        adjust_by: exposure attributes from before units chose their arm.
     """
 
     metrics: tuple[MetricPlan, ...]
@@ -97,6 +99,8 @@ class AnalysisPlan:
     bot_rows_per_day: int = 100
     exclude_bots: bool = False
     sequential: SequentialDesign = SequentialDesign()
+    received: str | None = None
+    adjust_by: tuple[str, ...] = ()
 
     def of(self, metric_name: str) -> MetricPlan:
         """The plan of one metric; an unplanned metric is only monitored."""

@@ -18,6 +18,8 @@ _GLOSSARY = {
     "segments by Benjamini and Hochberg.",
     "Arm": "one variant of the experiment; control is the baseline arm.",
     "Cap": "a value above which units count as that value.",
+    "Compliers": "units that take the treatment when their arm offers it, and would not "
+    "without.",
     "Control": "the arm that shows what happens without the change.",
     "Credible interval": "the range that holds the effect with the stated probability, "
     "if the prior is right.",

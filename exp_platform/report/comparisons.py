@@ -21,6 +21,7 @@ VIEWS = frozenset(
         "novelty_trend",
         "segment_interaction",
         "dunnett",
+        "cace",
     }
 )
 """Methods that look at a comparison from another side; none of them decides."""

@@ -18,6 +18,7 @@ from exp_platform.report.appendix import (
 from exp_platform.report.arms import describe_arms
 from exp_platform.report.beliefs import describe_beliefs
 from exp_platform.report.comparisons import sort_comparisons
+from exp_platform.report.compliers import describe_compliers
 from exp_platform.report.document import build_document
 from exp_platform.report.facts import Memo, MemoFacts
 from exp_platform.report.forest import (
@@ -113,6 +114,7 @@ def describe_page(facts: MemoFacts) -> Page:
         views=tuple(
             view
             for view in (
+                describe_compliers(comparisons),
                 describe_arms(comparisons),
                 describe_beliefs(comparisons),
                 describe_tails(comparisons),

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exp_platform.causal.adjusted_rules import OBSERVATIONAL
 from exp_platform.causal.identification import (
     ALL,
     BESIDE,
@@ -244,10 +245,66 @@ def test_undated_randomised_data_keep_the_comparison():
     assert _roles(facts) == {"welch_t": PRIMARY, "cuped": SECONDARY}
 
 
-def test_self_selected_units_identify_nothing():
-    facts = replace(RICH, assignment=Assignment.SELF_SELECTED)
-    assert set(_reasons(facts).values()) == {"NOT_IDENTIFIED"}
-    assert len(_reasons(facts)) == 5
+CHOSEN = replace(RICH, assignment=Assignment.SELF_SELECTED)
+
+
+def test_self_selected_units_without_covariates_identify_nothing():
+    reasons = _reasons(CHOSEN)
+    assert [reasons.pop(name) for name in OBSERVATIONAL] == ["NO_COVARIATE_DATA"] * 2
+    assert set(reasons.values()) == {"NOT_IDENTIFIED"}
+    assert len(reasons) == 5
+
+
+def test_self_selected_units_are_adjusted_and_nothing_is_primary():
+    facts = replace(CHOSEN, n_covariates=2)
+    assert _roles(facts) == dict.fromkeys(OBSERVATIONAL, SECONDARY)
+    assert "no experiment" in _lines(facts)["aipw"].explanation
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (MetricType.RATIO, "RATIO_NOT_SUPPORTED"),
+        (MetricType.QUANTILE, "NOT_A_MEAN"),
+    ],
+)
+def test_only_means_are_adjusted(kind, reason):
+    chosen = _reasons(replace(CHOSEN, n_covariates=1, metric_type=kind))
+    assert [chosen[name] for name in OBSERVATIONAL] == [reason] * 2
+    offered = replace(RANDOMISED, has_uptake=True, metric_type=kind)
+    assert _reasons(offered)["cace"] == reason
+
+
+def test_known_uptake_tells_of_compliers_beside_the_effect_of_assignment():
+    roles = _roles(replace(RANDOMISED, has_uptake=True))
+    assert roles == {"welch_t": PRIMARY, "cace": SECONDARY}
+    clusters = {"n_clusters_control": 30, "n_clusters_treatment": 30}
+    roles = _roles(replace(RANDOMISED, has_uptake=True, **clusters))
+    assert roles["cluster_delta"] is PRIMARY
+    assert roles["cace"] is SECONDARY
+    assert "cace" not in _lines(RANDOMISED)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"assignment": Assignment.POLICY}, "NOT_RANDOMISED"),
+        ({"share_uptake_unknown": 0.011}, "UPTAKE_UNKNOWN"),
+        ({"n_arms": 1}, "ONE_ARM"),
+        ({"n_clusters_control": 4, "n_clusters_treatment": 30}, "TOO_FEW_CLUSTERS"),
+        (
+            {
+                "n_clusters_control": 30,
+                "n_clusters_treatment": 30,
+                "share_astray": 0.02,
+            },
+            "CLUSTERS_BROKEN",
+        ),
+    ],
+)
+def test_effect_on_compliers_is_refused(change, reason):
+    facts = replace(RANDOMISED, has_uptake=True, **change)
+    assert _reasons(facts)["cace"] == reason
 
 
 def test_one_arm_has_nothing_to_compare():
@@ -361,6 +418,9 @@ FACTS = st.builds(
     n_clusters_treatment=st.none() | st.integers(0, 60),
     share_astray=st.floats(0, 1),
     treatment_timings=st.integers(1, 3),
+    has_uptake=st.booleans(),
+    share_uptake_unknown=st.floats(0, 1),
+    n_covariates=st.integers(0, 2),
 )
 
 
@@ -374,15 +434,19 @@ def test_every_method_gets_one_line_and_at_most_one_is_primary(facts):
     is_randomised = facts.assignment is Assignment.RANDOMISED
     several = 5 * (facts.treatment_timings > 1)
     is_clustered = None not in counts
-    expected = 5 + 3 * is_randomised + is_clustered + has_few + several
+    is_observed = facts.assignment is Assignment.SELF_SELECTED
+    adjusted = 2 if is_observed else facts.has_uptake
+    expected = 5 + 3 * is_randomised + is_clustered + has_few + several + adjusted
     assert len(names) == expected
     assert not any(c.role is PRIMARY for c in choices if c.method in BESIDE)
     assert all(choice.reason and choice.explanation for choice in choices)
     assert all((choice.role is not None) == choice.is_chosen for choice in choices)
     primary = [choice for choice in choices if choice.role is PRIMARY]
     assert len(primary) <= 1
-    # Nothing stands beside or behind a missing primary but diagnostics.
-    if not primary:
+    # Nothing stands beside or behind a missing primary but diagnostics; where units
+    # chose their arm nothing is primary at all.
+    assert not (primary and is_observed)
+    if not primary and not is_observed:
         assert all(c.role in (None, DIAGNOSTIC) for c in choices)
 
 

@@ -276,3 +276,13 @@ def test_intervals_cover_the_effect_on_compliers(compliers, settings):
         assert estimate.is_ok
         hits.append(estimate.ci_lower < 1.0 < estimate.ci_upper)
     assert np.mean(hits) == pytest.approx(0.95, abs=3 * math.sqrt(0.0475 / 1000))
+
+
+def test_estimate_cace_of_assigned_clusters_needs_totals_by_cluster(settings):
+    clustered = replace(settings, is_clustered=True)
+    by_unit = _draw()
+    refused = estimate_cace(*by_unit, clustered)
+    assert refused.status is EstimateStatus.NOT_IDENTIFIED
+    assert refused.reason == "UNIT_FINER_THAN_ASSIGNMENT"
+    by_cluster = [replace(arm, n_clusters=arm.n // 4) for arm in by_unit]
+    assert estimate_cace(*by_cluster, clustered).status is EstimateStatus.OK

@@ -1,0 +1,77 @@
+"""The effect on those who took what their arm offered, beside the effect of the offer."""
+
+from exp_platform.causal.adjusted_rules import COMPLIERS
+from exp_platform.causal.instrument import WEAK_F
+from exp_platform.records import Estimate
+from exp_platform.report import numbers
+from exp_platform.report.comparisons import Comparison
+from exp_platform.report.results import differences_of, explain_missing
+from exp_platform.report.views import Cell, Column, View, ViewRow
+
+_NOT_FOR_IT = frozenset({"RATIO_NOT_SUPPORTED", "NOT_A_MEAN"})
+_LEAD = (
+    "Not everybody took what their arm offered. The results above are the effect of "
+    "being assigned to an arm, whatever units then did; they decide. Here stands the "
+    "effect of the treatment on the compliers: units that took it because of their arm, "
+    "and would not have in control. It holds if the arm works through the treatment "
+    "alone and nobody did the opposite of it. It says nothing about units that always "
+    "or never take the treatment, and it decides nothing."
+)
+
+
+def describe_compliers(comparisons: tuple[Comparison, ...]) -> View | None:
+    """One row per metric and arm where it is known who received the treatment."""
+    rows = tuple(
+        _describe(one, estimate)
+        for one in comparisons
+        for estimate in one.views
+        if estimate.method == COMPLIERS and estimate.reason not in _NOT_FOR_IT
+    )
+    if not rows:
+        return None
+    return View(
+        title="What it did to those who took it (compliers)",
+        lead=_LEAD,
+        columns=(
+            Column("Took it", "control, treatment"),
+            Column("Compliers", "share of all"),
+            Column("First-stage F", f"weak below {WEAK_F:g}"),
+            Column("Effect of the offer"),
+            Column("Effect on compliers", "interval"),
+            Column("p"),
+        ),
+        rows=rows,
+    )
+
+
+def _describe(comparison: Comparison, estimate: Estimate) -> ViewRow:
+    metric, arm = comparison.metric_name, comparison.treatment
+    if not estimate.is_ok:
+        return ViewRow(metric, arm, (), _explain(estimate))
+    details, definition = estimate.details, comparison.definition
+    took = (details["uptake_control"], details["uptake_treatment"])
+    f_statistic = details["first_stage_f"]
+    found = differences_of(estimate)
+    cells = (
+        Cell(", ".join(map(_share, took))),
+        Cell(_share(details["complier_share"])),
+        Cell("no limit" if f_statistic is None else f"{f_statistic:,.0f}"),
+        Cell(numbers.format_difference(definition, details["itt"])),
+        Cell(
+            numbers.format_difference(definition, *found),
+            numbers.format_difference_interval(definition, *found),
+        ),
+        Cell(numbers.format_p(estimate.p_value)),
+    )
+    return ViewRow(metric, arm, cells)
+
+
+def _share(share: float) -> str:
+    """A share of units; a dose is no share and stays as it is."""
+    return f"{100 * share:.1f} %" if -1 <= share <= 1 else f"{share:.3g}"
+
+
+def _explain(estimate: Estimate) -> str:
+    words = explain_missing(estimate)
+    strength = estimate.details.get("first_stage_f")
+    return words if strength is None else f"{words}: F is {strength:.1f}"
