@@ -37,6 +37,7 @@ class Engine:
     def __init__(self, settings: LakeSettings, database: Path | None = None) -> None:
         import duckdb
 
+        self.memory_bytes = settings.memory_bytes
         self.temp_directory = settings.temp_directory
         self.temp_directory.mkdir(parents=True, exist_ok=True)
         config: dict[str, Any] = {

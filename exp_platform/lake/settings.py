@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+_UNITS = ("KB", "MB", "GB", "TB")
+"""Each a thousand of the one before."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectStore:
@@ -55,3 +58,9 @@ class LakeSettings:
     memory_limit: str = "4GB"
     threads: int | None = None
     remote: RemoteLake | None = None
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory limit in bytes."""
+        number, unit = self.memory_limit[:-2], self.memory_limit[-2:]
+        return int(float(number) * 1000 ** (1 + _UNITS.index(unit)))

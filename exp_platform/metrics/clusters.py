@@ -4,7 +4,7 @@ Moments over clusters are enough where clusters are many; where they are few the
 each cluster leave the engine, for the bootstrap and randomisation inference.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy as np
 from exp_platform.causal.cluster_sums import ClusterSums
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as quote
-from exp_platform.metrics.panel import PanelWindow, sum_panel_clusters
+from exp_platform.metrics.panel import sum_panel_clusters
+from exp_platform.metrics.panel_window import PanelWindow
 from exp_platform.records import ClusterTotals, ExperimentSpec, MetricDefinition
 from exp_platform.stats.cluster import BOOTSTRAP_BELOW, effective_clusters
 
@@ -65,6 +66,8 @@ def measure_clusters(
     spec: ExperimentSpec,
     window: PanelWindow | None,
     definitions: Sequence[MetricDefinition],
+    *,
+    fixed_point: Collection[str] = (),
 ) -> ClusterMeasures | None:
     """Everything by cluster; None where units were assigned one by one.
 
@@ -73,13 +76,16 @@ def measure_clusters(
         spec: the experiment.
         window: days of its panel.
         definitions: its metrics.
+        fixed_point: outcome names whose values all have at most six decimals.
     """
     if spec.cluster is None:
         return None
     totals = read_cluster_totals(engine, spec)
     panel: tuple[ClusterSums, ...] = ()
     if window is not None and window.pre_days:
-        panel = sum_panel_clusters(engine, spec, window, definitions)
+        panel = sum_panel_clusters(
+            engine, spec, window, definitions, fixed_point=fixed_point
+        )
     return ClusterMeasures(
         counts=count_clusters(engine, spec),
         totals=totals,

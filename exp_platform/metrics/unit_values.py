@@ -151,7 +151,7 @@ def _uncapped_sql(part: Part, fixed_point: Collection[str]) -> str:
         return f"cast(count(distinct case when {where} then {value} end) as double)"
     if part.aggregation == MAX:
         return f"coalesce(max(case when {where} then {value} end), 0.0)"
-    if part.name in fixed_point and part.rows == RowRule(filter=part.rows.filter):
+    if is_exact(part, fixed_point):
         amount = f"case when {where} then cast(value as decimal(18, 6)) end"
         return f"cast(coalesce(sum({amount}), 0) as double)"
     # a sum of doubles depends on their order; sorted, it is the same every time
@@ -170,4 +170,20 @@ def daily_sql(part: Part) -> str:
         return "cast(count(*) as double)"
     if part.aggregation == DISTINCT:
         return f"cast(count(distinct {value}) as double)"
-    return f"{part.aggregation}({value})"
+    return add_sorted(value) if part.aggregation == SUM else f"max({value})"
+
+
+def is_exact(part: Part, fixed_point: Collection[str]) -> bool:
+    """Its rows add up to the same number in any order.
+
+    Args:
+        part: what is aggregated.
+        fixed_point: outcomes whose values all have at most six decimals.
+    """
+    is_plain = part.rows == RowRule(filter=part.rows.filter)
+    return part.aggregation == SUM and is_plain and part.name in fixed_point
+
+
+def add_sorted(value: str) -> str:
+    """SQL of a sum of doubles that is the same in whatever order the engine adds."""
+    return f"list_sum(list_sort(list({value})))"

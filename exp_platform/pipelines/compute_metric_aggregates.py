@@ -1,13 +1,14 @@
 """Stage metrics: canonical rows to moments per metric and arm, all of it in SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
 from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.models import build_models
-from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
+from exp_platform.metrics.panel import build_panel
+from exp_platform.metrics.panel_window import PanelWindow, choose_window
 from exp_platform.metrics.scope import write_scope
 from exp_platform.metrics.tails import read_tails
 from exp_platform.metrics.totals import (
@@ -118,7 +119,8 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
     definitions = ingested.definitions
     write_scope(engine, spec, definitions)
     has_events = bool(spec.namespace)
-    build_models(engine, generated_sql(run, ingested), has_events=has_events)
+    exact = fixed_point(run)
+    build_models(engine, generated_sql(ingested, exact), has_events=has_events)
     for table in STAGE_TABLES["metrics"]:
         if table != "metric_definitions":
             run.store_relation(table, f"exp_run.{table}")
@@ -130,13 +132,12 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         run.drop_leftovers(*EVENT_TABLES)
     totals = read_totals(engine.records(f"select * from {_relation('overall')}"))
     run.digest = digest(totals.values())
-    window = choose_window(spec)
-    grams = _panels(run, spec, window, list(definitions.values()))
+    listed = list(definitions.values())
     run.stages["metrics"] = "done"
     return Measured(
         totals=totals,
-        grams=grams,
-        window=window,
+        grams=_panels(run, spec, listed, exact),
+        window=choose_window(spec),
         ledger=tuple(_ledger(engine.records("select * from exp_run.unit_ledger"))),
         split=tuple(engine.records("select * from exp_run.sample_ratio_mismatch")),
         twin=tuple(engine.records("select * from exp_run.experiment_results")),
@@ -145,7 +146,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         quantiles=read_quantiles(engine.records(f"from {_QUANTILES}")),
         adjustments=read_adjustments(engine.records(f"from {_ADJUSTMENTS}")),
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
-        clusters=measure_clusters(engine, spec, window, list(definitions.values())),
+        clusters=_clusters(run, spec, listed, exact),
         anomalies=tuple(engine.records("select * from exp_run.metric_anomalies")),
         uptake=measure_uptake(engine, spec, list(definitions.values())),
     )
@@ -172,16 +173,16 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
     if not stored["metric_aggregates_overall"]:
         raise nothing_stored(run.experiment_id, "metric_aggregates_overall")
     write_scope(run.engine, ingested.spec, ingested.definitions)
-    build_models(run.engine, generated_sql(run, ingested))
+    exact = fixed_point(run)
+    build_models(run.engine, generated_sql(ingested, exact))
     totals = read_totals(stored["metric_aggregates_overall"])
     run.digest = digest(totals.values())
     run.stages["metrics"] = "inherited"
-    window = choose_window(ingested.spec)
-    definitions = list(ingested.definitions.values())
+    listed = list(ingested.definitions.values())
     return Measured(
         totals=totals,
-        grams=_panels(run, ingested.spec, window, definitions),
-        window=window,
+        grams=_panels(run, ingested.spec, listed, exact),
+        window=choose_window(ingested.spec),
         ledger=tuple(_ledger(stored["unit_ledger"])),
         split=tuple(stored["sample_ratio_mismatch"]),
         twin=tuple(stored["experiment_results"]),
@@ -190,18 +191,23 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         quantiles=read_quantiles(stored["metric_quantiles"]),
         adjustments=read_adjustments(stored["metric_adjustments"]),
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
-        clusters=measure_clusters(run.engine, ingested.spec, window, definitions),
+        clusters=_clusters(run, ingested.spec, listed, exact),
         anomalies=tuple(stored["metric_anomalies"]),
         uptake=measure_uptake(run.engine, ingested.spec, definitions),
     )
 
 
-def generated_sql(run: Run, ingested: Ingested) -> dict[str, str]:
-    """The relations made from definitions: SELECTs by model name."""
+def generated_sql(ingested: Ingested, exact: Collection[str]) -> dict[str, str]:
+    """The relations made from definitions: SELECTs by model name.
+
+    Args:
+        ingested: the experiment.
+        exact: its outcomes with exact sums, see `fixed_point`.
+    """
     return generate_selects(
         ingested.definitions.values(),
         ingested.spec.plan.segments,
-        fixed_point=fixed_point(run),
+        fixed_point=exact,
     )
 
 
@@ -210,10 +216,11 @@ def _relation(suffix: str) -> str:
 
 
 def fixed_point(run: Run) -> set[str]:
-    """Outcome names whose sums are exact in DECIMAL(18, 6)."""
+    """Outcome names whose sums are exact in DECIMAL(18, 6) and in whole millionths."""
     rows = run.engine.rows(
         "select metric_name from exp.outcomes group by metric_name\n"
-        "having bool_and(value = round(value, 6) and abs(value) < 1e11)"
+        "having bool_and(value = round(value, 6) and abs(value) < 1e11)\n"
+        "    and sum(cast(least(ceil(abs(value)), 1e12) as bigint)) < 9000000000000"
     )
     return {str(row[0]) for row in rows}
 
@@ -221,13 +228,24 @@ def fixed_point(run: Run) -> set[str]:
 def _panels(
     run: Run,
     spec: ExperimentSpec,
-    window: PanelWindow | None,
     definitions: Sequence[MetricDefinition],
+    exact: Collection[str],
 ) -> dict[tuple[str, str], GramTotals]:
+    window = choose_window(spec)
     if window is None:
         return {}
-    grams = build_panel(run.engine, spec, window, definitions)
+    grams = build_panel(run.engine, spec, window, definitions, fixed_point=exact)
     return {(gram.metric_name, gram.variant): gram for gram in grams}
+
+
+def _clusters(
+    run: Run,
+    spec: ExperimentSpec,
+    definitions: Sequence[MetricDefinition],
+    exact: Collection[str],
+) -> ClusterMeasures | None:
+    window = choose_window(spec)
+    return measure_clusters(run.engine, spec, window, definitions, fixed_point=exact)
 
 
 def _tails(

@@ -27,7 +27,10 @@ from exp_platform.metrics.totals import (
     read_totals,
 )
 from exp_platform.pipelines.commands import guarded, stage_parser
-from exp_platform.pipelines.compute_metric_aggregates import generated_sql
+from exp_platform.pipelines.compute_metric_aggregates import (
+    fixed_point,
+    generated_sql,
+)
 from exp_platform.pipelines.ingest_events import open_everything_raw
 from exp_platform.pipelines.run import Run, nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import load_ingested
@@ -146,7 +149,7 @@ def _prepare(run: Run, database: Path) -> dict[str, str]:
         open_everything_raw(copy, ingested.spec.namespace)
         for name in _SCOPE:
             _keep_rows(engine, f"exp_run.{name}")
-        return generated_sql(copy, ingested)
+        return generated_sql(ingested, fixed_point(copy))
 
 
 def _keep_rows(engine: Engine, name: str) -> None:

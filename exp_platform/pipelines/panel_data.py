@@ -19,7 +19,7 @@ from exp_platform.causal.panel_data import NEVER, Panel, balance_panel
 from exp_platform.errors import ContractError
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as text
-from exp_platform.pipelines.panel_matrix import read_matrix
+from exp_platform.metrics.unit_matrix import read_matrix
 from exp_platform.pipelines.panel_request import PanelLayout, read_layout
 from exp_platform.pipelines.run import Run
 from exp_platform.records import ExperimentSpec

@@ -15,7 +15,8 @@ from exp_platform.metrics.clusters import (
     measure_clusters,
     read_cluster_totals,
 )
-from exp_platform.metrics.panel import PanelWindow, build_panel, sum_panel_clusters
+from exp_platform.metrics.panel import build_panel, sum_panel_clusters
+from exp_platform.metrics.panel_window import PanelWindow
 from exp_platform.records import (
     AnalysisPlan,
     Assignment,

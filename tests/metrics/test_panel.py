@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from exp_platform.causal.did import panel_of
-from exp_platform.metrics.panel import PanelWindow, build_panel, choose_window
+from exp_platform.lake import Engine, LakeSettings
+from exp_platform.metrics.panel import build_panel
+from exp_platform.metrics.panel_window import PanelWindow, choose_window
+from exp_platform.metrics.spans import DAY_US
 from exp_platform.records import (
     Assignment,
     Direction,
@@ -207,3 +211,62 @@ def test_collapse_never_gives_a_negative_square() -> None:
         "exp_a", "m", "control", 2, 2, (-1, 0), (0.0, 0.0), ((1.0, 1.1), (1.1, 1.0))
     )
     assert panel_of(gram).score_sum_of_squares == 0.0
+
+
+@pytest.mark.parametrize("cluster", [None, "market"])
+@pytest.mark.parametrize("most_cells", [1, 5 * 7, 5 * 23])
+def test_build_panel_is_the_same_range_by_range(
+    build: Any, spec: Any, cluster: str | None, most_cells: int
+) -> None:
+    here = spec(cluster=cluster, pre_period_days=3)
+    engine = build(*_random_rows(11, 60), METRICS, here)
+    whole = build_panel(engine, here, WINDOW, METRICS)
+    parts = build_panel(engine, here, WINDOW, METRICS, most_cells=most_cells)
+    for one, other in zip(whole, parts, strict=True):
+        assert (one.variant, one.n, one.n_clusters) == (
+            other.variant,
+            other.n,
+            other.n_clusters,
+        )
+        # blocks end elsewhere: sums of sixty doubles in another order
+        np.testing.assert_allclose(one.means, other.means, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(one.score_gram, other.score_gram, atol=1e-11)
+
+
+@pytest.mark.parametrize("fixed_point", [set(), {"m"}])
+@pytest.mark.parametrize("cluster", [None, "market"])
+def test_build_panel_gives_the_same_bits_on_any_number_of_threads(
+    tmp_path: Path, spec: Any, cluster: str | None, fixed_point: set[str]
+) -> None:
+    here = spec(cluster=cluster, pre_period_days=3)
+    found = []
+    for threads in (1, 4):
+        settings = LakeSettings(
+            tmp_path, tmp_path / "c.db", tmp_path, tmp_path, threads=threads
+        )
+        with Engine(settings) as engine:
+            _make_many_rows(engine, digits=2 if fixed_point else 15)
+            found.append(
+                build_panel(engine, here, WINDOW, METRICS[:1], fixed_point=fixed_point)
+            )
+    assert found[0] == found[1]
+    assert found[0][0].n == 10_000
+
+
+def _make_many_rows(engine: Engine, *, digits: int) -> None:
+    """More rows than one thread takes at a time, several for each unit and day."""
+    start = round(START.timestamp() * 1_000_000)
+    engine.execute(
+        "create table exp_run.experiment_assignments as\n"
+        "select range as unit_no, if(range % 2 = 0, 'control', 'treatment') as variant,\n"
+        "    'c' || range % 700 as cluster_id, true as is_in_analysis,\n"
+        "    cast(null as bigint) as first_seen_us,\n"
+        f"    {start} as exposure_us from range(20000);\n"
+        "create table exp_run.int_missing_values as\n"
+        "select 0 as unit_no, '' as metric_name, 0 as outcome_us where false;\n"
+        "create table exp_run.int_unit_outcomes as\n"
+        "select hash(range) % 20000 as unit_no, 'm' as metric_name,\n"
+        f"    round(hash(range * 7 + 1) % 1000003 / 997.0, {digits}) as value,\n"
+        f"    {start} + cast(hash(range * 11 + 2) % 5 as bigint) * {DAY_US}\n"
+        f"        - 3 * {DAY_US} as outcome_us from range(400000)"
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from exp_platform.errors import ContractError, StorageError
 from exp_platform.lake import Engine, LakeSettings
-from exp_platform.pipelines.panel_matrix import read_matrix
+from exp_platform.metrics.unit_matrix import read_matrix, read_ranges
 
 SQL = "select unit_no, period_no, value from exp_run.cells"
 SHAPE = (1000, 7)
@@ -62,3 +62,18 @@ def test_read_matrix_says_that_the_disk_is_full(engine):
             read_matrix(engine, SQL, SHAPE, most_cells=70)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("most_cells", [7000, 700])
+def test_read_ranges_adds_millionths_exactly(engine, most_cells):
+    random = np.random.default_rng(8)
+    unit, period = random.integers(0, 999, 20_000), random.integers(0, 7, 20_000)
+    millionths = random.integers(-(10**12), 10**12, 20_000)
+    columns = {"unit_no": unit, "period_no": period, "value": millionths}
+    engine.register("exp_run.cells", pa.table(columns))
+    ranges = read_ranges(engine, SQL, SHAPE, is_sum=True, most_cells=most_cells)
+    found = np.vstack([part for _, part in ranges])
+    expected = [[0] * 7 for _ in range(1000)]
+    for i, j, value in zip(unit, period, millionths.tolist(), strict=True):
+        expected[i][j] += value
+    np.testing.assert_array_equal(found, np.array(expected) / 1e6)
