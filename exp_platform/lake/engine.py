@@ -52,6 +52,8 @@ class Engine:
         self._registered = 0
         self._has_store = False
         self.execute("set TimeZone = 'UTC'")
+        # It would stand in the middle of our own output after two seconds.
+        self.execute("set enable_progress_bar_print = false")
         self.execute(f"set perfect_ht_threshold = {_ARRAY_BITS}")
         for schema in ("exp", "exp_raw", "exp_run"):
             self.execute(f"create schema if not exists {schema}")

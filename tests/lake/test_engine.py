@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -126,3 +127,17 @@ def test_batches_tell_a_broken_contract_at_once_or_late(engine, broken):
     with pytest.raises(ContractError, match="cannot be read as declared"):
         for _ in engine.batches(f"select cast({text} as int) from range(300000)"):
             pass
+
+
+def test_a_long_query_prints_nothing(engine, capfd):
+    engine.execute("set progress_bar_time = 0")
+    engine.rows("select sum(hash(range) % 7) from range(20000000)")
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("4GB", 4_000_000_000), ("1.5 GB", 1_500_000_000), ("200MB", 200_000_000)],
+)
+def test_memory_limit_in_bytes(settings, limit, expected):
+    assert replace(settings, memory_limit=limit).memory_bytes == expected
