@@ -193,7 +193,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
         clusters=_clusters(run, ingested.spec, listed, exact),
         anomalies=tuple(stored["metric_anomalies"]),
-        uptake=measure_uptake(run.engine, ingested.spec, definitions),
+        uptake=measure_uptake(run.engine, ingested.spec, listed),
     )
 
 
