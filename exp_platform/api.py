@@ -50,7 +50,7 @@ def run(
         config: configuration file.
         generate_synth: make the raw data from the configuration's scenario first.
         skip: stages to leave out: dq, metrics, ab, cuped, did, bayes, tails, novelty,
-            compliance, segments, arms, pretrends.
+            compliance, observational, segments, arms, pretrends.
 
     Raises:
         ExpPlatformError: a contract is broken; every table is as it was.

@@ -28,7 +28,9 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
     ] = None,
     covariate: Annotated[
         list[str] | None,
-        typer.Option(help="METRIC=COL from before exposure; panel: COL."),
+        typer.Option(
+            help="METRIC=COL from before exposure; panel or self_selected: COL."
+        ),
     ] = None,
     segment: Annotated[
         list[str] | None, typer.Option(help="Column to drill down by.")

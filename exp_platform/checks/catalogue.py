@@ -148,6 +148,15 @@ _ENTRIES = (
         next_step="Let the experiment run on, or widen who is exposed.",
     ),
     CheckEntry(
+        "ASSIGNMENT",
+        can_fail=False,
+        chance=Chance.NONE,
+        level=0.0,
+        protects_against="An observational comparison read as an experiment.",
+        rule="Warns when units chose their arm. Nothing ships then.",
+        next_step="Take the adjusted difference as a reason to run an experiment.",
+    ),
+    CheckEntry(
         "PRE_PERIOD_BALANCE",
         can_fail=False,
         chance=Chance.FAMILY,

@@ -16,6 +16,7 @@ from exp_platform.decision.family import harm_level, is_deciding, rests_on_trend
 from exp_platform.decision.proof import Proof, is_final, is_followed, read_proof
 from exp_platform.decision.reasons import Reason
 from exp_platform.records import (
+    Assignment,
     CheckResult,
     CheckStatus,
     Direction,
@@ -175,7 +176,12 @@ def gather_evidence(inputs: Inputs, treatment: str) -> Evidence:
             for row in rows
             if row.metric_name in {g.metric_name for g in guardrails}
         },
-        gaps=(*_find_unrun(verdict), *goal_gaps, *guardrail_gaps),
+        gaps=(
+            *_find_choosers(spec),
+            *_find_unrun(verdict),
+            *goal_gaps,
+            *guardrail_gaps,
+        ),
         harm_level=harm_level(spec),
         whole_days=_count_days(spec, rows),
         is_complete=is_complete,
@@ -195,6 +201,13 @@ def _is_complete(
         return True
     design = spec.plan.sequential
     return spec.is_complete and (design.has_end or design.planned_units is None)
+
+
+def _find_choosers(spec: ExperimentSpec) -> list[Gap]:
+    """What units chose by themselves is never decided on, whatever its numbers say."""
+    if spec.assignment is not Assignment.SELF_SELECTED:
+        return []
+    return [Gap(Reason.NOT_AN_EXPERIMENT, "an experiment (units chose their arm)")]
 
 
 def _find_unrun(verdict: TrustVerdict) -> list[Gap]:

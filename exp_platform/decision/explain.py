@@ -63,7 +63,16 @@ def _explain_untrusted(match: Match, evidence: Evidence) -> _Explanation:
     return f"Do not use: {meant} {told}", would_change
 
 
+_CHOSEN = (
+    "Units chose their arm: this is not an experiment, and nothing ships on it. The "
+    "adjusted comparison holds only if all that drives both the choice and the outcome "
+    "is known."
+)
+
+
 def _explain_missing(match: Match, evidence: Evidence) -> _Explanation:
+    if Reason.NOT_AN_EXPERIMENT in match.reasons:
+        return _CHOSEN, "An experiment that assigns the arms at random."
     items = "; ".join(dict.fromkeys(gap.item for gap in evidence.gaps))
     rationale = f"Something required is missing: {items}."
     if match.outcome is Outcome.KEEP_RUNNING:

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     CHECK_FAILED = "CHECK_FAILED"
     CHECK_NOT_RUN = "CHECK_NOT_RUN"
     NO_TREATMENT = "NO_TREATMENT"
+    NOT_AN_EXPERIMENT = "NOT_AN_EXPERIMENT"
     METRIC_ERRORED = "METRIC_ERRORED"
     INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
     NOT_IDENTIFIED = "NOT_IDENTIFIED"
@@ -53,6 +54,7 @@ MEANINGS = {
     Reason.CHECK_FAILED: "a trust check failed",
     Reason.CHECK_NOT_RUN: "a required trust check was not run",
     Reason.NO_TREATMENT: "the registry names no arm to compare with control",
+    Reason.NOT_AN_EXPERIMENT: "units chose their arm: this is not an experiment",
     Reason.METRIC_ERRORED: "a required metric could not be computed",
     Reason.INSUFFICIENT_DATA: "a required metric has too little data",
     Reason.NOT_IDENTIFIED: "no method can answer the question from these data",

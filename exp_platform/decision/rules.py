@@ -57,7 +57,8 @@ def match_missing(evidence: Evidence) -> Match | None:
     if not evidence.gaps:
         return None
     reasons = tuple(dict.fromkeys(gap.reason for gap in evidence.gaps))
-    if evidence.is_complete or not evidence.has_goals:
+    is_hopeless = Reason.NOT_AN_EXPERIMENT in reasons
+    if evidence.is_complete or not evidence.has_goals or is_hopeless:
         return Match(Outcome.REVIEW, reasons)
     return Match(Outcome.KEEP_RUNNING, (*reasons, Reason.NOT_COMPLETE))
 

@@ -7,6 +7,7 @@ from typing import Any
 from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
 from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.models import build_models
+from exp_platform.metrics.observed import Observe, open_observed
 from exp_platform.metrics.panel import build_panel
 from exp_platform.metrics.panel_window import PanelWindow, choose_window
 from exp_platform.metrics.scope import write_scope
@@ -25,6 +26,7 @@ from exp_platform.pipelines.run import EVENT_TABLES, STAGE_TABLES, Run, nothing_
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
     AdjustmentTotals,
+    Assignment,
     ExperimentSpec,
     GramTotals,
     LedgerStage,
@@ -57,6 +59,7 @@ class Measured:
             totals; of metrics with a window only.
         clusters: totals by cluster; None where units were assigned one by one.
         uptake: each metric with who received the treatment, by (metric, variant).
+        observe: reads the units of one comparison; None where arms were assigned.
     """
 
     totals: Mapping[tuple[str, str, str], MetricTotals]
@@ -73,6 +76,7 @@ class Measured:
     clusters: ClusterMeasures | None = None
     anomalies: tuple[dict[str, Any], ...] = ()
     uptake: UptakeTotals = field(default_factory=dict)
+    observe: Observe | None = None
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -148,7 +152,8 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
         cohorts=read_cohorts(run.engine.records(_COHORTS_SQL)),
         clusters=_clusters(run, spec, listed, exact),
         anomalies=tuple(engine.records("select * from exp_run.metric_anomalies")),
-        uptake=measure_uptake(engine, spec, list(definitions.values())),
+        uptake=measure_uptake(engine, spec, listed),
+        observe=_open_observed(run, spec),
     )
 
 
@@ -194,6 +199,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         clusters=_clusters(run, ingested.spec, listed, exact),
         anomalies=tuple(stored["metric_anomalies"]),
         uptake=measure_uptake(run.engine, ingested.spec, listed),
+        observe=_open_observed(run, ingested.spec),
     )
 
 
@@ -223,6 +229,11 @@ def fixed_point(run: Run) -> set[str]:
         "    and sum(cast(least(ceil(abs(value)), 1e12) as bigint)) < 9000000000000"
     )
     return {str(row[0]) for row in rows}
+
+
+def _open_observed(run: Run, spec: ExperimentSpec) -> Observe | None:
+    is_chosen = spec.assignment is Assignment.SELF_SELECTED
+    return open_observed(run.engine, spec) if is_chosen else None
 
 
 def _panels(

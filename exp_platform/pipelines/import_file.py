@@ -26,7 +26,7 @@ from exp_platform.pipelines.import_looks import describe_design
 from exp_platform.pipelines.import_plan import registry_row
 from exp_platform.pipelines.import_request import ImportRequest, check_request
 from exp_platform.pipelines.import_rows import ROW_NUMBER, exposures_sql, outcomes_sql
-from exp_platform.records import Variant
+from exp_platform.records import Assignment, Variant
 
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST_ARMS = 50
@@ -85,8 +85,9 @@ def import_file(
         notes.insert(0, "no unit column was named: each row is one unit")
     notes += _describe_window(request, window)
     notes += describe_design(request)
-    shares = ", ".join(f"{arm.name!r} {arm.weight:.4g}" for arm in arms)
-    notes.append(f"arms and planned shares: {shares}")
+    if request.assignment != Assignment.SELF_SELECTED:
+        shares = ", ".join(f"{arm.name!r} {arm.weight:.4g}" for arm in arms)
+        notes.append(f"arms and planned shares: {shares}")
     notes += _describe_roles(request)
     return Imported(folder, rows, tuple(notes))
 
@@ -94,10 +95,12 @@ def import_file(
 def _describe_window(
     request: ImportRequest, window: tuple[datetime, datetime, datetime]
 ) -> list[str]:
-    assumed = "assumed, --assignment says otherwise"
+    if request.assignment == Assignment.SELF_SELECTED:
+        named = ", ".join(request.adjust_by) or "nothing; name facts with --covariate"
+        return [f"units chose their arm: no experiment; adjusted for {named}"]
     assigned = f"assignment: {request.assignment}"
     if request.assignment == "randomised":
-        assigned += f" ({assumed})"
+        assigned += " (assumed, --assignment says otherwise)"
     if request.cluster is not None:
         assigned += f", by cluster: {request.cluster}"
     if request.exposure_ts is None:
@@ -193,10 +196,29 @@ def _check_rows(engine: Engine, request: ImportRequest, file: Path) -> None:
                 found=f"{found:,}",
                 allowed=f"up to {_MOST_LEVELS}",
             )
+    for name in request.adjust_by:
+        _check_covariate(engine, name, file)
     if request.long is not None:
         _check_outcome_names(engine, request, request.long.metric_name, file)
     elif request.unit is not None and not request.keep_duplicates:
         _check_units(engine, request, request.unit, file)
+
+
+def _check_covariate(engine: Engine, name: str, file: Path) -> None:
+    """Numbers, or few enough values that each can have a column of its own."""
+    column = identifier(name)
+    n_texts, n_levels = engine.rows(
+        f"select count(*) filter (where try_cast({column} as double) is null),\n"
+        f"    count(distinct {column})\n"
+        f"from exp_run.delivered where {column} is not null"
+    )[0]
+    if n_texts and n_levels > _MOST_LEVELS:
+        raise UsageError(
+            f"covariate {name!r} has too many values that are no numbers",
+            where=str(file),
+            found=f"{n_levels:,}",
+            allowed=f"numbers, or up to {_MOST_LEVELS} different values",
+        )
 
 
 def _check_units(

@@ -7,6 +7,7 @@ from exp_platform.pipelines import flags
 from exp_platform.pipelines.import_looks import read_looks
 from exp_platform.pipelines.import_request import ImportRequest
 from exp_platform.pipelines.panel_flags import require_flags
+from exp_platform.records import Assignment
 
 
 def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
@@ -27,13 +28,15 @@ def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
     if received is not None and received not in metrics:
         metrics[received] = ""
         monitors = (*monitors, received)
+    pairs, adjust_by = _read_covariates(given["--covariate"], assignment)
     return ImportRequest(
         variant=given["--variant"],
         control=given["--control"],
         metrics=metrics,
         unit=given["--unit"],
         cluster=given["--cluster"],
-        covariates=flags.read_pairs("--covariate", given["--covariate"]),
+        covariates=pairs,
+        adjust_by=adjust_by,
         segments=tuple(given["--segment"] or ()),
         ratios=flags.read_ratios(given["--ratio"]),
         guardrails=_numbers(given, "--guardrail"),
@@ -62,6 +65,15 @@ def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
         assignment=assignment,
         received=received,
     )
+
+
+def _read_covariates(
+    values: list[str] | None, assignment: str
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Pairs for an experiment; plain columns, for all metrics, where units chose."""
+    if assignment == Assignment.SELF_SELECTED:
+        return {}, tuple(dict.fromkeys(values or ()))
+    return flags.read_pairs("--covariate", values), ()
 
 
 def _numbers(given: Mapping[str, Any], flag: str) -> dict[str, float]:

@@ -57,6 +57,7 @@ def registry_row(
         keep_duplicates=request.keep_duplicates,
         sequential=choose_design(request),
         received=request.received,
+        adjust_by=tuple(request.adjust_by),
     )
     row = {
         "experiment_id": experiment_id,

@@ -46,6 +46,7 @@ class ImportRequest:
         watermark: instant up to which the data are complete; None = the last row's.
         windows: metric -> days after exposure in which its outcomes count.
         looks: keys of the plan's sequential design.
+        adjust_by: columns with facts from before units chose their arm.
         received: column (long file: metric) that says who received the treatment.
     """
 
@@ -74,11 +75,13 @@ class ImportRequest:
     keep_duplicates: bool = False
     assignment: str = "randomised"
     received: str | None = None
+    adjust_by: Sequence[str] = ()
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """Columns that travel with the unit: segments, and its cluster."""
-        named = [*self.segments, *([self.cluster] if self.cluster else [])]
+        """Columns that travel with the unit: segments, covariates, and its cluster."""
+        named = [*self.segments, *self.adjust_by]
+        named += [self.cluster] if self.cluster else []
         return tuple(dict.fromkeys(named))
 
 
@@ -205,6 +208,7 @@ def _check_parts(request: ImportRequest) -> None:
     """What comes from before exposure is no outcome; a ratio has no parts of its own."""
     for flag, columns in (
         ("--covariate", request.covariates.values()),
+        ("--covariate", request.adjust_by),
         ("--segment", request.segments),
     ):
         for column in columns:

@@ -56,6 +56,7 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
     "tails": (),
     "novelty": (),
     "compliance": (),
+    "observational": (),
     "segments": (),
     "arms": (),
     "pretrends": ("did_pretrend_delta", "did_pretrend_tests"),

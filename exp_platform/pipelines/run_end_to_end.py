@@ -19,6 +19,7 @@ from exp_platform.pipelines import (
     analyze_experiment_cuped,
     analyze_experiment_did,
     analyze_novelty,
+    analyze_observational,
     analyze_segments,
     analyze_tails,
     compute_metric_aggregates,
@@ -43,6 +44,7 @@ ESTIMATE: Mapping[str, Callable[..., tuple[Estimate, ...]]] = {
     "tails": analyze_tails.estimate_tails,
     "novelty": analyze_novelty.estimate_trends,
     "compliance": analyze_compliance.estimate_compliers,
+    "observational": analyze_observational.estimate_observational,
 }
 """Totals and the router's choices to rows."""
 

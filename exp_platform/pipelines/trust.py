@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 
 from exp_platform.causal.event_study import assess_novelty
 from exp_platform.checks.anomaly import check_metric_anomaly
+from exp_platform.checks.assignment import check_assignment
 from exp_platform.checks.bots import check_bots, check_bots_by_arm
 from exp_platform.checks.budget import apply_budget
 from exp_platform.checks.catalogue import checks_not_run, required_checks
@@ -83,6 +84,8 @@ def check_trust(
     )
     required = required_checks(spec, is_did_primary=is_did)
     found: list[CheckResult] = []
+    if spec.assignment is Assignment.SELF_SELECTED:
+        found.append(check_assignment(spec))
     if data_checks is None:
         found += checks_not_run(DATA_CHECKS, spec.experiment_id, required=required)
     else:

@@ -22,6 +22,8 @@ VIEWS = frozenset(
         "segment_interaction",
         "dunnett",
         "cace",
+        "regression_adjustment",
+        "aipw",
     }
 )
 """Methods that look at a comparison from another side; none of them decides."""

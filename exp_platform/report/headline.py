@@ -33,7 +33,7 @@ _MOST_TILES = 4
 _ASSIGNMENTS = {
     Assignment.RANDOMISED: "assigned at random",
     Assignment.POLICY: "assigned by a policy",
-    Assignment.SELF_SELECTED: "self-selected",
+    Assignment.SELF_SELECTED: "chose their arm: not an experiment",
 }
 
 

@@ -32,6 +32,7 @@ from exp_platform.report.headline import Headline, describe_headline
 from exp_platform.report.ledger import LedgerSection, describe_ledger
 from exp_platform.report.looks import LookSection, describe_looks
 from exp_platform.report.novelty import describe_novelty
+from exp_platform.report.observational import describe_observational
 from exp_platform.report.pretrends import PretrendView, describe_pretrends
 from exp_platform.report.results import (
     ResultRow,
@@ -114,6 +115,7 @@ def describe_page(facts: MemoFacts) -> Page:
         views=tuple(
             view
             for view in (
+                describe_observational(comparisons),
                 describe_compliers(comparisons),
                 describe_arms(comparisons),
                 describe_beliefs(comparisons),

@@ -26,6 +26,7 @@ _CHECK_TITLES = {
     "KEYS": "Keys",
     "PRETREND": "Pre-trend",
     "ERRORS": "Errored metrics",
+    "ASSIGNMENT": "How units came to their arm",
     "MINIMUM_DATA": "Enough units",
     "PRE_PERIOD_BALANCE": "Balance before exposure",
     "PRE_PERIOD_PRESENT": "Pre-period data",

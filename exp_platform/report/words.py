@@ -93,6 +93,7 @@ _METHOD_TITLES = {
     "segment_interaction": "Differences between segments",
     "dunnett": "Several arms together (Dunnett)",
     "cace": "Effect on compliers",
+    "regression_adjustment": "Regression adjustment (Lin)",
     "aipw": "Doubly robust (AIPW)",
 }
 _INITIALISMS = {"srm", "cuped", "did", "sql", "ab", "aa", "mde"}

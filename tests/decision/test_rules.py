@@ -547,3 +547,14 @@ def test_rules_are_in_the_order_of_the_methods():
     letters = [rule.letter for rule in RULES]
     assert letters == sorted(letters)
     assert all(a < b for a, b in itertools.pairwise(letters))
+
+
+@pytest.mark.parametrize("change", [lambda c: c, running, goal(p_value=0.9)])
+def test_nothing_ships_on_units_that_chose_their_arm(change, shippable):
+    # A primary row that would ship: whoever made it, units were not assigned.
+    case = change(registry(assignment=Assignment.SELF_SELECTED)(shippable))
+    decision = case.decide()[-1]
+    assert decision.outcome is Outcome.REVIEW
+    assert decision.reasons[0] == Reason.NOT_AN_EXPERIMENT
+    assert "not an experiment" in decision.rationale
+    assert "at random" in decision.would_change
