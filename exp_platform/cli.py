@@ -314,6 +314,42 @@ def calibrate_methods(
         raise typer.Exit(1)
 
 
+@app.command("maintain")
+def maintain_lake(  # noqa: PLR0917 - a flag is an argument here
+    keep_runs: Annotated[
+        int | None,
+        typer.Option(
+            help="Runs of each experiment that stay replayable; all by default.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_snapshots: Annotated[
+        int, typer.Option(help="Of each table, newest first.")
+    ] = 10,
+    min_files: Annotated[
+        int, typer.Option(help="Partitions with fewer files are left alone.")
+    ] = 8,
+    min_age_hours: Annotated[
+        float, typer.Option(help="Younger files are never removed.")
+    ] = 24.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Rewrite small files, expire snapshots, remove files nobody reaches."""
+    from exp_platform import api
+    from exp_platform.pipelines.maintain import MaintenanceRequest, maintain
+
+    request = MaintenanceRequest(
+        min_files=min_files,
+        keep_snapshots=keep_snapshots,
+        keep_runs=keep_runs,
+        min_age_hours=min_age_hours,
+        is_rehearsal=dry_run,
+    )
+    for line in maintain(api.settings_of(config), request).lines():
+        typer.echo(line)
+
+
 @app.command("doctor")
 def examine(config: ConfigOption = None) -> None:
     """Is everything in place? Versions, folders, tables."""

@@ -60,12 +60,12 @@ class StagedTransaction(Transaction):
         """What has been staged so far."""
         return self._updates
 
-    def expire_snapshots(self) -> None:
-        """Stage the removal of untagged snapshots beyond the newest ten."""
+    def expire_snapshots(self, keep: int = KEPT_SNAPSHOTS) -> None:
+        """Stage the removal of untagged snapshots beyond the newest ones."""
         metadata = self.table_metadata
         kept = {ref.snapshot_id for ref in metadata.refs.values()}
         by_age = sorted(metadata.snapshots, key=lambda s: s.sequence_number or 0)
-        old = {s.snapshot_id for s in by_age[:-KEPT_SNAPSHOTS]} - kept
+        old = {s.snapshot_id for s in by_age[:-keep]} - kept
         if old:
             self._stage((RemoveSnapshotsUpdate(snapshot_ids=sorted(old)),))
 

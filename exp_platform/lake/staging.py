@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pyiceberg.table import Table
 
 from exp_platform.lake.datafiles import to_data_file
-from exp_platform.lake.overwrite import PartitionOverwrite, StagedTransaction
+from exp_platform.lake.overwrite import (
+    KEPT_SNAPSHOTS,
+    PartitionOverwrite,
+    StagedTransaction,
+)
 from exp_platform.lake.partitions import Partition
 from exp_platform.lake.tables import plan_evolution
 from exp_platform.lake.writing import WrittenFile
-from exp_platform.schemas import load_schema
+from exp_platform.schemas import TableSchema, load_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +36,42 @@ def stage_partitions(
     files: Mapping[Partition, WrittenFile | None],
     *,
     replace: bool = True,
+    keep_snapshots: int = KEPT_SNAPSHOTS,
 ) -> StagedChange:
     """Stage schema, one snapshot with the partitions' new files, and expiry.
 
     Args:
         base: the table as loaded, or a new one.
-        files: partition -> its new rows; None for no rows.
+        files: partition -> its new rows; None for no rows. None at all: no snapshot.
         replace: the partitions' present files go.
+        keep_snapshots: the newest ones stay readable, and tagged ones.
 
     Raises:
         ContractError: the table cannot become what its JSON Schema says.
     """
     schema = load_schema(base.name()[-1])
     transaction = StagedTransaction(base, plan_evolution(schema, base.metadata))
-    overwrite = PartitionOverwrite(transaction, schema, files, replace=replace)
-    for partition, file in files.items():
-        if file is not None:
-            overwrite.append_data_file(to_data_file(file, schema, partition))
-    if any(files.values()) or overwrite.old_files:
-        overwrite.commit()
-        transaction.expire_snapshots()
+    if files:
+        _stage_overwrite(transaction, schema, files, replace=replace)
+    transaction.expire_snapshots(keep_snapshots)
     current = transaction.table_metadata.current_snapshot()
     return StagedChange(
         transaction,
         current.snapshot_id if current else None,
         is_needed=bool(transaction.updates) or not base.metadata_location,
     )
+
+
+def _stage_overwrite(
+    transaction: StagedTransaction,
+    schema: TableSchema,
+    files: Mapping[Partition, WrittenFile | None],
+    *,
+    replace: bool,
+) -> None:
+    overwrite = PartitionOverwrite(transaction, schema, files, replace=replace)
+    for partition, file in files.items():
+        if file is not None:
+            overwrite.append_data_file(to_data_file(file, schema, partition))
+    if any(files.values()) or overwrite.old_files:
+        overwrite.commit()

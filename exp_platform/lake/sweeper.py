@@ -1,8 +1,9 @@
 """Removes files nobody can reach: leftovers of killed runs and of expired snapshots."""
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from exp_platform.errors import StorageError
@@ -21,6 +22,7 @@ def sweep_orphans(
     ledger_snapshots: Iterable[str],
     *,
     min_age_seconds: float = MIN_AGE_SECONDS,
+    is_rehearsal: bool = False,
 ) -> list[str]:
     """Remove unreachable files of all tables.
 
@@ -31,9 +33,10 @@ def sweep_orphans(
         catalog: whose tables.
         ledger_snapshots: `analysis_runs.snapshots` of the retained runs.
         min_age_seconds: younger files stay.
+        is_rehearsal: remove nothing.
 
     Returns:
-        The files removed.
+        The files removed, or to be removed.
 
     Raises:
         StorageError: what is reachable cannot be told; nothing was removed.
@@ -53,8 +56,33 @@ def sweep_orphans(
         and location not in reachable
         and changed_at <= youngest
     )
-    area.remove(orphans)
+    if not is_rehearsal:
+        area.remove(orphans)
     return orphans
+
+
+def retained_runs(
+    rows: Iterable[Mapping[str, Any]], keep_runs: int | None
+) -> list[str]:
+    """What the retained runs wrote: `snapshots` of their ledger rows.
+
+    A stage run alone inherits the tables of the run before it, so each experiment's
+    last run that decided is retained whatever the number.
+
+    Args:
+        rows: of `analysis_runs`.
+        keep_runs: of each experiment, newest first; None = all.
+    """
+    by_experiment: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda r: (r["computed_at"], r["run_id"])):
+        by_experiment[row["experiment_id"]].append(row)
+    kept = []
+    for runs in by_experiment.values():
+        first = 0 if keep_runs is None else max(len(runs) - keep_runs, 0)
+        decided = [row for row in runs[:first] if row["outcome"] is not None]
+        has_later = any(row["outcome"] is not None for row in runs[first:])
+        kept += runs[first:] + ([] if has_later else decided[-1:])
+    return [row["snapshots"] for row in kept]
 
 
 def _normal(location: str) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from exp_platform.lake.catalog import LakeCatalog
+    from exp_platform.lake.maintenance import Upkeep
     from exp_platform.lake.partitions import Where
     from exp_platform.lake.rawstore import RawStore
     from exp_platform.lake.reading import Plan
@@ -172,18 +173,84 @@ class Lake:
         with self._locks.hold(name, seconds=seconds):
             yield
 
-    def sweep(self, *, min_age_seconds: float = MIN_AGE_SECONDS) -> list[str]:
-        """Remove files that no snapshot and no ledger row reaches."""
-        from exp_platform.lake.sweeper import sweep_orphans
+    def sweep(
+        self,
+        *,
+        min_age_seconds: float = MIN_AGE_SECONDS,
+        keep_runs: int | None = None,
+        is_rehearsal: bool = False,
+    ) -> list[str]:
+        """Remove files that no snapshot and no retained run reaches.
+
+        Args:
+            min_age_seconds: younger files stay, for a run may be writing them.
+            keep_runs: how many runs of each experiment are retained, newest first;
+                None = all. The others stay in the ledger but cannot be replayed.
+            is_rehearsal: only tell.
+
+        Returns:
+            Locations of the files removed.
+
+        Raises:
+            UsageError: a number out of range.
+            StorageError: what is reachable cannot be told; nothing was removed.
+        """
+        from exp_platform.lake.sweeper import retained_runs, sweep_orphans
 
         if min_age_seconds < 0:
             raise UsageError("an age is not negative", found=str(min_age_seconds))
+        if keep_runs is not None and keep_runs < 1:
+            raise UsageError(
+                "the last run of an experiment is always kept", found=str(keep_runs)
+            )
         catalog = self._catalog_if_present()
         if catalog is None:
             return []
         with self._locks.hold(PUBLISH):
-            texts = self.read(LEDGER).column("snapshots").to_pylist()
-            return sweep_orphans(catalog, texts, min_age_seconds=min_age_seconds)
+            texts = retained_runs(self.read(LEDGER).to_pylist(), keep_runs)
+            return sweep_orphans(
+                catalog,
+                texts,
+                min_age_seconds=min_age_seconds,
+                is_rehearsal=is_rehearsal,
+            )
+
+    def keep_up(
+        self, *, min_files: int, keep_snapshots: int, is_rehearsal: bool = False
+    ) -> "list[Upkeep]":
+        """Rewrite fragmented partitions and expire snapshots, table by table.
+
+        Args:
+            min_files: fewer files in a partition are left alone.
+            keep_snapshots: of each table, newest first.
+            is_rehearsal: only tell.
+
+        Raises:
+            UsageError: a number below one.
+            StorageError: a table could not be read or written; the ones before it are
+                done, it is unchanged.
+        """
+        from exp_platform.lake.maintenance import keep_up
+
+        if min(min_files, keep_snapshots) < 1:
+            raise UsageError(
+                "at least one file and one snapshot stay",
+                found=f"{min_files} files, {keep_snapshots} snapshots",
+            )
+        catalog = self._catalog_if_present()
+        done = []
+        for name in sorted(catalog.load_tables()) if catalog else ():
+            with self._locks.hold(PUBLISH):
+                table = self._catalog().load_tables([name])[name]
+                upkeep = keep_up(
+                    self._catalog(),
+                    table,
+                    min_files=min_files,
+                    keep_snapshots=keep_snapshots,
+                    is_rehearsal=is_rehearsal,
+                )
+            done.append(upkeep)
+        return done
 
     @cached_property
     def _locks(self) -> Locks:
