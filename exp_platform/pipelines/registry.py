@@ -123,6 +123,7 @@ def read_spec(row: Mapping[str, Any]) -> ExperimentSpec:
         owner=row.get("owner") or "",
         hypothesis=row.get("hypothesis") or "",
         namespace=_read_namespace(row.get("namespace"), where),
+        source=row.get("source") or "",
     )
     _check_window(spec, where)
     return spec

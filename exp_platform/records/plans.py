@@ -137,6 +137,7 @@ class ExperimentSpec:
         pre_period_days: registered calendar pre-period of DiD, 0 = none.
         is_dated: False when the input had no dates; nothing by day is computed.
         namespace: of the experiment's events; empty = it has none.
+        source: where the data came from; `file:NAME` for an imported one.
     """
 
     experiment_id: str
@@ -155,11 +156,18 @@ class ExperimentSpec:
     owner: str = ""
     hypothesis: str = ""
     namespace: str = ""
+    source: str = ""
 
     @property
     def treatments(self) -> tuple[str, ...]:
         """Names of the arms compared with control, in registry order."""
         return tuple(v.name for v in self.variants if v.name != self.control)
+
+    @property
+    def is_declared_random(self) -> bool:
+        """Whoever imported a file said that arms were random; nobody saw it happen."""
+        is_random = self.assignment is Assignment.RANDOMISED
+        return is_random and self.source.startswith("file:")
 
     @property
     def last_look_ts(self) -> datetime:

@@ -126,7 +126,10 @@ def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
     else:
         window = "data without dates"
     arms = f"{', '.join(spec.treatments)} against {spec.control}"
-    parts = [window, arms, f"{spec.unit_type}s {_ASSIGNMENTS[spec.assignment]}"]
+    came = f"{spec.unit_type}s {_ASSIGNMENTS[spec.assignment]}"
+    if spec.is_declared_random:
+        came += " (declared by the importer, not verified)"
+    parts = [window, arms, came]
     return tuple([*parts, f"owner: {spec.owner}"] if spec.owner else parts)
 
 

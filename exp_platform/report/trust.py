@@ -19,6 +19,10 @@ _ANSWERS = {
     Verdict.CAUTION: "With care.",
     Verdict.DO_NOT_USE: "No.",
 }
+_DECLARED = (
+    " That units were assigned at random was declared by the importer, not verified: "
+    "the checks can contradict it, none of them can prove it."
+)
 _CHECK_TITLES = {
     "SRM": "Split of units (SRM)",
     "SRM_BY_SEGMENT": "Split by segment",
@@ -100,7 +104,7 @@ def describe_trust(facts: MemoFacts) -> TrustSection:
         verdict=facts.verdict,
         title=VERDICT_TITLES[facts.verdict],
         answer=_ANSWERS[facts.verdict],
-        summary=_summarise(rows),
+        summary=_summarise(rows) + (_DECLARED if facts.spec.is_declared_random else ""),
         problems=tuple(r for r in rows if r.status is not CheckStatus.PASSED),
         passed=tuple(r for r in rows if r.status is CheckStatus.PASSED),
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from exp_platform.records import (
+    Assignment,
     EstimateRole,
     EstimateStatus,
     LedgerStage,
@@ -17,6 +18,7 @@ from exp_platform.report.appendix import describe_definitions, find_terms
 from exp_platform.report.comparisons import sort_comparisons
 from exp_platform.report.headline import describe_headline
 from exp_platform.report.ledger import describe_ledger
+from exp_platform.report.memo import render_memo
 from exp_platform.report.pretrends import describe_pretrends
 from exp_platform.report.results import Reading, describe_results, read_direction
 from exp_platform.report.trust import describe_trust
@@ -268,3 +270,22 @@ def test_describe_pretrends_of_a_diagnostic_does_not_speak_of_power(shippable):
     text = " ".join(view.sentences)
     assert "balance before exposure" in text
     assert "Power" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "is_said"),
+    [
+        ({"source": "file:trial.csv"}, True),
+        ({"source": "synthetic"}, False),
+        ({"source": ""}, False),
+        ({"source": "file:x.csv", "assignment": Assignment.SELF_SELECTED}, False),
+        ({"source": "file:x.csv", "assignment": Assignment.POLICY}, False),
+    ],
+)
+def test_memo_says_who_declared_that_arms_were_random(change, is_said, shippable):
+    facts = replace(shippable, spec=replace(shippable.spec, **change))
+    memo = render_memo(facts)
+    words = "assigned at random (declared by the importer, not verified)"
+    for text in (memo.markdown.replace("\\", ""), memo.html):
+        assert (words in text) is is_said
+        assert ("none of them can prove it" in text) is is_said
