@@ -81,6 +81,11 @@ def test_many_clusters_are_compared_by_their_sums(cities):
     assert "all of 12 comparisons" in checks["SQL_TWIN"]["message"]
     assert not {"OUTLIER", "SKEWNESS", "SRM_BY_SEGMENT"} & checks.keys()
     assert "by cluster, delta method" in cities.exp("memo", "many").out
+    # Units were not split one by one: no slice of theirs has a p in SQL either.
+    splits = cities.tables("sample_ratio_mismatch")["sample_ratio_mismatch"]
+    splits = [row for row in splits if row["experiment_id"] == "many"]
+    assert {row["slice"] for row in splits} >= {"overall", "segment", "stage"}
+    assert {row["p_value"] for row in splits} == {None}
 
 
 def test_few_clusters_are_bootstrapped_by_a_seed_of_their_own(cities, comparable):

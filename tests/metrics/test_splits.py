@@ -20,13 +20,15 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 MOST_DF = 9
 
 
-def _tests(engine: Engine, dialect: str, levels: dict[str, Any]) -> dict[str, Any]:
+def _tests(
+    engine: Engine, dialect: str, levels: dict[str, Any], **scope: str
+) -> dict[str, Any]:
     """Rows of `int_split_tests` by level, from rows of `int_split_levels`."""
     engine.register("exp_run.split_grid", pa.table(levels))
     text = model_sql("int_split_tests", dialect)
     text = text.replace("exp_run.int_split_levels", "exp_run.split_grid")
-    names = {"experiment_id": ["a"], "cluster_attribute": [""]}
-    engine.register("exp_run.split_scope", pa.table(names))
+    names = {"experiment_id": "a", "cluster_attribute": "", "assignment": "randomised"}
+    engine.register("exp_run.split_scope", pa.Table.from_pylist([names | scope]))
     text = text.replace("exp_run.run_experiments", "exp_run.split_scope")
     sql = sqlglot.transpile(text, read=dialect, write="duckdb")[0]
     return {row["level"]: row for row in engine.records(sql)}
@@ -58,6 +60,29 @@ def test_chi_square_tail_has_twelve_digits(
     # scipy's own digits in the far tail: 1e-12 of tails down to 1e-280
     np.testing.assert_allclose(found, exact, rtol=1e-12, atol=0)
     assert {row["df"] for row in rows.values()} == {df}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"cluster_attribute": "city"},
+        {"assignment": "policy"},
+        {"assignment": "self_selected"},
+    ],
+)
+def test_units_that_were_not_split_one_by_one_have_no_p(
+    engine: Engine, dialect: str, scope: dict[str, str]
+) -> None:
+    levels = _grid([30.0] * 4, 1)
+    levels["slice"] = [
+        split for split in ("overall", "day", "segment", "stage") for _ in range(2)
+    ]
+    rows = _tests(engine, dialect, levels, **scope).values()
+    assert {row["p_value"] for row in rows} == {None}
+    assert {row["p_value_adjusted"] for row in rows} == {None}
+    rows = _tests(engine, dialect, levels).values()
+    assert max(row["p_value"] for row in rows) < 1e-6
 
 
 def test_chi_square_of_more_arms_has_no_p(engine: Engine) -> None:

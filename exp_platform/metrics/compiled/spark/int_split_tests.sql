@@ -1,7 +1,8 @@
 -- Pearson's chi-square of each level, and its p after Holm over the levels of the slice.
 -- There is no p where an arm expects fewer than five units, where whole clusters were
--- assigned (their units were not split one by one), nor on a cumulated day: days that are
--- looked at again and again need the sequential test in Python.
+-- assigned (their units were not split one by one), where nobody split anything at random,
+-- nor on a cumulated day: days that are looked at again and again need the sequential test
+-- in Python.
 with levels as (
 
     select
@@ -48,6 +49,7 @@ p_values as (
                 smallest_expected >= 5
                 and slice <> 'cumulative_day'
                 and experiments.cluster_attribute = ''
+                and experiments.assignment = 'randomised'
                 then case df
     when 1 then 2e0 * root_tail
     when 2 then exp(-5e-1 * chi_square) * 1e0
