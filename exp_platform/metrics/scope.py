@@ -34,10 +34,54 @@ def write_scope(
     engine: Engine, spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition]
 ) -> None:
     """Fill run_experiments, run_variants, run_metrics, run_covariates, run_events."""
+    for name, table in scope_tables(spec, definitions).items():
+        engine.register(f"exp_run.{name}", table)
+
+
+def scope_tables(
+    spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition]
+) -> dict[str, "pa.Table"]:
+    """The relations of one experiment; those of several are these one after another."""
     import pyarrow as pa
 
+    variants = [
+        {
+            "experiment_id": spec.experiment_id,
+            "variant": variant.name,
+            "planned_share": variant.weight,
+            "is_control": variant.name == spec.control,
+        }
+        for variant in spec.variants
+    ]
+    metrics = [
+        _metric_row(spec.experiment_id, definition, spec.plan.of(name))
+        for name, definition in definitions.items()
+    ]
+    covariates = [
+        _covariate_row(spec.experiment_id, definition, position, covariate)
+        for definition in definitions.values()
+        if has_several_covariates(definition)
+        for position, covariate in enumerate(definition.covariates, start=1)
+    ]
+    names = pa.schema([("experiment_id", pa.string()), ("event_name", pa.string())])
+    events = [
+        {"experiment_id": spec.experiment_id, "event_name": name}
+        for name in sorted({e for d in definitions.values() for e in events_of(d)})
+    ]
+    return {
+        "run_experiments": pa.Table.from_pylist([_experiment_row(spec, definitions)]),
+        "run_variants": pa.Table.from_pylist(variants),
+        "run_metrics": pa.Table.from_pylist(metrics, schema=_metric_schema()),
+        "run_covariates": pa.Table.from_pylist(covariates, schema=_covariate_schema()),
+        "run_events": pa.Table.from_pylist(events, schema=names),
+    }
+
+
+def _experiment_row(
+    spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition]
+) -> dict[str, Any]:
     lookbacks = [c.lookback_days for d in definitions.values() for c in d.covariates]
-    experiment = {
+    return {
         "experiment_id": spec.experiment_id,
         "start_us": microseconds(spec.start_ts),
         "end_us": microseconds(spec.end_ts),
@@ -57,40 +101,6 @@ def write_scope(
         "bootstrap_below": BOOTSTRAP_BELOW,
         "accepts_within_margin": spec.plan.accept_within_margin,
     }
-    variants = [
-        {
-            "experiment_id": spec.experiment_id,
-            "variant": variant.name,
-            "planned_share": variant.weight,
-            "is_control": variant.name == spec.control,
-        }
-        for variant in spec.variants
-    ]
-    metrics = [
-        _metric_row(spec.experiment_id, definition, spec.plan.of(name))
-        for name, definition in definitions.items()
-    ]
-    engine.register("exp_run.run_experiments", pa.Table.from_pylist([experiment]))
-    engine.register("exp_run.run_variants", pa.Table.from_pylist(variants))
-    engine.register(
-        "exp_run.run_metrics", pa.Table.from_pylist(metrics, schema=_metric_schema())
-    )
-    covariates = [
-        _covariate_row(spec.experiment_id, definition, position, covariate)
-        for definition in definitions.values()
-        if has_several_covariates(definition)
-        for position, covariate in enumerate(definition.covariates, start=1)
-    ]
-    engine.register(
-        "exp_run.run_covariates",
-        pa.Table.from_pylist(covariates, schema=_covariate_schema()),
-    )
-    names = pa.schema([("experiment_id", pa.string()), ("event_name", pa.string())])
-    events = [
-        {"experiment_id": spec.experiment_id, "event_name": name}
-        for name in sorted({e for d in definitions.values() for e in events_of(d)})
-    ]
-    engine.register("exp_run.run_events", pa.Table.from_pylist(events, schema=names))
 
 
 def _last_look(spec: ExperimentSpec) -> datetime:
