@@ -12,10 +12,12 @@ from exp_platform.causal.panel_rules import (
     PanelFacts,
     choose_panel_methods,
 )
+from exp_platform.errors import UsageError
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.did_pretrends import Pretrends, store_pretrends
 from exp_platform.pipelines.estimates import store_methods
 from exp_platform.pipelines.panel_data import (
+    REPLACED_STAGES,
     PanelMetric,
     find_canonical_panel,
     find_layout,
@@ -31,7 +33,7 @@ from exp_platform.pipelines.panel_sensitivity import bound_estimate
 from exp_platform.pipelines.panel_trends import assess_panel_trends
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.routing import Choices
-from exp_platform.pipelines.run import STAGES, Run
+from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
     AssignmentFacts,
@@ -48,22 +50,49 @@ from exp_platform.records import (
 )
 from exp_platform.stats.settings import EstimateSettings
 
-REPLACED_STAGES = tuple(stage for stage in STAGES if stage != "dq")
+
+@dataclass(frozen=True, slots=True)
+class PanelFound:
+    """What a panel holds, before any estimate.
+
+    Attributes:
+        metrics: matrix of each metric.
+        measured: counts of units and the totals of a panel with one treatment date.
+        choices: methods chosen and refused, by metric.
+    """
+
+    metrics: Mapping[str, PanelMetric]
+    measured: Measured
+    choices: Choices
 
 
 @dataclass(frozen=True, slots=True)
 class PanelResults:
-    """What the panel says, in the form that the other stages hand on.
-
-    Attributes:
-        measured: counts of units and the totals of a panel with one treatment date.
-        choices: methods chosen and refused, by metric.
-    """
+    """What the panel says, in the form that the other stages hand on."""
 
     measured: Measured
     choices: Choices
     estimates: tuple[Estimate, ...]
     pretrends: Pretrends
+
+
+def open_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelFound:
+    """Load a panel, count its units, and ask which methods it allows.
+
+    Args:
+        run: its engine holds the canonical tables.
+        ingested: the experiment and its definitions.
+        layout: of the panel.
+    """
+    sources = {name: d.numerator for name, d in ingested.definitions.items()}
+    source = find_canonical_panel(layout, sources)
+    metrics = load_panel(run.engine, ingested.spec, source)
+    run.digest = _digest(run, ingested)
+    return PanelFound(
+        metrics,
+        _measure(run, ingested, metrics),
+        {name: choose_panel_methods(find_facts(m)) for name, m in metrics.items()},
+    )
 
 
 def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelResults:
@@ -74,10 +103,8 @@ def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelRes
         ingested: the experiment and its definitions.
         layout: of the panel.
     """
-    sources = {name: d.numerator for name, d in ingested.definitions.items()}
-    source = find_canonical_panel(layout, sources)
-    metrics = load_panel(run.engine, ingested.spec, source)
-    choices = {name: choose_panel_methods(find_facts(m)) for name, m in metrics.items()}
+    panel = open_panel(run, ingested, layout)
+    metrics, choices = panel.metrics, panel.choices
     estimates: list[Estimate] = []
     deltas: list[PretrendDelta] = []
     tests: list[PretrendTest] = []
@@ -87,7 +114,6 @@ def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelRes
         rows, test = assess_panel_trends(metric, found)
         deltas += rows
         tests += [test] if test is not None else []
-    run.digest = _digest(run, ingested)
     pretrends = Pretrends(tuple(deltas), tuple(tests))
     store_pretrends(run, pretrends)
     # An earlier import under this id may have left rows by user and instant.
@@ -95,7 +121,7 @@ def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelRes
     for stage in REPLACED_STAGES:
         run.stages[stage] = "panel"
     return PanelResults(
-        measured=_measure(run, ingested, metrics),
+        measured=panel.measured,
         choices=choices,
         estimates=tuple(estimates),
         pretrends=pretrends,
@@ -279,8 +305,6 @@ def _digest(run: Run, ingested: Ingested) -> str:
 
 def run_alone(run: Run) -> None:
     """Load from the lake, estimate, store."""
-    from exp_platform.errors import UsageError
-
     ingested = load_ingested(run)
     layout = find_layout(run)
     if layout is None:

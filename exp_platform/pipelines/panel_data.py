@@ -1,6 +1,6 @@
 """A ready-made panel from relations of the engine to matrices, one for each metric."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,14 +16,17 @@ from exp_platform.causal.cohort_totals import (
 )
 from exp_platform.causal.group_times import GroupTimes, compare_cohorts, compare_units
 from exp_platform.causal.panel_data import NEVER, Panel, balance_panel
-from exp_platform.errors import ContractError
+from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.unit_matrix import read_matrix
 from exp_platform.pipelines.panel_request import PanelLayout, read_layout
-from exp_platform.pipelines.run import Run
+from exp_platform.pipelines.run import STAGES, Run
 from exp_platform.records import ExperimentSpec
 from exp_platform.stats.inference import Array
+
+REPLACED_STAGES = tuple(stage for stage in STAGES if stage != "dq")
+"""Stages that work on rows by user and instant; the stage panel stands in for them."""
 
 NUMBERED, CLUSTERS = "panel_unit_numbers", "panel_cluster_numbers"
 """Temporary relations of a panel's units and clusters, and their numbers."""
@@ -100,11 +103,29 @@ class PanelSource:
     cells: Mapping[str, str]
 
 
-def find_layout(run: Run) -> PanelLayout | None:
-    """The layout of an experiment that is a ready-made panel, None for any other."""
+def find_layout(run: Run, *, skip: Collection[str] = ()) -> PanelLayout | None:
+    """The layout of an experiment that is a ready-made panel, None for any other.
+
+    Args:
+        run: its engine holds the registry.
+        skip: stages that the run leaves out.
+
+    Raises:
+        UsageError: a panel, and a stage is skipped that the stage panel stands in for.
+    """
     rows = run.engine.rows("select panel from exp.experiment_registry")
     document = rows[0][0] if rows else None
-    return None if document is None else read_layout(str(document))
+    if document is None:
+        return None
+    refused = [stage for stage in REPLACED_STAGES if stage in skip]
+    if refused:
+        raise UsageError(
+            f"{run.experiment_id} is a ready-made panel, estimated in one stage",
+            where=", ".join(f"--skip-{stage}" for stage in refused),
+            allowed="--skip-dq",
+            next_step="leave the flag out; no table was changed",
+        )
+    return read_layout(str(document))
 
 
 def find_canonical_panel(

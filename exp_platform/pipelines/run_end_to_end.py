@@ -102,7 +102,7 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
     if "dq" not in skip:
         progress.say("check the data")
         checks = dq_report.check_data(run, data)
-    layout = find_layout(run)
+    layout = find_layout(run, skip=skip)
     if layout is None and "metrics" not in skip:
         progress.say("compute the metrics")
         measured = compute_metric_aggregates.build_metrics(run, data)

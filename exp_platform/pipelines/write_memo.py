@@ -17,6 +17,7 @@ from exp_platform.pipelines.did_pretrends import Pretrends
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
 from exp_platform.pipelines.estimates import load_estimates, store_estimates
 from exp_platform.pipelines.judge import Judgement, judge
+from exp_platform.pipelines.panel_data import find_layout
 from exp_platform.pipelines.routing import Choices, route
 from exp_platform.pipelines.run import Run, open_run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
@@ -127,10 +128,21 @@ def _commands(run: Run) -> tuple[str, ...]:
     return (f"exp run {run.experiment_id}", f"exp results {run.experiment_id}")
 
 
-def judge_stored(run: Run) -> tuple[Ingested, Measured, Judgement, Pretrends]:
+@dataclass(frozen=True, slots=True)
+class JudgedAgain:
+    """What is stored, judged, with all that a memo of it needs."""
+
+    ingested: Ingested
+    measured: Measured
+    choices: Choices
+    judgement: Judgement
+    pretrends: Pretrends
+
+
+def judge_stored(run: Run) -> JudgedAgain:
     """Judge what the single stages have stored, and stage the judgement."""
     ingested = load_ingested(run)
-    measured = load_measured(run, ingested)
+    measured, choices = _measure_again(run, ingested)
     pretrends = Pretrends(
         tuple(run.load("did_pretrend_delta", PretrendDelta)),
         tuple(run.load("did_pretrend_tests", PretrendTest)),
@@ -146,7 +158,19 @@ def judge_stored(run: Run) -> tuple[Ingested, Measured, Judgement, Pretrends]:
         previous=run.load("decisions", Decision),
     )
     store_judgement(run, judgement)
-    return ingested, measured, judgement, pretrends
+    return JudgedAgain(ingested, measured, choices, judgement, pretrends)
+
+
+def _measure_again(run: Run, ingested: Ingested) -> tuple[Measured, Choices]:
+    """Counts and the router's answer, of rows by user or of a ready-made panel."""
+    layout = find_layout(run)
+    if layout is None:
+        measured = load_measured(run, ingested)
+        return measured, route(ingested, measured)
+    from exp_platform.pipelines.analyze_panel import open_panel
+
+    panel = open_panel(run, ingested, layout)
+    return panel.measured, panel.choices
 
 
 def store_judgement(run: Run, judgement: Judgement) -> None:
@@ -163,14 +187,14 @@ def store_judgement(run: Run, judgement: Judgement) -> None:
 def write_stored_memo(settings: Settings, experiment_id: str) -> MemoFiles:
     """Judge what the single stages have stored, publish the judgement, write it up."""
     with open_run(settings, experiment_id, "write_memo") as run:
-        ingested, measured, judgement, pretrends = judge_stored(run)
+        found = judge_stored(run)
         return write_memo(
             run,
-            ingested,
-            measured,
-            judgement,
-            pretrends=pretrends,
-            choices=route(ingested, measured),
+            found.ingested,
+            found.measured,
+            found.judgement,
+            pretrends=found.pretrends,
+            choices=found.choices,
             provenance=run.publish(),
         )
 

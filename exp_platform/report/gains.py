@@ -49,7 +49,8 @@ def compare_methods(
     """A/B first, then CUPED, DiD and whatever else was made or refused."""
     baseline = _find_baseline(comparison.estimates)
     refused = {one.method: one for one in choices if not one.is_chosen}
-    shown = _pick_told(comparison, baseline)
+    order = [one.method for one in choices]
+    shown = _pick_told(comparison, baseline, order)
     rows = [
         _describe(comparison, one, baseline=baseline, refused=refused) for one in shown
     ]
@@ -84,11 +85,20 @@ def describe_gain(estimate: Estimate, baseline: Estimate) -> str:
     return "It does not help: the interval is as wide as A/B's."
 
 
-def _pick_told(comparison: Comparison, baseline: Estimate | None) -> list[Estimate]:
+def _pick_told(
+    comparison: Comparison, baseline: Estimate | None, order: list[str]
+) -> list[Estimate]:
     """All but the refusals of plain tests beside another that says the same."""
+
+    def place(estimate: Estimate) -> tuple[tuple[int, int], int]:
+        """By family and role, then as the router names the methods."""
+        method = estimate.method
+        known = order.index(method) if method in order else len(order)
+        return _rank(estimate), known
+
     told: list[Estimate] = []
     has_plain = baseline is not None
-    for one in sorted(comparison.estimates, key=_rank):
+    for one in sorted(comparison.estimates, key=place):
         is_plain = _family(one.method) == "ab"
         if one.is_ok or one is comparison.primary or not (is_plain and has_plain):
             told.append(one)

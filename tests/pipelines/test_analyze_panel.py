@@ -382,3 +382,41 @@ def test_a_panel_replaces_an_experiment_of_the_same_name(analyze, project):
     ]
     methods = {r["method"] for r in tables["analysis_results"]}
     assert "welch_t" not in methods
+
+
+def test_the_memo_alone_says_what_the_run_said(analyze, project, call, comparable):
+    from exp_platform.pipelines.write_memo import main
+
+    analyze(_draw(cohorts=(4, 6)), *COHORTS)
+    names = ("analysis_results", "check_results", "decisions", "did_pretrend_tests")
+    before = {name: comparable(project.tables()[name]) for name in names}
+    memo = project.root / "data" / "memos" / "panel.md"
+    told = memo.read_text("utf-8").split("## 7. How to reproduce")[0]
+    memo.unlink()
+    answer = call(
+        *(main, "write_memo", "--config", project.config, "--experiment-id", "panel")
+    )
+    assert (answer.code, answer.err) == (0, "")
+    assert memo.read_text("utf-8").split("## 7. How to reproduce")[0] == told
+    assert "Methods chosen and refused" in memo.read_text("utf-8")
+    assert {name: comparable(project.tables()[name]) for name in names} == before
+
+
+@pytest.mark.parametrize("stage", ["metrics", "did", "pretrends"])
+def test_a_panel_has_no_stages_to_skip(stage, analyze, project):
+    analyze(_draw(), *COHORTS)
+    before = project.snapshots()
+    answer = project.job("panel", f"--skip-{stage}")
+    assert answer.code == 2
+    assert f"--skip-{stage}" in answer.err
+    assert "allowed: --skip-dq" in answer.err
+    assert project.snapshots() == before
+
+
+def test_a_panel_without_the_check_of_its_data_is_not_trusted(analyze, project):
+    analyze(_draw(), *COHORTS)
+    answer = project.exp("run", "panel", "--skip", "dq", "--format", "json")
+    assert (answer.code, answer.err) == (0, "")
+    outcome = json.loads(answer.out)
+    assert outcome["verdict"] == "CAUTION"
+    assert outcome["decision"]["outcome"] != "SHIP"
