@@ -1,4 +1,4 @@
-"""The public Python functions, for people who live in notebooks.
+"""The public functions on stored experiments, for people who live in notebooks.
 
 >>> import exp_platform
 >>> exp_platform.run("exp_checkout_button_001")      # doctest: +SKIP
@@ -13,18 +13,8 @@ from typing import TYPE_CHECKING, Any
 from exp_platform.config import DEFAULT_CONFIG, Settings, load_settings
 from exp_platform.errors import ContractError, UsageError, did_you_mean
 from exp_platform.lake import open_lake, validate_experiment_id
-from exp_platform.pipelines.frames import MeanColumns, totals_of_frame
 from exp_platform.pipelines.rows import from_rows
-from exp_platform.records import (
-    CheckResult,
-    Decision,
-    Direction,
-    Estimate,
-    EstimateRole,
-    MetricDefinition,
-    MetricTotals,
-    MetricType,
-)
+from exp_platform.records import CheckResult, Decision, Estimate
 
 if TYPE_CHECKING:
     from exp_platform.pipelines.interactions import Interactions
@@ -142,118 +132,3 @@ def interactions(
     from exp_platform.pipelines.interactions import assess_experiments
 
     return assess_experiments(settings_of(config), first, second, metrics=metrics)
-
-
-def compare(
-    control: Any,
-    treatment: Any = None,
-    *,
-    metric: str | None = None,
-    variant: str | None = None,
-    baseline: str | None = None,
-    alpha: float = 0.05,
-) -> tuple[Estimate, ...]:
-    """Compare arms on moments, or on a frame with one row per unit.
-
-    Args:
-        control: `MetricTotals` of the baseline arm, or a frame (pandas, Polars, Arrow
-            or a DuckDB relation).
-        treatment: `MetricTotals` of the other arm; None with a frame.
-        metric: column of the frame with the unit's value.
-        variant: column of the frame with the arm.
-        baseline: the arm in that column that is control.
-        alpha: two-sided error rate of the interval.
-
-    Returns:
-        One Welch estimate per treatment arm.
-
-    Raises:
-        UsageError: moments without a second arm, a frame without its columns, or an
-            alpha that is no error rate.
-    """
-    from exp_platform.stats.settings import EstimateSettings
-    from exp_platform.stats.welch import estimate_welch
-
-    if not 0 < alpha < 1:
-        raise UsageError("alpha must lie between 0 and 1", found=str(alpha))
-    if isinstance(control, MetricTotals):
-        if not isinstance(treatment, MetricTotals):
-            raise UsageError("two arms' moments are needed, control and treatment")
-        arms = {"": control, treatment.variant: treatment}
-    else:
-        if metric is None or variant is None or baseline is None:
-            raise UsageError(
-                "a frame needs metric, variant and baseline",
-                allowed="compare(frame, metric=..., variant=..., baseline=...)",
-            )
-        arms = totals_of_frame(control, MeanColumns(metric, variant, baseline))
-    base = arms.pop("")
-    definition = MetricDefinition(
-        base.metric_name, 1, MetricType.MEAN, Direction.INCREASE, base.metric_name
-    )
-    settings = EstimateSettings(
-        definition, EstimateRole.PRIMARY, alpha, min_units_per_arm=2
-    )
-    return tuple(estimate_welch(base, arm, settings) for arm in arms.values())
-
-
-def did(
-    frame: Any,
-    outcome: str,
-    *,
-    time: str,
-    unit: str | None = None,
-    cohort: str | None = None,
-    treated: str | None = None,
-    policy_date: str | None = None,
-    cluster: str | None = None,
-    weight: str | None = None,
-    covariates: Sequence[str] = (),
-    alpha: float = 0.05,
-) -> tuple[Estimate, ...]:
-    """What did a policy do, by every method that a panel allows?
-
-    The same steps as `exp import --design did` and `exp run`, without a decision.
-
-    Args:
-        frame: one row per unit and period: pandas, Polars, Arrow, a DuckDB relation,
-            or the path of a Parquet or CSV file, which is never whole in memory; an
-            absent row is missing, not 0.
-        outcome: column with the value.
-        time: column with the period: dates, years, months, quarters or numbers.
-        unit: column with the unit; None = repeated cross-sections.
-        cohort: column with the first treated period; null or 0 = never.
-        treated: column with 0 and 1, or `COL=VALUE`.
-        policy_date: period or date from which the treated are treated.
-        cluster: column with the level at which treatment was assigned.
-        weight: column with the unit's weight.
-        covariates: columns with facts from before treatment.
-        alpha: two-sided error rate of the intervals.
-
-    Returns:
-        One row per method, refused ones with their reason; the primary one first.
-
-    Raises:
-        UsageError: a column, period or treatment that cannot be read.
-        ContractError: rows that are no panel.
-    """
-    from exp_platform.pipelines.panel_frame import analyze_frame
-    from exp_platform.pipelines.panel_request import PanelRequest
-
-    if not 0 < alpha < 1:
-        raise UsageError("alpha must lie between 0 and 1", found=str(alpha))
-    column, _, value = (treated or "").partition("=")
-    request = PanelRequest(
-        time=time,
-        outcomes={outcome: outcome},
-        unit=unit,
-        cohort=cohort,
-        treated=column or None,
-        treated_value=value or None,
-        policy_date=None if policy_date is None else str(policy_date),
-        cluster=cluster,
-        weight=weight,
-        covariates=tuple(covariates),
-    )
-    found = analyze_frame(frame, request, alpha=alpha)
-    return tuple(sorted(found, key=lambda e: list(EstimateRole).index(e.role)))

@@ -1,8 +1,10 @@
 """One arm of a 2x2 comparison, cluster by cluster: what few-cluster methods need."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exp_platform.errors import ContractError
 from exp_platform.records import PanelTotals
@@ -55,7 +57,7 @@ class ClusterSums:
 def sum_clusters(
     totals_of: tuple[str, str, str],
     values: tuple[Array, Array],
-    cluster: Array,
+    cluster: NDArray[Any],
     *,
     days: tuple[int, int],
 ) -> ClusterSums:

@@ -26,6 +26,7 @@ from exp_platform.pipelines.panel_data import (
 from exp_platform.pipelines.panel_methods import (
     BROUGHT_ALONG,
     RUNNERS,
+    Runner,
     total_arms,
 )
 from exp_platform.pipelines.panel_request import PanelLayout
@@ -155,6 +156,9 @@ def estimate_panel_metric(
     metric: PanelMetric,
     definition: MetricDefinition,
     choices: Sequence[MethodChoice],
+    *,
+    runners: Mapping[str, Runner] = RUNNERS,
+    is_bounded: bool = True,
 ) -> list[Estimate]:
     """Every chosen method, and a row with the reason for each refused one.
 
@@ -162,6 +166,8 @@ def estimate_panel_metric(
         metric: of the panel.
         definition: of the metric.
         choices: the router's answer.
+        runners: what carries the methods out.
+        is_bounded: the deciding row gets its sensitivity bounds, which take seconds.
     """
     found: list[Estimate] = []
     for choice in choices:
@@ -174,11 +180,9 @@ def estimate_panel_metric(
         if not choice.is_chosen:
             found.append(_refuse(metric, settings, choice))
         elif choice.method not in BROUGHT_ALONG:
-            rows = RUNNERS[choice.method](metric, settings)
-            found += [
-                bound_estimate(_place(estimate, metric), metric) for estimate in rows
-            ]
-    return found
+            rows = runners[choice.method](metric, settings)
+            found += [_place(estimate, metric) for estimate in rows]
+    return [bound_estimate(one, metric) for one in found] if is_bounded else found
 
 
 def _place(estimate: Estimate, metric: PanelMetric) -> Estimate:

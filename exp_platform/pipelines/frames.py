@@ -1,95 +1,209 @@
-"""Moments of any data frame: pandas, Polars, Arrow or a DuckDB relation."""
+"""Columns of any data frame: pandas, Polars, Arrow or a DuckDB relation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from exp_platform.errors import UsageError, did_you_mean
-from exp_platform.records import MetricTotals
+from exp_platform.stats.inference import Array
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
-class MeanColumns:
-    """Columns of a frame with one row per unit, and the arm that is control."""
+class UnitColumns:
+    """What the columns of a frame with one row per unit mean.
+
+    Attributes:
+        metric: the unit's value.
+        variant: its arm; `control` is the arm that the others are compared with.
+        numbers: further columns without which a row is left out, as a denominator.
+        covariates: columns with numbers that may be null.
+        labels: columns with names, as a cluster; never null.
+    """
 
     metric: str
     variant: str
     control: str
+    numbers: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
-def totals_of_frame(frame: Any, columns: MeanColumns) -> dict[str, MetricTotals]:
-    """Moments per arm; control has the key "".
+@dataclass(frozen=True, slots=True)
+class ArmUnits:
+    """The units of one arm, arrays of shape (n_units,).
+
+    Attributes:
+        numbers: further columns by name; NaN where a covariate is null.
+        labels: names by column.
+        n_missing: rows of the arm that were left out for want of a value.
+    """
+
+    variant: str
+    values: Array
+    numbers: Mapping[str, Array]
+    labels: Mapping[str, NDArray[np.str_]]
+    n_missing: int = 0
+
+
+def read_units(frame: Any, columns: UnitColumns) -> tuple[ArmUnits, ...]:
+    """The units of every arm, control first and the others by name.
+
+    Rows whose metric, or another needed number, is null are left out and counted.
 
     Args:
-        frame: one row per unit; rows whose value is null are left out.
+        frame: one row per unit.
         columns: which columns, and which arm is control.
 
     Raises:
-        UsageError: not a frame, a column that is not there, no control rows, or a
-            value that is not a finite number.
+        UsageError: not a frame, a column that is not there, no control rows, a value
+            that is not a finite number, or a row without a name.
     """
-    import numpy as np
-
     table = to_arrow(frame)
-    for name in (columns.metric, columns.variant):
-        if name not in table.column_names:
-            raise UsageError(
-                f"the frame has no column {name!r}",
-                allowed=did_you_mean(name, table.column_names),
-            )
-    present = table.filter(table.column(columns.metric).is_valid())
-    if present.column(columns.variant).null_count:
-        raise UsageError(
-            f"column {columns.variant!r} has rows without an arm",
-            found=str(present.column(columns.variant).null_count),
-            next_step="remove or repair these rows",
+    needed = {n: read_numbers(table, n) for n in (columns.metric, *columns.numbers)}
+    is_present = ~np.any([np.isnan(values) for values in needed.values()], axis=0)
+    numbers = {**needed, **{n: read_numbers(table, n) for n in columns.covariates}}
+    labels = {n: read_labels(table, n) for n in (columns.variant, *columns.labels)}
+    variants = labels[columns.variant]
+    return tuple(
+        ArmUnits(
+            variant,
+            needed[columns.metric][inside],
+            {name: values[inside] for name, values in numbers.items()},
+            {name: names[inside] for name, names in labels.items()},
+            int(np.count_nonzero(variants == variant) - inside.sum()),
         )
-    values = _to_numbers(columns.metric, present.column(columns.metric).to_pylist())
-    labels = np.asarray([str(v) for v in present.column(columns.variant).to_pylist()])
-    if not np.isfinite(values).all():
-        raise UsageError(
-            f"column {columns.metric!r} holds NaN or infinite values",
-            next_step="remove or repair these rows",
-        )
-    arms = sorted(set(labels.tolist()))
+        for variant in _order_arms(variants, is_present, columns)
+        for inside in [(variants == variant) & is_present]
+    )
+
+
+def _order_arms(
+    variants: NDArray[np.str_], is_present: NDArray[np.bool_], columns: UnitColumns
+) -> list[str]:
+    arms = sorted(set(variants[is_present].tolist()))
     if columns.control not in arms:
         raise UsageError(
             f"no row belongs to the control {columns.control!r}",
             where=f"column {columns.variant!r}",
-            allowed=did_you_mean(columns.control, arms),
+            allowed=did_you_mean(columns.control, arms)
+            if arms
+            else "a row with values",
         )
-    ordered = [columns.control, *(arm for arm in arms if arm != columns.control)]
-    return {
-        "" if arm == columns.control else arm: _moments(
-            columns.metric, arm, values[labels == arm]
-        )
-        for arm in ordered
-    }
-
-
-def _to_numbers(name: str, values: list[Any]) -> Any:
-    import numpy as np
-
-    try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
+    if len(arms) == 1:
         raise UsageError(
-            f"column {name!r} does not hold numbers", found=str(error)
-        ) from error
+            "two arms are needed",
+            where=f"column {columns.variant!r}",
+            found=f"only {columns.control!r}",
+        )
+    return [columns.control, *(arm for arm in arms if arm != columns.control)]
+
+
+def read_numbers(table: "pa.Table", name: str) -> Array:
+    """A column as floats, NaN where it is null.
+
+    Args:
+        table: from `to_arrow`.
+        name: of the column.
+
+    Raises:
+        UsageError: no such column, or values that are not finite numbers.
+    """
+    import pyarrow as pa
+
+    column = _find(table, name)
+    kinds = ("integer", "floating", "decimal", "boolean", "null")
+    if not any(getattr(pa.types, f"is_{kind}")(column.type) for kind in kinds):
+        raise UsageError(
+            f"column {name!r} does not hold numbers",
+            found=str(column.type),
+            allowed="integers, floats, decimals or booleans",
+            next_step="convert the column",
+        )
+    values: Array = column.cast(pa.float64(), safe=False).to_numpy()
+    is_known = column.is_valid().to_numpy()
+    if not np.isfinite(values[is_known]).all():
+        raise UsageError(
+            f"column {name!r} holds NaN or infinite values",
+            next_step="remove or repair these rows",
+        )
+    return values
+
+
+def read_labels(table: "pa.Table", name: str) -> NDArray[np.str_]:
+    """A column as text.
+
+    Args:
+        table: from `to_arrow`.
+        name: of the column.
+
+    Raises:
+        UsageError: no such column, or rows without a value.
+    """
+    import pyarrow as pa
+
+    column = _find(table, name)
+    if column.null_count:
+        raise UsageError(
+            f"column {name!r} has rows without a value",
+            found=str(column.null_count),
+            next_step="remove or repair these rows",
+        )
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    encoded = column.combine_chunks().dictionary_encode()
+    names = np.array(
+        [str(value) for value in encoded.dictionary.to_pylist()], dtype=str
+    )
+    return names[encoded.indices.to_numpy()]
+
+
+def _find(table: "pa.Table", name: str) -> Any:
+    if table.column_names.count(name) != 1:
+        raise UsageError(
+            f"the frame has no column {name!r}"
+            if name not in table.column_names
+            else f"the frame has several columns {name!r}",
+            allowed=did_you_mean(name, table.column_names),
+        )
+    return table.column(name)
 
 
 def to_arrow(frame: Any) -> "pa.Table":
     """A frame as an Arrow table.
 
     Raises:
-        UsageError: an object that is no frame.
+        UsageError: an object that is no frame, or one that Arrow cannot hold.
     """
     import pyarrow as pa
 
     if isinstance(frame, pa.Table):
         return frame
+    try:
+        found = _convert(frame)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise UsageError(
+            "a column of the frame holds values of several kinds",
+            found=str(error),
+            next_step="give the column one type, or leave it out",
+        ) from error
+    if found is None:
+        raise UsageError(
+            "not a data frame",
+            found=type(frame).__name__,
+            allowed="pandas, Polars, Arrow or a DuckDB relation",
+        )
+    return found
+
+
+def _convert(frame: Any) -> "pa.Table | None":
+    import pyarrow as pa
+
     for method in ("to_arrow_table", "to_arrow", "arrow"):
         if hasattr(frame, method):
             found = getattr(frame, method)()
@@ -98,24 +212,4 @@ def to_arrow(frame: Any) -> "pa.Table":
         return pa.table(frame)
     if hasattr(frame, "iloc"):
         return pa.Table.from_pandas(frame, preserve_index=False)
-    raise UsageError(
-        "not a data frame",
-        found=type(frame).__name__,
-        allowed="pandas, Polars, Arrow or a DuckDB relation",
-    )
-
-
-def _moments(metric: str, arm: str, values: Any) -> MetricTotals:
-    n = len(values)
-    mean = float(values.mean())
-    return MetricTotals(
-        "",
-        metric,
-        arm,
-        n,
-        mean,
-        float(values.var(ddof=1)) if n > 1 else None,
-        third_moment=float(((values - mean) ** 3).mean()),
-        min_value=float(values.min()),
-        max_value=float(values.max()),
-    )
+    return None

@@ -1,7 +1,8 @@
 """A panel in a data frame or a file to estimates, by the same steps as an imported one."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from exp_platform.pipelines.frames import to_arrow
 from exp_platform.pipelines.import_file import open_file
 from exp_platform.pipelines.import_panel import lay_out_panel, registry_row
 from exp_platform.pipelines.import_rows import ROW_NUMBER
-from exp_platform.pipelines.panel_data import PanelSource, load_panel
+from exp_platform.pipelines.panel_data import PanelMetric, PanelSource, load_panel
 from exp_platform.pipelines.panel_request import (
     PanelLayout,
     PanelRequest,
@@ -24,7 +25,7 @@ from exp_platform.pipelines.panel_request import (
 )
 from exp_platform.pipelines.panel_rows import unit_of
 from exp_platform.pipelines.registry import read_json, read_spec
-from exp_platform.records import Estimate
+from exp_platform.records import Estimate, MetricDefinition
 
 FRAME = Path("frame")
 """What errors name instead of a file."""
@@ -45,6 +46,31 @@ def analyze_frame(
         UsageError: a column or a period that does not exist.
         ContractError: rows that are no panel, or values that are no numbers.
     """
+    with open_panel(frame, request, alpha=alpha) as panels:
+        return tuple(
+            estimate
+            for metric, definition in panels
+            for estimate in estimate_panel_metric(
+                metric, definition, choose_panel_methods(find_facts(metric))
+            )
+        )
+
+
+@contextmanager
+def open_panel(
+    frame: Any, request: PanelRequest, *, alpha: float
+) -> Iterator[list[tuple[PanelMetric, MetricDefinition]]]:
+    """The panel of every metric, readable until the block ends.
+
+    Args:
+        frame: as `analyze_frame`.
+        request: the mapping of columns.
+        alpha: two-sided error rate of the intervals.
+
+    Raises:
+        UsageError: a column or a period that does not exist.
+        ContractError: rows that are no panel, or values that are no numbers.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         settings = LakeSettings(root, root / "catalog.db", root, root)
@@ -52,7 +78,7 @@ def analyze_frame(
             file = Path(frame) if isinstance(frame, str | Path) else FRAME
             columns = _open(engine, frame, request)
             check_panel_request(request, columns, file)
-            return _analyze(engine, request, alpha, file)
+            yield _load(engine, request, alpha, file)
 
 
 def _open(engine: Engine, frame: Any, request: PanelRequest) -> Mapping[str, str]:
@@ -73,9 +99,9 @@ def _open(engine: Engine, frame: Any, request: PanelRequest) -> Mapping[str, str
     return dict.fromkeys(table.column_names, "")
 
 
-def _analyze(
+def _load(
     engine: Engine, request: PanelRequest, alpha: float, file: Path
-) -> tuple[Estimate, ...]:
+) -> list[tuple[PanelMetric, MetricDefinition]]:
     _check_values(engine, request)
     layout, _ = lay_out_panel(engine, request, file, is_ordered=False)
     row = registry_row(engine, "frame", request, layout, file)
@@ -83,15 +109,10 @@ def _analyze(
     spec = replace(spec, experiment_id="", plan=replace(spec.plan, alpha=alpha))
     documents = read_json(row["definitions"], "definitions", "frame")
     metrics = load_panel(engine, spec, _find_panel(request, layout))
-    return tuple(
-        estimate
+    return [
+        (metric, parse_definition(documents[name], "frame"))
         for name, metric in metrics.items()
-        for estimate in estimate_panel_metric(
-            metric,
-            parse_definition(documents[name], "frame"),
-            choose_panel_methods(find_facts(metric)),
-        )
-    )
+    ]
 
 
 def _check_values(engine: Engine, request: PanelRequest) -> None:

@@ -14,6 +14,7 @@ from exp_platform.causal.few_clusters import (
     estimate_by_randomisation,
     estimate_did_by_cluster,
 )
+from exp_platform.causal.group_times import ControlGroup
 from exp_platform.causal.identification import (
     AVERAGES,
     DID,
@@ -31,6 +32,7 @@ from exp_platform.causal.synthetic_control import (
     estimate_synthetic_control,
 )
 from exp_platform.causal.twfe import estimate_twfe
+from exp_platform.causal.two_by_two import Adjustment
 from exp_platform.pipelines.panel_data import PanelMetric, relative_weights
 from exp_platform.records import Estimate, GramTotals
 from exp_platform.stats.inference import Array
@@ -167,16 +169,41 @@ def estimate_average_path(
     return (_label(estimate, metric, "effects", "day", shift=_event(metric)),)
 
 
-def find_staggered(metric: PanelMetric, settings: EstimateSettings) -> StaggeredEffects:
+def find_staggered(
+    metric: PanelMetric,
+    settings: EstimateSettings,
+    *,
+    control_group: ControlGroup = "not_yet",
+    adjustment: Adjustment = "doubly_robust",
+) -> StaggeredEffects:
     """The four Callaway-Sant'Anna averages, from one set of group-time effects."""
-    return estimate_staggered(metric.units, settings, totals=metric.totals)
+    return estimate_staggered(
+        metric.units,
+        settings,
+        control_group=control_group,
+        adjustment=adjustment,
+        totals=metric.totals,
+    )
 
 
 def estimate_cohorts(
-    metric: PanelMetric, settings: EstimateSettings
+    metric: PanelMetric,
+    settings: EstimateSettings,
+    *,
+    control_group: ControlGroup = "not_yet",
+    adjustment: Adjustment = "doubly_robust",
 ) -> tuple[Estimate, ...]:
-    """`callaway_santanna_*`, each with its rows in the details."""
-    found = find_staggered(metric, settings)
+    """`callaway_santanna_*`, each with its rows in the details.
+
+    Args:
+        metric: of the panel.
+        settings: of the estimates.
+        control_group: the never treated only, or also units treated later.
+        adjustment: how covariates are used, where there are some.
+    """
+    found = find_staggered(
+        metric, settings, control_group=control_group, adjustment=adjustment
+    )
     return tuple(
         _label(
             _add(

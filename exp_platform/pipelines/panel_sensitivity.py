@@ -1,5 +1,6 @@
 """How robust a panel's deciding estimate is to trends that were not parallel."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from exp_platform.causal.sensitivity import (
 from exp_platform.pipelines.panel_data import PanelMetric
 from exp_platform.pipelines.panel_methods import total_arms
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus
+from exp_platform.stats.draft import Refusal
 
 
 def bound_estimate(estimate: Estimate, metric: PanelMetric) -> Estimate:
@@ -26,33 +28,41 @@ def bound_estimate(estimate: Estimate, metric: PanelMetric) -> Estimate:
     if estimate.role is not EstimateRole.PRIMARY or not estimate.is_ok:
         return estimate
     if estimate.method == DID:
-        return note_sensitivity(estimate, _bound_arms(estimate, metric))
+        return note_sensitivity(estimate, bound_panel(metric, alpha=estimate.alpha))
     if estimate.method == STAGGERED:
-        return note_sensitivity(estimate, _bound_cohorts(estimate, metric))
+        return note_sensitivity(estimate, _bound_cohorts(metric, estimate.alpha))
     return estimate
 
 
-def _bound_arms(estimate: Estimate, metric: PanelMetric) -> Sensitivity:
+def bound_panel(metric: PanelMetric, *, alpha: float) -> Sensitivity:
+    """How large a violation of parallel trends would overturn the panel's effect?
+
+    With one treatment date that of the event study, with several the simple average.
+
+    Args:
+        metric: of the panel.
+        alpha: two-sided error rate of the intervals.
+    """
     arms = total_arms(metric)
-    if arms is None:
-        return _blank(estimate, metric)
-    period = choose_period(arms[0].days, is_daily=is_daily(metric))
-    return assess_sensitivity(*arms, alpha=estimate.alpha, period_days=period)
+    if arms is not None:
+        period = choose_period(arms[0].days, is_daily=is_daily(metric))
+        return assess_sensitivity(*arms, alpha=alpha, period_days=period)
+    if metric.layout.is_cross_section or metric.units.cohorts.size < 2:
+        return replace(_blank(metric), reason=Refusal.NO_PRE_PERIOD.value)
+    return _bound_cohorts(metric, alpha)
 
 
-def _bound_cohorts(estimate: Estimate, metric: PanelMetric) -> Sensitivity:
+def _bound_cohorts(metric: PanelMetric, alpha: float) -> Sensitivity:
+    is_by_day = is_daily(metric)
     return assess_cohorts(
-        metric.group_times,
-        _blank(estimate, metric),
-        alpha=estimate.alpha,
-        is_daily=is_daily(metric),
+        metric.group_times, _blank(metric), alpha=alpha, is_daily=is_by_day
     )
 
 
-def _blank(estimate: Estimate, metric: PanelMetric) -> Sensitivity:
+def _blank(metric: PanelMetric) -> Sensitivity:
     return Sensitivity(
-        experiment_id=estimate.experiment_id,
-        metric_name=estimate.metric_name,
+        experiment_id=metric.spec.experiment_id,
+        metric_name=metric.metric_name,
         control=metric.spec.control,
         treatment=metric.spec.treatments[0],
         status=EstimateStatus.INSUFFICIENT_DATA,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exp_platform.records import ClusterTotals, Estimate, MetricType
 from exp_platform.stats.draft import (
@@ -28,7 +29,7 @@ BOOTSTRAP_BELOW = 20
 
 
 def summarise_clusters(
-    names: tuple[str, str, str], values: Array, clusters: Array
+    names: tuple[str, str, str], values: Array, clusters: NDArray[Any]
 ) -> ClusterTotals:
     """Totals of one arm from its units.
 

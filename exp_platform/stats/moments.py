@@ -1,16 +1,20 @@
-"""Totals of disjoint sets of units as totals of all of them, without going back to rows.
+"""Totals of units, and of disjoint sets of them, without going back to rows.
 
 The pairwise formulas add no large squares that cancel, so millions of units merge as
 exactly as they were summed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Context, Decimal
 from functools import reduce
 from itertools import accumulate
 
+import numpy as np
+
 from exp_platform.errors import ContractError
 from exp_platform.records import MetricTotals
+from exp_platform.stats.inference import Array
 
 COVARIANCES = (
     ("mean", "mean", "variance"),
@@ -27,6 +31,58 @@ MEANS = ("mean", "denominator_mean", "covariate_mean", "new_share")
 
 DIGITS = Context(prec=60)
 """Sums have 38 digits; the default context would round them to 28."""
+
+
+def summarise_units(
+    names: tuple[str, str, str],
+    values: Array,
+    *,
+    denominator: Array | None = None,
+    covariate: Array | None = None,
+) -> MetricTotals:
+    """Moments of one arm from its units, arrays of shape (n_units,).
+
+    Args:
+        names: experiment, metric and variant.
+        values: one per unit, finite.
+        denominator: of a ratio.
+        covariate: from before exposure; NaN = unknown, counts as 0 and as a new unit.
+    """
+    columns = {"": values, "denominator_": denominator}
+    if covariate is not None:
+        is_new = np.isnan(covariate)
+        columns["covariate_"] = np.where(is_new, 0.0, covariate)
+        columns["new_"] = is_new.astype(float)
+    known = {name: column for name, column in columns.items() if column is not None}
+    n = len(values)
+    means = {
+        name: float(column.mean()) if n else None for name, column in known.items()
+    }
+    spread = np.cov(np.vstack(list(known.values()))) if n > 1 else None
+    moments: dict[str, float] = {}
+    for first, second, name in COVARIANCES:
+        places = [_place(known, mean) for mean in (first, second)]
+        if spread is not None and None not in places:
+            moments[name] = float(np.atleast_2d(spread)[places[0], places[1]])
+    blank = MetricTotals(
+        *names,
+        n,
+        means[""],
+        None,
+        third_moment=float(((values - values.mean()) ** 3).mean()) if n else None,
+        min_value=float(values.min()) if n else None,
+        max_value=float(values.max()) if n else None,
+        denominator_mean=means.get("denominator_"),
+        covariate_mean=means.get("covariate_"),
+        new_share=means.get("new_"),
+    )
+    return replace(blank, **moments)  # type: ignore[arg-type]
+
+
+def _place(known: Mapping[str, Array], mean: str) -> int | None:
+    """Row of the column that a mean belongs to."""
+    prefix = "new_" if mean == "new_share" else mean.removesuffix("mean")
+    return list(known).index(prefix) if prefix in known else None
 
 
 def merge_totals(parts: Iterable[MetricTotals]) -> MetricTotals:

@@ -1,0 +1,1 @@
+"""Functions for notebooks: a data frame or moments in, the platform's records out."""

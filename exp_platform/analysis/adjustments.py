@@ -1,0 +1,264 @@
+"""Arms of a randomised experiment, given what was known of the units before it."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exp_platform.analysis.arms import (
+    Columns,
+    check_word,
+    compare_each,
+    gather_arms,
+    gather_totals,
+    list_names,
+    name_arm,
+    read_arms,
+    require_moments,
+    settings_for,
+    total_segments,
+)
+from exp_platform.causal.cluster_means import estimate_means_by_cluster
+from exp_platform.causal.cluster_sums import ClusterSums, sum_clusters
+from exp_platform.errors import UsageError
+from exp_platform.pipelines.frames import ArmUnits
+from exp_platform.records import (
+    AdjustmentTotals,
+    ClusterTotals,
+    Estimate,
+    MetricTotals,
+    MetricType,
+)
+from exp_platform.stats.cluster import summarise_clusters
+from exp_platform.stats.cuped import estimate_cuped
+from exp_platform.stats.regression import (
+    estimate_adjusted,
+    estimate_lin,
+    summarise_adjustment,
+)
+from exp_platform.stats.settings import EstimateSettings
+from exp_platform.stats.stratification import estimate_post_stratified
+
+
+def cuped(
+    data: Any,
+    treatment: Any = None,
+    *,
+    covariate: str | Sequence[str] = (),
+    metric: str | None = None,
+    denominator: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    theta: Literal["within", "total"] = "within",
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """By how much do means differ, given what units did before? CUPED.
+
+    Args:
+        data: as `compare`; or `AdjustmentTotals` of the baseline arm.
+        treatment: moments of the other arms; None with a frame.
+        covariate: column with a value from before exposure, or several; null = unknown,
+            counted as 0 with an indicator of its own.
+        metric: as `compare`.
+        denominator: column of a ratio's denominator.
+        variant: as `compare`.
+        baseline: as `compare`.
+        theta: `within` arms, or `total` to agree with gbstats and tea-tasting.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm; `details` holds theta and the variance ratio.
+
+    Raises:
+        UsageError: as `compare`, or a frame without covariate.
+    """
+    check_word("theta", theta, ("within", "total"))
+    if isinstance(data, MetricTotals):
+        arms = gather_totals(data, treatment, Columns(metric, variant, baseline))
+        kind = MetricType.MEAN if data.denominator_mean is None else MetricType.RATIO
+        settings = settings_for(data.metric_name, kind, alpha=alpha)
+        return compare_each(arms, partial(estimate_cuped, theta=theta), settings)
+    columns = _adjusted(metric, variant, baseline, covariate, denominator)
+    totals = _gather_adjusted(data, treatment, columns)
+    kind = MetricType.RATIO if totals[0].is_ratio else MetricType.MEAN
+    settings = settings_for(totals[0].metric_name, kind, alpha=alpha)
+    return compare_each(totals, partial(estimate_adjusted, theta=theta), settings)
+
+
+def lin(
+    data: Any,
+    treatment: Any = None,
+    *,
+    covariate: str | Sequence[str] = (),
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """The same by Lin's regression: every arm has slopes of its own, all arms at once.
+
+    Args:
+        data: a frame, or `AdjustmentTotals` of the baseline arm.
+        treatment: `AdjustmentTotals` of the other arms; None with a frame.
+        covariate: as `cuped`.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm.
+
+    Raises:
+        UsageError: as `cuped`.
+    """
+    columns = _adjusted(metric, variant, baseline, covariate, None)
+    control, *others = _gather_adjusted(data, treatment, columns)
+    settings = settings_for(control.metric_name, alpha=alpha)
+    return estimate_lin(control, others, settings)
+
+
+def post_stratify(
+    data: Any,
+    treatment: Any = None,
+    *,
+    strata: str | Sequence[str] = (),
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """By how much do means differ when the arms' mixture of strata is made equal?
+
+    Args:
+        data: a frame, or `MetricTotals` of control, one per stratum (`segment`).
+        treatment: the same strata of the other arm; None with a frame.
+        strata: column with the stratum, or several that are crossed.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm; `details` holds the weights and the variance ratio.
+
+    Raises:
+        UsageError: as `compare`, or a frame without strata.
+    """
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        if not data or not treatment:
+            raise UsageError("two arms' moments by stratum are needed")
+        settings = settings_for(data[0].metric_name, alpha=alpha)
+        return (estimate_post_stratified(data, treatment, settings),)
+    names = list_names(strata, "strata")
+    columns = Columns(metric, variant, baseline, labels=names)
+    settings = settings_for(metric or "", alpha=alpha)
+    arms = [total_segments(arm, columns, names) for arm in read_arms(data, columns)]
+    return compare_each(arms, estimate_post_stratified, settings)
+
+
+def cluster_means(
+    data: Any,
+    treatment: Any = None,
+    *,
+    cluster: str | None = None,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    seed: int = 0,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """By how much do means per unit differ when whole clusters were randomised?
+
+    Args:
+        data: a frame, or `ClusterTotals` of the baseline arm.
+        treatment: `ClusterTotals` of the other arms; None with a frame.
+        cluster: column with the cluster, the level at which treatment was assigned.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        seed: of the wild cluster bootstrap, used with 5 to 19 clusters in an arm.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm.
+
+    Raises:
+        UsageError: as `compare`; a frame without cluster, or a cluster in two arms.
+    """
+    if cluster is None and not isinstance(data, ClusterTotals):
+        raise UsageError("a frame needs cluster", allowed="cluster=COLUMN")
+    columns = Columns(metric, variant, baseline, labels=(cluster,) if cluster else ())
+    sums: dict[str, ClusterSums] = {}
+    home: dict[str, str] = {}
+
+    def summarise(arm: ArmUnits) -> ClusterTotals:
+        names, labels = name_arm(arm, columns), arm.labels[cluster or ""]
+        _settle(home, arm.variant, labels)
+        values = (np.zeros(arm.values.size), arm.values)
+        sums[arm.variant] = sum_clusters(names, values, labels, days=(0, 1))
+        return summarise_clusters(names, arm.values, labels)
+
+    arms = gather_arms(
+        data, treatment, columns, kind=ClusterTotals, summarise=summarise
+    )
+    settings = settings_for(arms[0].metric_name, alpha=alpha)
+
+    def estimate(
+        control: ClusterTotals, other: ClusterTotals, settings: EstimateSettings
+    ) -> Estimate:
+        pair = (sums[control.variant], sums[other.variant]) if sums else None
+        return estimate_means_by_cluster((control, other), pair, settings, seed=seed)
+
+    return compare_each(arms, estimate, settings)
+
+
+def _settle(home: dict[str, str], variant: str, labels: NDArray[np.str_]) -> None:
+    """Every cluster lies wholly in one arm, or it was not the clusters that were dealt."""
+    for label in np.unique(labels).tolist():
+        if home.setdefault(label, variant) != variant:
+            raise UsageError(
+                f"the cluster {label!r} has units in two arms",
+                found=f"{home[label]!r} and {variant!r}",
+                allowed="clusters that were assigned as a whole",
+                next_step="name the level at which treatment was assigned",
+            )
+
+
+def _adjusted(
+    metric: str | None,
+    variant: str | None,
+    baseline: str | None,
+    covariate: str | Sequence[str],
+    denominator: str | None,
+) -> Columns:
+    names = (covariate,) if isinstance(covariate, str) else tuple(covariate)
+    return Columns(metric, variant, baseline, denominator, covariates=names)
+
+
+def _gather_adjusted(
+    data: Any, treatment: Any, columns: Columns
+) -> tuple[AdjustmentTotals, ...]:
+    """Moments with covariates; one that is null anywhere has its indicator in all arms."""
+    if isinstance(data, AdjustmentTotals) or treatment is not None:
+        return require_moments(data, treatment, AdjustmentTotals)
+    list_names(columns.covariates, "covariate")
+    arms = read_arms(data, columns)
+    may_miss = [
+        name
+        for name in columns.covariates
+        if any(np.isnan(arm.numbers[name]).any() for arm in arms)
+    ]
+    below = columns.denominator
+    return tuple(
+        summarise_adjustment(
+            name_arm(arm, columns),
+            arm.values,
+            {name: arm.numbers[name] for name in columns.covariates},
+            denominator=arm.numbers[below] if below else None,
+            may_miss=may_miss,
+        )
+        for arm in arms
+    )

@@ -1,0 +1,294 @@
+"""Arms of a randomised experiment beside each other, by the kind of metric."""
+
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from exp_platform.analysis.arms import (
+    LARGE_SAMPLE,
+    Columns,
+    check_word,
+    compare_each,
+    gather_arms,
+    gather_totals,
+    name_arm,
+    read_arms,
+    settings_for,
+    total_arm,
+)
+from exp_platform.errors import UsageError
+from exp_platform.pipelines.frames import ArmUnits
+from exp_platform.records import Estimate, MetricTotals, MetricType, QuantileTotals
+from exp_platform.stats.bootstrap import (
+    Statistic,
+    UnitSample,
+    estimate_bootstrap,
+    weighted_mean,
+    weighted_quantile,
+    weighted_ratio,
+)
+from exp_platform.stats.proportion import (
+    ProportionInterval,
+    ProportionTest,
+    estimate_proportions,
+)
+from exp_platform.stats.quantile import estimate_quantile, summarise_quantile
+from exp_platform.stats.ratio import estimate_ratio
+from exp_platform.stats.welch import estimate_welch
+
+
+def moments(
+    frame: Any,
+    *,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    denominator: str | None = None,
+    covariate: str | None = None,
+) -> tuple[MetricTotals, ...]:
+    """What the functions on moments need of a frame: a few numbers per arm.
+
+    Args:
+        frame: as `compare`.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        denominator: column with the unit's denominator, of a ratio.
+        covariate: column with a value from before exposure; null = unknown.
+
+    Returns:
+        Moments of every arm, control first.
+
+    Raises:
+        UsageError: as `compare`.
+    """
+    columns = Columns(metric, variant, baseline, denominator, covariate)
+    return tuple(total_arm(arm, columns) for arm in read_arms(frame, columns))
+
+
+def compare(
+    data: Any,
+    treatment: Any = None,
+    *,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """By how much do means per unit differ? Welch's t.
+
+    Args:
+        data: a frame with one row per unit (pandas, Polars, Arrow or a DuckDB
+            relation), or `MetricTotals` of the baseline arm.
+        treatment: `MetricTotals` of the other arm, or of several; None with a frame.
+        metric: column with the unit's value; rows where it is null are left out.
+        variant: column with the arm.
+        baseline: the arm in that column that is control.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm.
+
+    Raises:
+        UsageError: moments without a second arm, a frame without its columns, or an
+            alpha that is no error rate.
+    """
+    columns = Columns(metric, variant, baseline)
+    arms = gather_totals(data, treatment, columns)
+    settings = settings_for(arms[0].metric_name, alpha=alpha)
+    return compare_each(arms, estimate_welch, settings)
+
+
+def proportion(
+    data: Any,
+    treatment: Any = None,
+    *,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    test: ProportionTest = "auto",
+    interval: ProportionInterval = "newcombe",
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """By how much do shares of units differ? Chi-square, or an exact test for few.
+
+    Args:
+        data: as `compare`; the values are 0 and 1, or booleans.
+        treatment: as `compare`.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        test: `auto` is `pooled_z` (chi-square), and `mid_p` where an arm expects fewer
+            than 5 events; or `wald`, `yates`, `fisher`.
+        interval: `newcombe`, `wald` or `miettinen_nurminen`.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm.
+
+    Raises:
+        UsageError: as `compare`; values other than 0 and 1, an unknown test or interval.
+    """
+    check_word("test", test, get_args(ProportionTest))
+    check_word("interval", interval, get_args(ProportionInterval))
+    columns = Columns(metric, variant, baseline, is_event=True)
+    arms = gather_totals(data, treatment, columns)
+    settings = settings_for(arms[0].metric_name, MetricType.PROPORTION, alpha=alpha)
+    estimate = partial(estimate_proportions, test=test, interval=interval)
+    return compare_each(arms, estimate, settings)
+
+
+def ratio(
+    data: Any,
+    treatment: Any = None,
+    *,
+    metric: str | None = None,
+    denominator: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """By how much do ratios of two sums differ, as revenue per order? Delta method.
+
+    Args:
+        data: as `compare`; moments carry those of the denominator.
+        treatment: as `compare`.
+        metric: column with the unit's numerator.
+        denominator: column with the unit's denominator.
+        variant: as `compare`.
+        baseline: as `compare`.
+        min_units: units an arm needs.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm.
+
+    Raises:
+        UsageError: as `compare`.
+    """
+    if denominator is None and not isinstance(data, MetricTotals):
+        raise UsageError("a ratio needs denominator", allowed="denominator=COLUMN")
+    columns = Columns(metric, variant, baseline, denominator=denominator)
+    arms = gather_totals(data, treatment, columns)
+    settings = settings_for(
+        arms[0].metric_name, MetricType.RATIO, alpha=alpha, min_units=min_units
+    )
+    return compare_each(arms, estimate_ratio, settings)
+
+
+def quantile(
+    data: Any,
+    treatment: Any = None,
+    *,
+    q: float = 0.5,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    unit: str | None = None,
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """By how much does a quantile differ? From order statistics, no density.
+
+    Args:
+        data: a frame, or `QuantileTotals` of the baseline arm.
+        treatment: `QuantileTotals` of the other arms; None with a frame.
+        q: which quantile, 0 to 1; moments have theirs with them.
+        metric: column with the value.
+        variant: as `compare`.
+        baseline: as `compare`.
+        unit: column with the unit, where one has several rows; None = one row each.
+        min_units: units an arm needs.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm.
+
+    Raises:
+        UsageError: as `compare`, or a q outside (0, 1).
+    """
+    if not 0 < q < 1:
+        raise UsageError("q must lie between 0 and 1", found=str(q))
+    columns = Columns(metric, variant, baseline, labels=(unit,) if unit else ())
+
+    def summarise(arm: ArmUnits) -> QuantileTotals:
+        units = None
+        if unit is not None:
+            _, units = np.unique(arm.labels[unit], return_inverse=True)
+        return summarise_quantile(name_arm(arm, columns), arm.values, q, units=units)
+
+    arms = gather_arms(
+        data, treatment, columns, kind=QuantileTotals, summarise=summarise
+    )
+    settings = settings_for(
+        arms[0].metric_name, MetricType.QUANTILE, alpha=alpha, min_units=min_units
+    )
+    return compare_each(arms, estimate_quantile, settings)
+
+
+def bootstrap(
+    data: Any,
+    treatment: Any = None,
+    *,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    statistic: Statistic | Literal["mean", "median", "ratio"] = "mean",
+    denominator: str | None = None,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """By how much does any statistic of the units differ? Poisson bootstrap.
+
+    Args:
+        data: a frame, or a `UnitSample` of the baseline arm.
+        treatment: `UnitSample` of the other arms; None with a frame.
+        metric: column with the unit's value.
+        variant: as `compare`.
+        baseline: as `compare`.
+        statistic: `mean`, `median`, `ratio`, or a function of values, shape (n_units,
+            n_columns), and weights, shape (n_resamples, n_units), to one number per
+            resample.
+        denominator: second column of the values.
+        n_resamples: how many.
+        seed: the same seed gives the same row.
+        min_units: units an arm needs.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm.
+
+    Raises:
+        UsageError: as `compare`, or an unknown statistic.
+    """
+    find = _find_statistic(statistic)
+    columns = Columns(metric, variant, baseline, denominator=denominator)
+
+    def summarise(arm: ArmUnits) -> UnitSample:
+        parts = [arm.values] + ([arm.numbers[denominator]] if denominator else [])
+        return UnitSample(*name_arm(arm, columns), np.column_stack(parts))
+
+    arms = gather_arms(data, treatment, columns, kind=UnitSample, summarise=summarise)
+    if statistic == "ratio" and arms[0].values.shape[1] < 2:
+        raise UsageError("a ratio needs denominator", allowed="denominator=COLUMN")
+    settings = settings_for(arms[0].metric_name, alpha=alpha, min_units=min_units)
+    estimate = partial(
+        estimate_bootstrap, statistic=find, seed=seed, n_resamples=n_resamples
+    )
+    return compare_each(arms, estimate, settings)
+
+
+def _find_statistic(statistic: Statistic | str) -> Statistic:
+    if callable(statistic):
+        return statistic
+    known: dict[str, Statistic] = {
+        "mean": weighted_mean,
+        "median": weighted_quantile(0.5),
+        "ratio": weighted_ratio,
+    }
+    check_word("statistic", statistic, tuple(known))
+    return known[statistic]

@@ -1,0 +1,331 @@
+"""What follows from a comparison: beliefs, margins, families, segments."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from exp_platform.analysis.arms import (
+    LARGE_SAMPLE,
+    Columns,
+    Method,
+    check_alpha,
+    check_word,
+    columns_for,
+    compare_each,
+    find_method,
+    gather_totals,
+    list_names,
+    read_arms,
+    settings_for,
+    total_segments,
+)
+from exp_platform.errors import UsageError
+from exp_platform.records import (
+    Estimate,
+    MarginScale,
+    MetricPlan,
+    MetricRole,
+    MetricTotals,
+)
+from exp_platform.stats.bayes import NormalPrior, estimate_bayes_normal
+from exp_platform.stats.bayes_binomial import BetaPrior, estimate_bayes_proportions
+from exp_platform.stats.dunnett import adjust_dunnett
+from exp_platform.stats.equivalence import (
+    ALPHA as EQUIVALENCE_ALPHA,
+)
+from exp_platform.stats.equivalence import (
+    EquivalenceAssessment,
+    Margins,
+    assess_equivalence,
+)
+from exp_platform.stats.guardrail import (
+    ALPHA as GUARDRAIL_ALPHA,
+)
+from exp_platform.stats.guardrail import (
+    GuardrailAssessment,
+    assess_guardrail,
+)
+from exp_platform.stats.heterogeneity import Heterogeneity, Scale, assess_segments
+from exp_platform.stats.multiplicity import CORRECTIONS, adjust_estimates
+from exp_platform.stats.settings import EstimateSettings
+
+
+def bayes(
+    data: Any,
+    treatment: Any = None,
+    *,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    method: Method = "mean",
+    denominator: str | None = None,
+    covariate: str | None = None,
+    prior: NormalPrior | BetaPrior | None = None,
+    direction: str = "increase",
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """What should be believed about the lift?
+
+    Args:
+        data: as `compare`.
+        treatment: as `compare`.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        method: `mean`, `proportion`, `ratio` or `cuped`.
+        denominator: column, for a ratio.
+        covariate: column, for CUPED.
+        prior: `NormalPrior` on the lift, N(0, 0.3^2) unless given; or `BetaPrior` on
+            each arm's rate, which a proportion has unless given.
+        direction: which way is good, `increase` or `decrease`.
+        min_units: units an arm needs.
+        alpha: share of belief left outside the credible interval.
+
+    Returns:
+        One row per treatment arm; `details` holds probability_to_beat and
+        expected_loss.
+
+    Raises:
+        UsageError: as `compare`, or a beta prior where there are no rates.
+    """
+    kind, estimator = find_method(method)
+    columns = Columns(metric, variant, baseline, denominator, covariate)
+    arms = gather_totals(data, treatment, columns_for(data, method, columns))
+    settings = settings_for(
+        arms[0].metric_name, kind, alpha=alpha, min_units=min_units, direction=direction
+    )
+    is_rate = method == "proportion" and not isinstance(prior, NormalPrior)
+    if isinstance(prior, BetaPrior) and not is_rate:
+        raise UsageError(
+            "a beta prior is one of rates",
+            found=f"method {method!r}",
+            allowed="method='proportion', or a NormalPrior",
+        )
+
+    def believe(
+        control: MetricTotals, other: MetricTotals, settings: EstimateSettings
+    ) -> Estimate:
+        if not isinstance(prior, NormalPrior) and is_rate:
+            return estimate_bayes_proportions(control, other, settings, prior=prior)
+        normal = prior if isinstance(prior, NormalPrior) else None
+        return estimate_bayes_normal(
+            control, other, settings, prior=normal, estimator=estimator
+        )
+
+    return compare_each(arms, believe, settings)
+
+
+def non_inferiority(
+    data: Any,
+    treatment: Any = None,
+    *,
+    margin: float,
+    scale: Literal["relative", "absolute"] = "relative",
+    direction: str = "increase",
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    method: Method = "mean",
+    denominator: str | None = None,
+    covariate: str | None = None,
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = GUARDRAIL_ALPHA,
+) -> tuple[GuardrailAssessment, ...]:
+    """Is each arm proven to be no worse than an agreed margin?
+
+    Args:
+        data: as `compare`.
+        treatment: as `compare`.
+        margin: largest harm that is still acceptable, a positive number.
+        scale: `relative`, a share of control, or `absolute`.
+        direction: which way is good, `increase` or `decrease`.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        method: `mean`, `proportion`, `ratio` or `cuped`.
+        denominator: column, for a ratio.
+        covariate: column, for CUPED.
+        min_units: units an arm needs.
+        alpha: one-sided error rate.
+
+    Returns:
+        One assessment per treatment arm: NON_INFERIOR, NOT_SHOWN or UNKNOWN.
+
+    Raises:
+        UsageError: as `compare`.
+    """
+    kind, estimator = find_method(method)
+    check_alpha(alpha)
+    check_word("scale", scale, tuple(MarginScale))
+    columns = Columns(metric, variant, baseline, denominator, covariate)
+    control, *others = gather_totals(
+        data, treatment, columns_for(data, method, columns)
+    )
+    settings = settings_for(
+        control.metric_name,
+        kind,
+        alpha=2 * alpha,
+        min_units=min_units,
+        direction=direction,
+    )
+    plan = MetricPlan(
+        control.metric_name,
+        MetricRole.GUARDRAIL,
+        margin=margin,
+        margin_scale=MarginScale(scale),
+    )
+    return tuple(
+        assess_guardrail(
+            control,
+            other,
+            estimator(control, other, settings),
+            plan,
+            settings.definition,
+            alpha=alpha,
+        )
+        for other in others
+    )
+
+
+def equivalence(
+    estimates: Estimate | Sequence[Estimate],
+    margin: float | tuple[float, float],
+    *,
+    scale: Literal["relative", "absolute"] = "relative",
+    alpha: float = EQUIVALENCE_ALPHA,
+) -> tuple[EquivalenceAssessment, ...]:
+    """Is each effect proven to be too small to matter? Two one-sided tests.
+
+    Args:
+        estimates: rows of any method that compares means.
+        margin: largest effect that does not matter, in both directions, or a pair.
+        scale: `relative`, a share of control, or `absolute`.
+        alpha: of each one-sided test.
+
+    Returns:
+        One assessment per row: EQUIVALENT, NOT_SHOWN or UNKNOWN.
+
+    Raises:
+        UsageError: an unknown scale or an alpha that is no error rate.
+        ContractError: margins that are no range.
+    """
+    check_alpha(alpha)
+    check_word("scale", scale, tuple(MarginScale))
+    lower, upper = margin if isinstance(margin, tuple) else (-margin, margin)
+    margins = Margins(lower, upper, MarginScale(scale))
+    rows = (estimates,) if isinstance(estimates, Estimate) else estimates
+    return tuple(assess_equivalence(row, margins, alpha=alpha) for row in rows)
+
+
+def adjust(
+    estimates: Sequence[Any],
+    *,
+    method: str = "holm",
+    family_size: int | None = None,
+) -> tuple[Any, ...]:
+    """Which results stand when many were looked at?
+
+    Args:
+        estimates: rows of one family, or p-values.
+        method: `bonferroni`, `holm`, `hochberg`, `bh`, `by`; for rows of several arms
+            against one control also `dunnett`, which has intervals too.
+        family_size: planned tests, when more than those given.
+
+    Returns:
+        The rows with `p_value_adjusted`, or the adjusted p-values; None where there was
+        no test.
+
+    Raises:
+        UsageError: an unknown method, or Dunnett's for p-values.
+        ContractError: rows that are not several arms against one control.
+    """
+    check_word("method", method, (*CORRECTIONS, "dunnett"))
+    listed = list(estimates)
+    is_rows = bool(listed) and all(isinstance(one, Estimate) for one in listed)
+    if is_rows and method == "dunnett":
+        return adjust_dunnett(listed)
+    if is_rows:
+        return adjust_estimates(listed, family_size=family_size, method=method)  # type: ignore[arg-type]
+    if method == "dunnett":
+        raise UsageError("Dunnett's test needs rows, not p-values")
+    found = CORRECTIONS[method](_read_p_values(listed), family_size=family_size)
+    return tuple(None if np.isnan(p) else float(p) for p in found)
+
+
+def segments(
+    data: Any,
+    *,
+    segment: str | Sequence[str] = (),
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    method: Method = "mean",
+    denominator: str | None = None,
+    covariate: str | None = None,
+    scale: Scale = "absolute",
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = 0.05,
+) -> tuple[Heterogeneity, ...]:
+    """Does the effect differ between segments, and which stand out?
+
+    Args:
+        data: a frame with one row per unit; or rows of single segments.
+        segment: column with a fact from before exposure, or several.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        method: `mean`, `proportion`, `ratio` or `cuped`.
+        denominator: column, for a ratio.
+        covariate: column, for CUPED.
+        scale: of the effects compared, `absolute` or `relative`.
+        min_units: units an arm needs in a segment.
+        alpha: two-sided error rate of the intervals.
+
+    Returns:
+        One test of interaction per segment column and treatment arm, with its rows.
+
+    Raises:
+        UsageError: as `compare`, or a frame without segment.
+    """
+    check_word("scale", scale, get_args(Scale))
+    if isinstance(data, Sequence):
+        return assess_segments(data, scale=scale)
+    kind, estimator = find_method(method)
+    names = list_names(segment, "segment")
+    columns = columns_for(
+        data,
+        method,
+        Columns(metric, variant, baseline, denominator, covariate, labels=names),
+    )
+    arms = read_arms(data, columns)
+    settings = settings_for(metric or "", kind, alpha=alpha, min_units=min_units)
+    rows: list[Estimate] = []
+    for name in names:
+        control, *others = [
+            {one.segment: one for one in total_segments(arm, columns, [name])}
+            for arm in arms
+        ]
+        rows += [
+            estimator(control[level], other[level], settings)
+            for other in others
+            for level in control.keys() & other.keys()
+        ]
+    ordered = sorted(rows, key=lambda row: (row.treatment, row.segment))
+    return assess_segments(ordered, scale=scale)
+
+
+def _read_p_values(values: Sequence[Any]) -> list[float | None]:
+    try:
+        found = [None if value is None else float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            "estimates or p-values are needed, not both",
+            found=str(error),
+            allowed="a sequence of one of the two",
+        ) from error
+    for p in found:
+        if p is not None and not 0 <= p <= 1:
+            raise UsageError("a p-value lies between 0 and 1", found=str(p))
+    return found

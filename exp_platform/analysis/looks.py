@@ -1,0 +1,180 @@
+"""Arms compared again and again while units come in."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from exp_platform.analysis.arms import (
+    LARGE_SAMPLE,
+    Columns,
+    Method,
+    check_word,
+    columns_for,
+    find_method,
+    pick_units,
+    read_arms,
+    require_moments,
+    settings_for,
+    total_arm,
+)
+from exp_platform.errors import UsageError
+from exp_platform.records import Estimate, MetricTotals, SpendingKind
+from exp_platform.stats.confidence_sequence import (
+    SequencePlan,
+    track_confidence_sequence,
+)
+from exp_platform.stats.group_sequential import Estimator, track_group_sequential
+from exp_platform.stats.looks import SequentialPlan
+from exp_platform.stats.moments import accumulate_totals
+from exp_platform.stats.msprt import estimate_msprt
+from exp_platform.stats.settings import EstimateSettings
+from exp_platform.stats.spending import Spending
+
+Rule = Literal["group_sequential", "confidence_sequence", "msprt"]
+History = Sequence[MetricTotals]
+"""Cumulative moments of one arm at every look."""
+
+
+def sequential(
+    data: Any,
+    treatment: Any = None,
+    *,
+    look: str | None = None,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    method: Method = "mean",
+    denominator: str | None = None,
+    covariate: str | None = None,
+    rule: Rule = "group_sequential",
+    planned_units: int | None = None,
+    spending: SpendingKind = "obrien_fleming",
+    mixture_sd: float | None = None,
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """Do the arms differ, looking at them again and again?
+
+    Args:
+        data: a frame with one row per unit; or a sequence of `MetricTotals` of control,
+            cumulative, one for each look.
+        treatment: the same sequence of the other arm; None with a frame.
+        look: column with the number of the look before which the unit's value was
+            complete; null = it is not yet.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        method: `mean`, `proportion`, `ratio` or `cuped`.
+        denominator: column, for a ratio.
+        covariate: column, for CUPED.
+        rule: `group_sequential` spends the error rate as units come in,
+            `confidence_sequence` and `msprt` may be looked at for ever.
+        planned_units: units per arm the experiment was sized for: where the spending
+            ends, or where the sequence is tightest.
+        spending: `obrien_fleming`, `pocock` or `power`, of a group sequential test.
+        mixture_sd: standard deviation of the effects an mSPRT mixes over, in units of
+            the metric, set before the data.
+        min_units: units an arm needs before the first look.
+        alpha: two-sided error rate over all looks.
+
+    Returns:
+        One row per treatment arm and look. Interval and p-values hold at every look so
+        far; after a group sequential stop `details` has the estimate of the stop.
+
+    Raises:
+        UsageError: as `compare`; a rule without what it needs.
+        ContractError: moments that do not grow from look to look.
+    """
+    check_word("rule", rule, get_args(Rule))
+    check_word("spending", spending, get_args(SpendingKind))
+    kind, estimator = find_method(method)
+    columns = columns_for(
+        data, method, Columns(metric, variant, baseline, denominator, covariate)
+    )
+    histories = _gather(data, treatment, columns, look)
+    settings = settings_for(
+        histories[0][0].metric_name, kind, alpha=alpha, min_units=min_units
+    )
+    if rule == "msprt":
+        return _follow_msprt(histories, settings, estimator, mixture_sd)
+    if planned_units is None or planned_units < 1:
+        raise UsageError(
+            f"the rule {rule!r} needs planned_units",
+            found=str(planned_units),
+            allowed="units per arm the experiment was sized for",
+            next_step="sample_size(...) finds them",
+        )
+    planned = (planned_units, planned_units)
+    control, *others = histories
+    found: list[Estimate] = []
+    for other in others:
+        rows = [estimator(*pair, settings) for pair in zip(control, other, strict=True)]
+        if rule == "group_sequential":
+            plan = SequentialPlan(Spending(spending), planned, "units", min_units)
+            found += track_group_sequential(rows, plan)
+        else:
+            sequence = SequencePlan(planned, min_units_per_arm=min_units)
+            found += track_confidence_sequence(rows, sequence)
+    return _mark(found, len(control))
+
+
+def _follow_msprt(
+    histories: Sequence[History],
+    settings: EstimateSettings,
+    estimator: Estimator,
+    mixture_sd: float | None,
+) -> tuple[Estimate, ...]:
+    if mixture_sd is None:
+        raise UsageError(
+            "the rule 'msprt' needs mixture_sd",
+            allowed="a positive number in units of the metric",
+            next_step="set it to the smallest effect that matters",
+        )
+    control, *others = histories
+    rows = [
+        row
+        for other in others
+        for row in estimate_msprt(
+            control, other, settings, tau=mixture_sd, estimator=estimator
+        )
+    ]
+    return _mark(rows, len(control))
+
+
+def _mark(rows: Sequence[Estimate], n_looks: int) -> tuple[Estimate, ...]:
+    """Rows with the number of their look, and with the p-value under its own name."""
+    return tuple(
+        replace(row, look=place % n_looks + 1, sequential_p_value=row.p_value)
+        for place, row in enumerate(rows)
+    )
+
+
+def _gather(
+    data: Any, treatment: Any, columns: Columns, look: str | None
+) -> list[History]:
+    """Cumulative moments at every look by arm, control first."""
+    if isinstance(data, list | tuple):
+        pair = (tuple(data), tuple(treatment or ()))
+        if not all(pair):
+            raise UsageError("two arms' moments at every look are needed")
+        for control, other in zip(*pair, strict=False):
+            require_moments(control, other, MetricTotals)
+        if len(pair[0]) != len(pair[1]):
+            raise UsageError(
+                "both arms need moments at the same looks",
+                found=f"{len(pair[0])} and {len(pair[1])}",
+            )
+        return list(pair)
+    if look is None:
+        raise UsageError("a frame needs look", allowed="look=COLUMN")
+    arms = read_arms(data, replace(columns, numbers=(look,)))
+    looks = np.unique(np.concatenate([arm.numbers[look] for arm in arms]))
+    return [
+        accumulate_totals(
+            total_arm(pick_units(arm, arm.numbers[look] == number), columns)
+            for number in looks
+        )
+        for arm in arms
+    ]

@@ -1,0 +1,181 @@
+"""Arms beside each other from frames: the answers of independent tools."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import exp_platform as xp
+from exp_platform.errors import UsageError
+from exp_platform.records import EstimateStatus
+
+ARMS = {"variant": "arm", "baseline": "a"}
+# The same sums in another order, by numpy and by the tool: a few last digits.
+ROUNDING = 1e-10
+
+
+def test_proportion_agrees_with_statsmodels(golden, make):
+    case = golden("proportion")["cases"][0]
+    events_t, n_t, events_c, n_c = case["counts"]
+    values = [1] * events_c + [0] * (n_c - events_c)
+    values += [1] * events_t + [0] * (n_t - events_t)
+    frame = make({"paid": values, "arm": ["a"] * n_c + ["b"] * n_t})
+    (row,) = xp.proportion(frame, metric="paid", test="pooled_z", **ARMS)
+    assert row.p_value == pytest.approx(case["p_value"], rel=ROUNDING)
+    assert (row.ci_lower, row.ci_upper) == pytest.approx(case["newcombe"], rel=1e-8)
+    assert (row.n_control, row.n_treatment) == (n_c, n_t)
+
+
+def test_proportion_of_few_events_is_exact(golden):
+    case = golden("exact")["proportions"][0]
+    events_c, n_c, events_t, n_t = case["counts"]
+    frame = pa.table(
+        {
+            "paid": [i < events_c for i in range(n_c)]
+            + [i < events_t for i in range(n_t)],
+            "arm": ["a"] * n_c + ["b"] * n_t,
+        }
+    )
+    for test in ("fisher", "mid_p"):
+        (row,) = xp.proportion(frame, metric="paid", test=test, **ARMS)
+        assert row.p_value == pytest.approx(case[test], rel=1e-8)
+
+
+def test_proportion_refuses_what_is_no_event(make):
+    frame = make({"paid": [0.0, 1.0, 0.5, 1.0], "arm": list("aabb")})
+    with pytest.raises(UsageError, match="yes or no") as caught:
+        xp.proportion(frame, metric="paid", **ARMS)
+    assert "0.5" in str(caught.value)
+
+
+def test_ratio_agrees_with_tea_tasting(golden, arms, make):
+    answer = golden("ratio")
+    frame = make(arms(answer["control"], answer["treatment"]))
+    (row,) = xp.ratio(frame, metric="numerator", denominator="denominator", **ARMS)
+    for name in ("control_mean", "treatment_mean", "difference", "statistic"):
+        assert getattr(row, name) == pytest.approx(answer[name], rel=ROUNDING)
+
+
+def test_ratio_of_few_units_has_no_number(golden, arms):
+    answer = golden("ratio")
+    few = [{k: v[:50] for k, v in answer[a].items()} for a in ("control", "treatment")]
+    frame = pd.DataFrame(arms(*few))
+    columns = {"metric": "numerator", "denominator": "denominator", **ARMS}
+    (row,) = xp.ratio(frame, **columns)
+    assert (row.status, row.p_value) == (EstimateStatus.INSUFFICIENT_DATA, None)
+    assert xp.ratio(frame, min_units=50, **columns)[0].is_ok
+
+
+def test_quantile_agrees_with_r_survey(golden, make):
+    data, answer = golden("quantile/data.json"), golden("quantile")
+    single, n = data["single"], len(data["single"])
+    frame = make(
+        {
+            "load": [*single, *[v + 1 for v in single]],
+            "arm": ["a"] * n + ["b"] * n,
+        }
+    )
+    for case in answer["single"]:
+        (row,) = xp.quantile(frame, q=case["quantile"], metric="load", **ARMS)
+        assert row.control_mean == case["value"]
+        assert row.difference == pytest.approx(1, rel=ROUNDING)
+        low, _, high = case["ends"]
+        assert row.details["control_interval"] == [low, high]
+
+
+def test_quantile_takes_several_values_of_a_unit(golden, make):
+    data, answer = golden("quantile/data.json"), golden("quantile")
+    values, units = data["values"], [f"u{u:04}" for u in data["units"]]
+    frame = make(
+        {
+            "load": [*values, *values],
+            "user": [*units, *[f"v{u}" for u in units]],
+            "arm": ["a"] * len(values) + ["b"] * len(values),
+        }
+    )
+    for case in answer["clustered"]:
+        (row,) = xp.quantile(
+            frame, q=case["quantile"], metric="load", unit="user", **ARMS
+        )
+        low, _, high = case["ends"]
+        assert row.details["control_interval"] == [low, high]
+        assert row.n_control == len(set(units))
+
+
+def test_bootstrap_agrees_with_formulas(make):
+    random = np.random.default_rng(3)
+    values = random.gamma(2, 1, 1200).tolist()
+    frame = make({"spend": values, "orders": [1.0] * 1200, "arm": list("ab") * 600})
+    (row,) = xp.bootstrap(frame, metric="spend", seed=5, **ARMS)
+    (welch,) = xp.compare(frame, metric="spend", **ARMS)
+    assert row.difference == pytest.approx(welch.difference, rel=ROUNDING)
+    # 2000 resamples: an error of the error of 1 / sqrt(2 x 2000), four of them
+    assert row.standard_error == pytest.approx(welch.standard_error, rel=0.064)
+    (again,) = xp.bootstrap(frame, metric="spend", seed=5, **ARMS)
+    assert row == again
+    (ratio,) = xp.bootstrap(
+        frame, metric="spend", denominator="orders", statistic="ratio", seed=5, **ARMS
+    )
+    assert ratio.difference == pytest.approx(row.difference, rel=ROUNDING)
+
+
+def test_moments_say_the_same_as_the_frame(golden, arms, make):
+    answer = golden("ratio")
+    frame = make(arms(answer["control"], answer["treatment"]))
+    columns = {"metric": "numerator", "denominator": "denominator", **ARMS}
+    control, treatment = xp.moments(frame, **columns)
+    assert xp.ratio(control, treatment) == xp.ratio(frame, **columns)
+    del columns["denominator"]
+    control, treatment = xp.moments(frame, **columns)
+    assert xp.compare(control, [treatment]) == xp.compare(frame, **columns)
+
+
+def test_rows_without_a_value_are_counted(make):
+    frame = make({"y": [1.0, None, 3.0, 4.0, 5.0], "arm": list("aaabb")})
+    control, treatment = xp.moments(frame, metric="y", **ARMS)
+    assert (control.n, control.n_missing) == (2, 1)
+    assert (treatment.n, treatment.n_missing) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda f: xp.ratio(f, metric="y", **ARMS), "needs denominator"),
+        (lambda f: xp.quantile(f, q=1.5, metric="y", **ARMS), "q must lie"),
+        (
+            lambda f: xp.bootstrap(f, metric="y", statistic="mode", **ARMS),
+            "no statistic",
+        ),
+        (
+            lambda f: xp.bootstrap(f, metric="y", statistic="ratio", **ARMS),
+            "needs denominator",
+        ),
+        (lambda f: xp.proportion(f, metric="y", test="t", **ARMS), "no test"),
+        (lambda f: xp.compare(f, f), "two arms' moments"),
+        (lambda f: xp.compare(f, metric="y", variant="one", baseline="a"), "two arms"),
+        (lambda f: xp.compare(f, metric="day", **ARMS), "numbers"),
+        (lambda f: xp.compare(f, metric="y", variant="arm", baseline="z"), "known"),
+    ],
+)
+def test_bad_input_names_what_is_allowed(call, words):
+    day = pd.date_range("2024-01-01", periods=4)
+    frame = pd.DataFrame(
+        {"y": [0.0, 1, 2, 3], "arm": list("aabb"), "one": "a", "day": day}
+    )
+    with pytest.raises(UsageError, match=words) as caught:
+        call(frame)
+    assert caught.value.parts
+
+
+def test_a_frame_that_arrow_cannot_hold_is_refused():
+    frame = pd.DataFrame({"y": [1, "x", 2.5], "arm": list("aab")})
+    with pytest.raises(UsageError, match="several kinds"):
+        xp.compare(frame, metric="y", **ARMS)
+
+
+def test_arms_may_be_numbers_and_categories():
+    frame = pd.DataFrame({"y": [1.0, 2, 3, 5], "arm": [0, 0, 1, 1]})
+    (plain,) = xp.compare(frame, metric="y", variant="arm", baseline=0)
+    frame["arm"] = frame["arm"].astype(str).astype("category")
+    (named,) = xp.compare(frame, metric="y", variant="arm", baseline="0")
+    assert plain == named

@@ -1,0 +1,65 @@
+"""Non-compliance and units that chose: the answers of independent tools."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import exp_platform as xp
+from exp_platform.errors import UsageError
+from exp_platform.records import EstimateRole
+
+ROUNDING = 1e-8
+
+
+@pytest.mark.parametrize("case", ["by_unit", "by_cluster"])
+def test_cace_agrees_with_two_stage_least_squares(case, golden, make):
+    answer = golden("instrument")[case]
+    units = answer["units"]
+    cluster = "cluster" if case == "by_cluster" else None
+    (row,) = xp.cace(
+        make(units),
+        uptake="uptake",
+        metric="outcome",
+        variant="offered",
+        baseline=str(units["offered"][0] * 0),
+        cluster=cluster,
+    )
+    for name in ("difference", "standard_error", "p_value"):
+        assert getattr(row, name) == pytest.approx(answer[name], rel=ROUNDING)
+    assert row.n_clusters == (answer["n_clusters"] if cluster else row.n_clusters)
+
+
+def test_aipw_and_regression_agree_with_statsmodels(golden, make):
+    answer = golden("observational")
+    units = {**answer["units"]}
+    units["treated"] = [f"{int(t)}" for t in units["treated"]]
+    columns = {"metric": "outcome", "variant": "treated", "baseline": "0"}
+    covariates = ["x0", "x1", "x2"]
+    frame = make(units)
+    (row,) = xp.aipw(frame, covariates=covariates, method="regression", **columns)
+    expected = answer["statsmodels"]
+    assert row.difference == pytest.approx(expected["ra_difference"], rel=ROUNDING)
+    assert row.role is not EstimateRole.PRIMARY
+    (row,) = xp.aipw(frame, covariates=covariates, n_folds=1, **columns)
+    assert row.difference == pytest.approx(expected["aipw_difference"], rel=1e-6)
+
+
+def test_aipw_leaves_unknown_covariates_out(golden):
+    units = pd.DataFrame(golden("observational")["units"])
+    units["treated"] = units.treated.astype(int)
+    units.loc[:9, "x0"] = np.nan
+    (row,) = xp.aipw(
+        units, metric="outcome", variant="treated", baseline=0, covariates=["x0", "x1"]
+    )
+    assert row.n_control + row.n_treatment == len(units) - 10
+
+
+def test_bad_input_names_what_is_allowed():
+    frame = pd.DataFrame({"y": [0.0, 1, 2, 3], "arm": list("aabb")})
+    arms = {"metric": "y", "variant": "arm", "baseline": "a"}
+    with pytest.raises(UsageError, match="needs uptake"):
+        xp.cace(frame, **arms)
+    with pytest.raises(UsageError, match="needs covariates"):
+        xp.aipw(frame, **arms)
+    with pytest.raises(UsageError, match="no method"):
+        xp.aipw(frame, covariates="y", method="psm", **arms)

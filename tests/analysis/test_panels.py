@@ -1,0 +1,118 @@
+"""Panels from frames: the answers of independent tools."""
+
+import pandas as pd
+import pytest
+
+import exp_platform as xp
+from exp_platform.errors import UsageError
+from exp_platform.records import EstimateStatus
+
+ROUNDING = 1e-8
+SHOPS = {
+    "unit": "shop",
+    "time": "year",
+    "treated": "treated",
+    "policy_date": "2004",
+    "cluster": "town",
+}
+COHORTS = {"unit": "unit", "time": "year", "cohort": "cohort"}
+AVERAGES = ("simple", "group", "dynamic", "calendar")
+
+
+def test_staggered_agrees_with_csdid(golden, make):
+    answer = golden("staggered")
+    frame = make(answer["panels"]["usual"])
+    for control_group in ("not_yet", "never"):
+        rows = xp.staggered(frame, "y", control_group=control_group, **COHORTS)
+        found = {row.method.rsplit("_", 1)[1]: row for row in rows}
+        for name in AVERAGES:
+            expected = answer["csdid"][control_group][name]
+            assert found[name].difference == pytest.approx(
+                expected["overall"], rel=ROUNDING
+            )
+        group = found["group"].details["effects"]
+        assert [row["label"] for row in group] == ["2003", "2004", "2006"]
+    assert "control_group" in rows[0].details
+
+
+def test_staggered_is_the_row_of_did(golden):
+    frame = pd.DataFrame(golden("staggered")["panels"]["usual"])
+    by_did = {row.method: row for row in xp.did(frame, "y", **COHORTS)}
+    for row in xp.staggered(frame, "y", **COHORTS):
+        assert by_did[row.method].difference == row.difference
+        assert by_did[row.method].p_value == row.p_value
+
+
+def test_event_study_agrees_with_statsmodels(golden, make):
+    answer = golden("panel")
+    deltas, test = xp.event_study(make(answer["rows"]), "sales", **SHOPS)
+    assert [d.day for d in deltas if d.is_reference] == [-1]
+    post = [d.delta for d in deltas if d.period == "post"]
+    average = sum(post) / len(post)
+    expected = answer["event_study"]["difference"]
+    assert average == pytest.approx(expected, rel=ROUNDING)
+    assert test.status is EstimateStatus.OK
+    assert 0 < test.p_joint < 1
+
+
+def test_event_study_of_several_dates_is_dynamic(golden):
+    answer = golden("staggered")
+    frame = pd.DataFrame(answer["panels"]["usual"])
+    deltas, test = xp.event_study(frame, "y", **COHORTS)
+    expected = answer["csdid"]["universal"]["dynamic"]
+    found = {d.day: d.delta for d in deltas}
+    for at, value in zip(expected["at"], expected["estimate"], strict=True):
+        assert found[int(at)] == pytest.approx(value, rel=ROUNDING, abs=1e-12)
+    assert test is not None
+
+
+def test_sensitivity_is_that_of_did(golden):
+    frame = pd.DataFrame(golden("panel")["rows"])
+    found = xp.sensitivity(frame, "sales", **SHOPS)
+    primary = xp.did(frame, "sales", **SHOPS)[0]
+    assert found.status is EstimateStatus.OK
+    assert found.breakdown_mbar == primary.details["sensitivity"]["breakdown_mbar"]
+    assert found.estimate == pytest.approx(
+        golden("panel")["event_study"]["difference"], rel=ROUNDING
+    )
+
+
+def test_synthetic_control_agrees_with_quadprog(golden, make):
+    answer = golden("synthetic_control")
+    outcomes, case = answer["outcomes"], answer["simulated"]
+    n_units, n_periods = len(outcomes), len(outcomes[0])
+    frame = make(
+        {
+            "unit": [f"u{i:02}" for i in range(n_units) for _ in range(n_periods)],
+            "step": list(range(n_periods)) * n_units,
+            "y": [value for row in outcomes for value in row],
+            "treated": [int(i == 0) for i in range(n_units) for _ in range(n_periods)],
+        }
+    )
+    row = xp.synthetic_control(
+        frame, "y", unit="unit", time="step", treated="treated", policy_date="40"
+    )
+    assert row.difference == pytest.approx(case["difference"], rel=1e-6)
+
+
+def test_synthetic_control_of_several_dates_is_refused(golden):
+    frame = pd.DataFrame(golden("staggered")["panels"]["usual"])
+    row = xp.synthetic_control(frame, "y", **COHORTS)
+    assert (row.difference, bool(row.reason)) == (None, True)
+
+
+def test_sensitivity_without_a_panel_over_time_has_a_reason(golden):
+    frame = pd.DataFrame(golden("panel")["rows"]).query("year >= 2003")
+    found = xp.sensitivity(frame, "sales", **SHOPS)
+    assert (found.status, found.estimate) == (EstimateStatus.INSUFFICIENT_DATA, None)
+    assert found.reason
+
+
+def test_bad_input_names_what_is_allowed(golden):
+    frame = pd.DataFrame(golden("staggered")["panels"]["usual"])
+    with pytest.raises(UsageError, match="no control_group"):
+        xp.staggered(frame, "y", control_group="later", **COHORTS)
+    with pytest.raises(UsageError, match="no column"):
+        xp.event_study(frame, "z", **COHORTS)
+    with pytest.raises(TypeError, match="cohorts"):
+        xp.sensitivity(frame, "y", time="year", cohorts="cohort")

@@ -1,0 +1,121 @@
+"""Sizes, powers and splits: the answers of independent tools."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import exp_platform as xp
+from exp_platform.errors import ContractError, UsageError
+
+
+def test_power_agrees_with_statsmodels(golden):
+    answer = golden("power")
+    for case in answer["means"]:
+        effect, n, alpha = case["case"]
+        found = xp.power(
+            0.0, 2 * n, sd=1.0, difference=effect, design=xp.Design(alpha=alpha)
+        )
+        assert found == pytest.approx(case["power"], rel=1e-8)
+    for case in answer["rates"]:
+        control, treatment, n, ratio = case["case"]
+        total = n * (1 + 1 / ratio)
+        design = xp.Design(control_share=1 / (1 + ratio))
+        found = xp.power(control, total, difference=treatment - control, design=design)
+        assert found == pytest.approx(case["power"], rel=1e-6)
+
+
+def test_sample_size_has_the_power_that_was_asked_for():
+    size = xp.sample_size(0.10, mde=0.05)
+    assert xp.power(0.10, size.n_total, mde=0.05) >= 0.8
+    assert xp.power(0.10, size.n_total - 4, mde=0.05) < 0.8
+    found = xp.mde(0.10, size.n_exact)
+    assert found == pytest.approx(0.005, rel=1e-6)
+
+
+def test_sample_size_shrinks_with_the_covariate():
+    plain, adjusted = (
+        xp.sample_size(20, sd=30, mde=0.02, variance_ratio=r) for r in (1.0, 0.5)
+    )
+    # t instead of normal: a handful of units beside half of them
+    assert adjusted.n_total == pytest.approx(plain.n_total / 2, rel=1e-3)
+
+
+def test_sample_size_of_a_decrease_is_that_of_its_sign():
+    down = xp.sample_size(0.3, mde=0.1, direction="decrease")
+    assert down.n_total == xp.sample_size(0.3, difference=-0.03).n_total
+
+
+def test_sample_size_without_effect_has_a_reason():
+    size = xp.sample_size(0.10, mde=0.0)
+    assert (size.n_total, size.reason) == (None, "NO_EFFECT")
+
+
+def test_noise_of_past_data_is_their_variance(make):
+    random = np.random.default_rng(7)
+    x = random.normal(10, 2, 3000)
+    y = x + random.normal(0, 2, 3000)
+    frame = make({"y": y.tolist(), "x": x.tolist(), "n": [1.0] * 3000})
+    plain = xp.noise(frame, metric="y")
+    assert (plain.mean, plain.variance) == pytest.approx((y.mean(), y.var(ddof=1)))
+    adjusted = xp.noise(frame, metric="y", method="cuped", covariate="x")
+    left = 1 - np.corrcoef(x, y)[0, 1] ** 2
+    # Both arms' slopes cost a degree of freedom each
+    assert adjusted.variance_ratio == pytest.approx(left, rel=1e-2)
+    ratio = xp.noise(frame, metric="y", method="ratio", denominator="n")
+    assert ratio.variance == pytest.approx(plain.variance, rel=1e-9)
+    assert (
+        xp.sample_size(adjusted, mde=0.02).n_total
+        < xp.sample_size(plain, mde=0.02).n_total
+    )
+
+
+def test_noise_of_constant_data_is_refused():
+    with pytest.raises(ContractError, match="do not vary"):
+        xp.noise(pd.DataFrame({"y": [1.0] * 10}), metric="y")
+
+
+def test_check_srm_agrees_with_scipy(golden, make):
+    for case in golden("srm")["large"]:
+        names = [f"arm{i}" for i in range(len(case["observed"]))]
+        counts = dict(zip(names, case["observed"], strict=True))
+        weights = dict(zip(names, case["weights"], strict=True))
+        found = xp.check_srm(counts, weights)
+        assert found.p_value == pytest.approx(case["p_value"], rel=1e-8)
+        sequence = xp.track_srm([counts], weights)
+        assert np.log(sequence.e_values[0]) == pytest.approx(case["log_e"], rel=1e-8)
+    case = golden("srm")["small"][0]
+    arm = [
+        name for name, n in zip("ab", case["observed"], strict=True) for _ in range(n)
+    ]
+    weights = dict(zip("ab", case["weights"], strict=True))
+    found = xp.check_srm(make({"arm": arm}), weights, variant="arm")
+    assert found.p_value == pytest.approx(case["exact"], rel=1e-8)
+
+
+def test_check_srm_counts_an_arm_that_nobody_is_in():
+    found = xp.check_srm({"a": 100}, {"a": 1, "b": 1})
+    assert found.observed == (100, 0)
+    assert found.p_value < 1e-20
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: xp.check_srm({"a": 1, "c": 2}, {"a": 1, "b": 1}), "arm 'c'"),
+        (lambda: xp.check_srm(pd.DataFrame({"arm": ["a"]})), "needs variant"),
+        (lambda: xp.sample_size(0.1), "one target"),
+        (lambda: xp.sample_size(0.1, mde=0.1, margin=0.1), "one target"),
+        (lambda: xp.sample_size(1.1, mde=0.1), "out of range"),
+        (lambda: xp.mde(0.1, 100, direction="up"), "no direction"),
+        (lambda: xp.noise(pd.DataFrame({"y": [1.0]})), "needs metric"),
+        (
+            lambda: xp.sample_size(
+                xp.noise(pd.DataFrame({"y": [1.0, 2.0]}), metric="y"), sd=1, mde=0.1
+            ),
+            "bring sd",
+        ),
+    ],
+)
+def test_bad_input_names_what_is_allowed(call, words):
+    with pytest.raises(UsageError, match=words):
+        call()
