@@ -157,10 +157,9 @@ def read_labels(table: "pa.Table", name: str) -> NDArray[np.str_]:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     encoded = column.combine_chunks().dictionary_encode()
-    names = np.array(
-        [str(value) for value in encoded.dictionary.to_pylist()], dtype=str
-    )
-    return names[encoded.indices.to_numpy()]
+    known = np.array([str(v) for v in encoded.dictionary.to_pylist()], dtype=str)
+    found: NDArray[np.str_] = known[encoded.indices.to_numpy()]
+    return found
 
 
 def _find(table: "pa.Table", name: str) -> Any:
