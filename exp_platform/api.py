@@ -18,6 +18,7 @@ from exp_platform.records import CheckResult, Decision, Estimate
 
 if TYPE_CHECKING:
     from exp_platform.pipelines.interactions import Interactions
+    from exp_platform.pipelines.refresh import RefreshOutcome
     from exp_platform.pipelines.run_end_to_end import RunOutcome
 
 
@@ -55,6 +56,38 @@ def run(
             )
     options = RunOptions(generate_synth, frozenset(skip))
     return run_end_to_end(settings_of(config), experiment_id, options)
+
+
+def refresh(
+    experiment_id: str,
+    *,
+    config: str | Path | None = None,
+    watermark: str | None = None,
+    full: bool = False,
+    ingest: bool = False,
+) -> "RefreshOutcome":
+    """An experiment's totals brought up to date from what is new in the lake.
+
+    Args:
+        experiment_id: was ingested before.
+        config: configuration file.
+        watermark: ISO instant up to which the lake is complete; None = the registry's.
+        full: read everything again.
+        ingest: take in what was delivered first.
+
+    Raises:
+        ExpPlatformError: a contract is broken; the last refresh stands.
+    """
+    from exp_platform.pipelines.refresh import refresh_experiment
+    from exp_platform.pipelines.refresh_words import read_watermark
+
+    return refresh_experiment(
+        settings_of(config),
+        experiment_id,
+        watermark=read_watermark(watermark),
+        is_full=full,
+        takes_in=ingest,
+    )
 
 
 def results(

@@ -76,6 +76,38 @@ def run_experiment(
     typer.echo(as_json(outcome_document(outcome)) if output == "json" else shown)
 
 
+@app.command("refresh")
+def refresh_totals(  # noqa: PLR0917 - a flag is an argument here
+    experiment_id: ExperimentArgument,
+    watermark: Annotated[
+        str | None,
+        typer.Option(help="Event time the lake is complete to; default: registry's."),
+    ] = None,
+    takes_in: Annotated[
+        bool, typer.Option("--ingest", help="Take in what was delivered first.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read everything, not only what is new.")
+    ] = False,
+    output: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    config: ConfigOption = None,
+) -> None:
+    """Bring an experiment's totals up to date from what is new."""
+    from exp_platform import api
+    from exp_platform.pipelines import refresh_words, shown
+
+    shown.check_format(output, ("table", "json"))
+    outcome = api.refresh(
+        experiment_id, config=config, watermark=watermark, full=full, ingest=takes_in
+    )
+    if output == "json":
+        typer.echo(shown.as_json(refresh_words.as_document(outcome)))
+        return
+    shown.print_table(refresh_words.as_table(outcome))
+    for line in refresh_words.as_lines(outcome.report):
+        typer.echo(line)
+
+
 @app.command("list")
 def list_experiments(config: ConfigOption = None) -> None:
     """Experiments with their last decision."""

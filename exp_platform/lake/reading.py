@@ -1,6 +1,7 @@
 """A table's rows inside the engine, or as Arrow: planned files found by field id."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -94,13 +95,40 @@ def attach_view(engine: Engine, table: TableSchema, plan: Plan, name: str = "") 
             check_field_ids(location, plan.area)
         if not plan.files[0].startswith("file:"):
             engine.open_store(plan.area)
-        readable = map(plan.area.readable, plan.files)
-        files = ", ".join(map(quote_text, readable))
-        engine.create_view(
-            name,
-            f"select * from read_parquet([{files}], hive_partitioning = false, "
-            f"schema = {schema_map_clause(table)})",
-        )
+        engine.create_view(name, _scan(table, plan.files, plan.area))
+
+
+def file_selects(engine: Engine, table: TableSchema, plan: Plan) -> dict[str, str]:
+    """Planned files one by one: a name that stands for the content -> a SELECT.
+
+    Args:
+        engine: where the SELECTs will run.
+        table: whose rows.
+        plan: the files. Where delete files apply they are one whole, named after the
+            snapshot.
+    """
+    if plan.has_deletes and plan.table is not None:
+        snapshot = plan.table.current_snapshot()
+        name = f"exp_run.whole_{table.name}"
+        engine.register(name, _read_with_deletes(table, plan))
+        number = plan.snapshot_id or (snapshot and snapshot.snapshot_id)
+        return {f"{table.name}@{number}": f"select * from {name}"}
+    for location in plan.files:
+        check_field_ids(location, plan.area)
+    if plan.files and not plan.files[0].startswith("file:"):
+        engine.open_store(plan.area)
+    return {
+        location.removeprefix(f"{plan.area.root}/"): _scan(table, [location], plan.area)
+        for location in plan.files
+    }
+
+
+def _scan(table: TableSchema, locations: Iterable[str], area: Area) -> str:
+    files = ", ".join(quote_text(area.readable(location)) for location in locations)
+    return (
+        f"select * from read_parquet([{files}], hive_partitioning = false, "
+        f"schema = {schema_map_clause(table)})"
+    )
 
 
 def open_empty(engine: Engine, table: str, name: str = "") -> None:

@@ -91,6 +91,30 @@ class Lake:
         plan = self._plan(table, experiment_id, snapshot_id, where)
         attach_view(engine, load_schema(table), plan, name)
 
+    def file_selects(
+        self,
+        engine: Engine,
+        table: str,
+        *,
+        experiment_id: str | None = None,
+        where: "Where | None" = None,
+    ) -> dict[str, str]:
+        """Data files of a table now, with a SELECT that reads each of them.
+
+        A data file never changes, so a name stands for its content: what was not there
+        at the last look is new, what is missing has been replaced.
+
+        Args:
+            engine: where the SELECTs will run.
+            table: table name.
+            experiment_id: only this experiment; None = all.
+            where: allowed values of partition columns.
+        """
+        from exp_platform.lake.reading import file_selects
+
+        plan = self._plan(table, experiment_id, None, where)
+        return file_selects(engine, load_schema(table), plan)
+
     def read(
         self,
         table: str,

@@ -1,6 +1,7 @@
 """Run the compiled SQL models straight in the engine, in the order of their DAG."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib import resources
@@ -25,6 +26,13 @@ _ORDERED = {
     "int_cohort_days",
 }
 GENERATED = (*EMPTY, "unit_segments")
+ROWS = (
+    "int_unit_outcomes",
+    "int_unit_events",
+    "int_missing_values",
+    "experiment_assignments",
+)
+"""What relations made from definitions read."""
 
 
 @cache
@@ -98,7 +106,11 @@ def _create(
 
 
 def build_models(
-    engine: Engine, generated: Mapping[str, str], *, has_events: bool = False
+    engine: Engine,
+    generated: Mapping[str, str],
+    *,
+    has_events: bool = False,
+    only: Collection[str] = (),
 ) -> None:
     """Create every model in `exp_run`.
 
@@ -106,17 +118,43 @@ def build_models(
         engine: holds the sources `exp.*` and the scope `exp_run.run_*`.
         generated: SELECTs of the relations made from definitions, by name.
         has_events: the experiment has events, in `exp.fact_event`.
+        only: these models, with all that they are made from; none = every one.
     """
     for table in _MAY_BE_ABSENT:
         open_empty(engine, table)
     groups = ("metrics", "events") if has_events else ("metrics",)
     for name, materialized in model_order(groups=groups):
+        if only and name not in only:
+            continue
         select = model_sql(name) if name not in GENERATED else generated[name]
         statement = f"create or replace {materialized} exp_run.{name} as\n{select}"
         if name in _ORDERED:
             execute_ordered(engine, statement)
         else:
             engine.execute(statement)
+
+
+def find_needed(last: str, texts: Mapping[str, str] | None = None) -> frozenset[str]:
+    """A model and all that it is made from.
+
+    Args:
+        last: its name.
+        texts: SELECTs by model name; None = the compiled ones, where a relation made
+            from definitions may read any row of a unit.
+    """
+    if texts is None:
+        rows = " ".join(f"exp_run.{name}" for name in ROWS)
+        texts = {
+            name: rows if name in GENERATED else model_sql(name)
+            for name, _ in model_order()
+        }
+    needed, waiting = {last}, [last]
+    while waiting:
+        named = re.findall(r"\bexp_run\.(\w+)", texts[waiting.pop()])
+        new = {name for name in named if name in texts} - needed
+        needed |= new
+        waiting += sorted(new)
+    return frozenset(needed)
 
 
 def execute_ordered(engine: Engine, statement: str) -> None:

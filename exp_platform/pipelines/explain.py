@@ -1,13 +1,17 @@
 """The SQL behind a number: the metric's own SELECT, or every step from the rows on."""
 
-import re
 from collections.abc import Mapping
 
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.metrics.generated import EMPTY
 from exp_platform.metrics.measures import has_several_covariates
-from exp_platform.metrics.models import GENERATED, model_order, model_sql
+from exp_platform.metrics.models import (
+    GENERATED,
+    find_needed,
+    model_order,
+    model_sql,
+)
 from exp_platform.metrics.observations import segment_sql, transpile
 from exp_platform.pipelines.compute_metric_aggregates import fixed_point
 from exp_platform.pipelines.metric_files import DIALECTS, metric_selects
@@ -103,24 +107,13 @@ def _script(
         name: own[name] if name in GENERATED else model_sql(name, dialect).strip()
         for name in models
     }
-    needed = _find_needed(last, texts)
+    needed = find_needed(last, texts)
     parts = [
         f"create {materialized} exp_run.{name} as\n{texts[name]};"
         for name, materialized in models.items()
         if name in needed
     ]
     return "\n\n".join([head, *parts])
-
-
-def _find_needed(last: str, texts: Mapping[str, str]) -> set[str]:
-    """A model and all that it is made from."""
-    needed, waiting = {last}, [last]
-    while waiting:
-        named = re.findall(r"\bexp_run\.(\w+)", texts[waiting.pop()])
-        new = {name for name in named if name in texts} - needed
-        needed |= new
-        waiting += sorted(new)
-    return needed
 
 
 def _title(definition: MetricDefinition) -> str:

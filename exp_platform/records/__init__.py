@@ -49,6 +49,7 @@ from exp_platform.records.plans import (
     SpendingKind,
     Variant,
 )
+from exp_platform.records.refreshes import RefreshReport
 from exp_platform.records.totals import (
     AdjustmentTotals,
     ClusterTotals,
@@ -97,6 +98,7 @@ __all__ = [
     "PretrendTest",
     "Provenance",
     "QuantileTotals",
+    "RefreshReport",
     "RoleDefaults",
     "RowRule",
     "SequentialDesign",

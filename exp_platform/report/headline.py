@@ -121,7 +121,8 @@ def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
         days = (spec.end_ts - spec.start_ts).days
         window = (
             f"{numbers.format_date(spec.start_ts)} to "
-            f"{numbers.format_date(spec.end_ts)} ({days} days)"
+            f"{numbers.format_date(spec.end_ts)} ({days} days),"
+            f" data complete to {spec.watermark_ts:%Y-%m-%d %H:%M} UTC"
         )
     else:
         window = "data without dates"

@@ -1,7 +1,7 @@
 """Small experiments in an engine, with every model built from the compiled SQL."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,12 +68,13 @@ def build(engine: Engine) -> Build:
     An event has user, event, value (maybe None), properties, at.
     """
 
-    def build_all(
+    def build_all(  # noqa: PLR0917 - as the tests before it call it
         exposures: Sequence[dict[str, Any]],
         outcomes: Sequence[dict[str, Any]],
         definitions: Sequence[MetricDefinition],
         spec: ExperimentSpec,
         events: Sequence[dict[str, Any]] = (),
+        only: Collection[str] = (),
     ) -> Engine:
         _register(engine, "exposures", [_exposure(row) for row in exposures])
         valid = [row for row in outcomes if row["value"] is not None]
@@ -84,7 +85,7 @@ def build(engine: Engine) -> Build:
         write_scope(engine, spec, by_name)
         _register(engine, "fact_event", [_event(i, r) for i, r in enumerate(events)])
         generated = _generated(by_name, valid, spec)
-        build_models(engine, generated, has_events=bool(events))
+        build_models(engine, generated, has_events=bool(events), only=only)
         return engine
 
     return build_all

@@ -1,0 +1,265 @@
+"""Totals of an experiment brought up to date from what is new in the lake.
+
+Reads the tables as they are: a stage of its own ingests. Everything a refresh leaves is
+published in one transaction with its row of the run ledger, so a crash leaves the last
+refresh whole. ADR 0026.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from exp_platform.config import Settings
+from exp_platform.errors import UsageError
+from exp_platform.metrics.cohorts import CohortKey
+from exp_platform.metrics.refresh import (
+    NEW_PARTIALS,
+    STORED_PARTIALS,
+    STORED_UNITS,
+    Refreshed,
+    RefreshState,
+    refresh_totals,
+)
+from exp_platform.metrics.refreshed_units import UNITS
+from exp_platform.metrics.scope import microseconds
+from exp_platform.metrics.source_files import (
+    EVENTS,
+    EXPOSURES,
+    OUTCOMES,
+    FileNote,
+    SourceFile,
+)
+from exp_platform.metrics.totals import Key, read_totals
+from exp_platform.pipelines.panel_data import find_layout
+from exp_platform.pipelines.provenance import digest
+from exp_platform.pipelines.run import Run, open_run
+from exp_platform.pipelines.run_ingest import Ingested, ingest, load_ingested
+from exp_platform.records import (
+    ExperimentSpec,
+    MetricDefinition,
+    MetricTotals,
+    RefreshReport,
+)
+
+TABLES = (
+    "refreshed_totals",
+    "cohort_totals",
+    "refreshed_units",
+    "unit_day_partials",
+    "refresh_state",
+)
+_FORMAT = 1
+"""Goes up when partials or totals of an older one cannot be gone on with."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_DAY = date(1970, 1, 1)
+_PARTIALS = "unit_day_partials"
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshOutcome:
+    """Totals by (metric, segment, variant), and what was done for them."""
+
+    report: RefreshReport
+    totals: Mapping[Key, MetricTotals]
+
+
+def refresh_experiment(
+    settings: Settings,
+    experiment_id: str,
+    *,
+    watermark: datetime | None = None,
+    is_full: bool = False,
+    takes_in: bool = False,
+) -> RefreshOutcome:
+    """Bring an experiment's totals up to date and publish them.
+
+    Args:
+        settings: a loaded configuration.
+        experiment_id: was ingested before.
+        watermark: event time up to which the lake is complete; None = the registry's.
+        is_full: read everything again.
+        takes_in: ingest what was delivered first, in a transaction of its own.
+
+    Raises:
+        UsageError: a ready-made panel, or an analysis without bots.
+        ContractError: the experiment was never ingested.
+    """
+    if takes_in:
+        with open_run(settings, experiment_id, "run_ingest") as run:
+            ingest(run)
+            run.publish()
+    with open_run(settings, experiment_id, "refresh") as run:
+        data = load_ingested(run)
+        _require_refreshable(run, data)
+        spec = data.spec
+        if watermark is not None:
+            spec = replace(spec, watermark_ts=watermark)
+        before = None if is_full else _load_state(run)
+        done = refresh_totals(
+            run.engine,
+            spec,
+            data.definitions,
+            _source_files(run, spec),
+            key=state_key(spec, data.definitions),
+            before=before,
+        )
+        if is_full:
+            done = replace(done, full_reason="it was asked for")
+        report = _stage(run, spec, done)
+        run.digest = digest(done.totals.values())
+        run.stages["refresh"] = "full" if done.full_reason else "incremental"
+        run.publish()
+    return RefreshOutcome(report, done.totals)
+
+
+def load_refreshed(settings: Settings, experiment_id: str) -> RefreshOutcome | None:
+    """What the last refresh published; None without one."""
+    from exp_platform.lake import open_lake
+
+    lake = open_lake(settings)
+    try:
+        rows = lake.read("refresh_state", experiment_id).to_pylist()
+        totals = lake.read("refreshed_totals", experiment_id).to_pylist()
+    finally:
+        lake.close()
+    return RefreshOutcome(_report(rows[0]), read_totals(totals)) if rows else None
+
+
+def state_key(spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition]) -> str:
+    """Hash of everything but data and watermark that makes the totals."""
+    fixed = replace(spec, watermark_ts=_EPOCH, owner="", hypothesis="")
+    text = f"{_FORMAT}\n{fixed!r}\n{sorted(definitions.items())!r}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _require_refreshable(run: Run, data: Ingested) -> None:
+    if find_layout(run) is not None:
+        raise UsageError(
+            "a ready-made panel has no rows to refresh totals from",
+            where=run.experiment_id,
+            next_step="`exp run` analyses it",
+        )
+    if data.spec.plan.exclude_bots:
+        raise UsageError(
+            "the plan leaves bots out, which takes all rows to tell",
+            where=run.experiment_id,
+            next_step="`exp run` makes a full pass",
+        )
+
+
+def _source_files(run: Run, spec: ExperimentSpec) -> list[SourceFile]:
+    lake, engine = run.lake, run.engine
+    found = []
+    for table in (EXPOSURES, OUTCOMES):
+        own = lake.file_selects(engine, table, experiment_id=run.experiment_id)
+        found += [SourceFile(table, path, select) for path, select in own.items()]
+    if spec.namespace:
+        where = {"namespace": (spec.namespace,)}
+        days = lake.file_selects(engine, EVENTS, where=where)
+        found += [SourceFile(EVENTS, path, select) for path, select in days.items()]
+    return found
+
+
+def _load_state(run: Run) -> RefreshState | None:
+    rows = run.lake.read("refresh_state", run.experiment_id).to_pylist()
+    if not rows:
+        return None
+    row = rows[0]
+    tables = {"refreshed_units": STORED_UNITS, _PARTIALS: STORED_PARTIALS}
+    for table, name in tables.items():
+        run.lake.attach(run.engine, table, experiment_id=run.experiment_id, name=name)
+    notes = [FileNote(**_tuples(note)) for note in json.loads(row["files"])]
+    return RefreshState(
+        key=row["key"],
+        watermark_us=microseconds(row["watermark_ts"]),
+        batch=row["batch"],
+        files=tuple(notes),
+        cohorts=_load_cohorts(run),
+    )
+
+
+def _tuples(note: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in note.items()}
+
+
+def _load_cohorts(run: Run) -> dict[CohortKey, MetricTotals]:
+    rows = run.lake.read("cohort_totals", run.experiment_id).to_pylist()
+    found: dict[CohortKey, MetricTotals] = {}
+    for row in rows:
+        ((metric, segment, variant), totals), *_ = read_totals([row]).items()
+        day = (row["exposure_date"] - _FIRST_DAY).days
+        found[(metric, segment, variant, day)] = totals
+    return found
+
+
+def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
+    stamps = {**run.stamps, "watermark_ts": spec.watermark_ts}
+    totals = [{**asdict(arm), **stamps} for arm in done.totals.values()]
+    cohorts = [
+        {**asdict(arm), "exposure_date": _FIRST_DAY + timedelta(days=place[3])}
+        for place, arm in sorted(done.state.cohorts.items())
+    ]
+    _store_rows(run, "refreshed_totals", totals)
+    _store_rows(run, "cohort_totals", cohorts)
+    if done.full_reason or done.units_changed:
+        run.store_relation("refreshed_units", f"{UNITS} order by unit_no")
+    _stage_partials(run, done)
+    n_units = int(run.engine.rows(f"select count(*) from {UNITS}")[0][0])
+    state = {
+        **stamps,
+        "key": done.state.key,
+        "batch": done.state.batch,
+        "files": json.dumps([asdict(note) for note in done.state.files]),
+        "full_reason": done.full_reason or None,
+        "n_files": done.n_files,
+        "n_files_read": len(done.unread),
+        "n_units": n_units,
+        "n_units_touched": done.n_touched,
+        "n_cohorts_computed": len(frozenset().union(*done.stale.values())),
+        "in_full": json.dumps(done.in_full, sort_keys=True),
+    }
+    _store_rows(run, "refresh_state", [state])
+    return _report(state)
+
+
+def _stage_partials(run: Run, done: Refreshed) -> None:
+    """A batch of its own; a full pass takes the place of all earlier ones."""
+    if done.full_reason:
+        for number in range(1, _last_batch(run) + 1):
+            batch = (run.experiment_id, _batch_id(number))
+            run.publication.remove_partition(_PARTIALS, batch)
+    batch_id = _batch_id(done.state.batch)
+    select = (
+        f"select '{run.experiment_id}' as experiment_id, '{batch_id}' as batch_id, *"
+        f" from {NEW_PARTIALS}"
+    )
+    partition = (run.experiment_id, batch_id)
+    run.publication.replace_partition(_PARTIALS, partition, select)
+
+
+def _last_batch(run: Run) -> int:
+    rows = run.lake.read("refresh_state", run.experiment_id).to_pylist()
+    return int(rows[0]["batch"]) if rows else 0
+
+
+def _batch_id(number: int) -> str:
+    return f"{number:06d}"
+
+
+def _store_rows(run: Run, table: str, rows: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+
+    from exp_platform.schemas import arrow_schema
+
+    data = pa.Table.from_pylist(rows, schema=arrow_schema(table))
+    run.publication.replace_experiment(table, data)
+
+
+def _report(row: Mapping[str, Any]) -> RefreshReport:
+    names = RefreshReport.__dataclass_fields__
+    in_full = json.loads(row["in_full"])
+    return RefreshReport(**{**{n: row[n] for n in names}, "in_full": in_full})

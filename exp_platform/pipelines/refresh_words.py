@@ -1,0 +1,68 @@
+"""A refresh in words and tables, for people and for programs."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from exp_platform.errors import UsageError
+from exp_platform.pipelines.refresh import RefreshOutcome
+from exp_platform.records import RefreshReport
+
+
+def read_watermark(text: str | None) -> datetime | None:
+    """An ISO instant; without a zone it is UTC.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            "the watermark is not an instant",
+            found=text,
+            allowed="an ISO date or instant: 2026-01-05, 2026-01-05T12:00:00+00:00",
+        ) from error
+    return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+
+
+def as_lines(report: RefreshReport) -> list[str]:
+    """How far the totals are complete, and what was read for them."""
+    read = f"read {report.n_files_read} of {report.n_files} data files"
+    if report.full_reason:
+        what = f"full pass ({report.full_reason}): {read}, {report.n_units} units"
+    else:
+        what = (
+            f"incremental: {read}, {report.n_units_touched} of {report.n_units} units"
+            f" new or moved, {report.n_cohorts_computed} cohorts computed again"
+        )
+    whole = [f"read in full: {n} ({why})" for n, why in sorted(report.in_full.items())]
+    return [f"complete as of {report.watermark_ts:%Y-%m-%d %H:%M} UTC", what, *whole]
+
+
+def as_table(outcome: RefreshOutcome) -> list[dict[str, Any]]:
+    """Totals of all units, a line per metric and arm."""
+    return [
+        {
+            "metric": metric,
+            "variant": variant,
+            "units": arm.n,
+            "mean": "-" if arm.mean is None else f"{arm.mean:.6g}",
+            "variance": "-" if arm.variance is None else f"{arm.variance:.6g}",
+            "not yet mature": arm.n_immature,
+            "value missing": arm.n_missing,
+        }
+        for (metric, segment, variant), arm in sorted(outcome.totals.items())
+        if segment == "all"
+    ]
+
+
+def as_document(outcome: RefreshOutcome) -> dict[str, Any]:
+    """Everything, for `--format json`."""
+    watermark = outcome.report.watermark_ts.isoformat()
+    return {
+        "refresh": {**asdict(outcome.report), "watermark_ts": watermark},
+        "totals": [asdict(arm) for _, arm in sorted(outcome.totals.items())],
+    }
