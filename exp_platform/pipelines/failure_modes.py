@@ -70,25 +70,26 @@ class ModeResult:
 def run_failure_modes(
     settings: Settings, names: Sequence[str] = ()
 ) -> Iterator[ModeResult]:
-    """Run the failure scenarios of a configuration in a warehouse of their own.
+    """Run the failure scenarios of a configuration, each in a warehouse of its own.
+
+    In one warehouse the second run of an experiment would be told apart from the first
+    as a restatement, and the failure that was meant would not stand alone.
 
     Args:
         settings: a loaded configuration; its folders are not touched.
         names: scenarios; empty = every one whose id ends in a number above 100.
     """
     chosen = names or [name for name in settings.experiments if _is_failure(name)]
-    with tempfile.TemporaryDirectory() as folder:
-        paths = _paths_in(Path(folder), settings)
-        for name in chosen:
-            scenario = settings.experiments[name]
-            effects = {"real": scenario}
-            if scenario.effect_lift_conversion:
-                effects["none"] = scenario.model_copy(
-                    update={"effect_lift_conversion": 0.0}
-                )
-            for effect, variant in effects.items():
-                label = "none" if not scenario.effect_lift_conversion else effect
-                yield _run_one(settings, paths, name, (label, variant))
+    for name in chosen:
+        scenario = settings.experiments[name]
+        effects = {"real": scenario}
+        if scenario.effect_lift_conversion:
+            effects["none"] = scenario.model_copy(
+                update={"effect_lift_conversion": 0.0}
+            )
+        for effect, variant in effects.items():
+            label = "none" if not scenario.effect_lift_conversion else effect
+            yield _run_one(settings, name, (label, variant))
 
 
 def _is_failure(name: str) -> bool:
@@ -107,16 +108,13 @@ def _paths_in(folder: Path, settings: Settings) -> Paths:
     )
 
 
-def _run_one(
-    settings: Settings, paths: Paths, name: str, case: tuple[str, Scenario]
-) -> ModeResult:
+def _run_one(settings: Settings, name: str, case: tuple[str, Scenario]) -> ModeResult:
     effect, scenario = case
-    outcome = _run(settings, paths, name, scenario)
-    truth = _read_truth(paths, name)
+    outcome, truth = _run(settings, name, scenario)
     gap = None
     if any(getattr(scenario.failure_modes, mode) for mode in REPAIRED):
         clean = scenario.model_copy(update={"failure_modes": FailureModes()})
-        reference = _run(settings, paths, name, clean)
+        reference, _ = _run(settings, name, clean)
         gap = largest_gap(reference.judgement.estimates, outcome.judgement.estimates)
     overall = outcome.judgement.overall
     bad = [c for c in outcome.judgement.checks if c.status is not CheckStatus.PASSED]
@@ -135,10 +133,18 @@ def _run_one(
     )
 
 
-def _run(settings: Settings, paths: Paths, name: str, scenario: Scenario) -> RunOutcome:
+def _run(
+    settings: Settings, name: str, scenario: Scenario
+) -> tuple[RunOutcome, dict[str, Any]]:
+    """One scenario in an empty warehouse: how it ended, and what was to be expected."""
     experiments = {**settings.experiments, name: scenario}
-    changed = settings.model_copy(update={"experiments": experiments, "paths": paths})
-    return run_end_to_end(changed, name, RunOptions(generate_synth=True))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _paths_in(Path(folder), settings)
+        changed = settings.model_copy(
+            update={"experiments": experiments, "paths": paths}
+        )
+        outcome = run_end_to_end(changed, name, RunOptions(generate_synth=True))
+        return outcome, _read_truth(paths, name)
 
 
 def _read_truth(paths: Paths, name: str) -> dict[str, Any]:
