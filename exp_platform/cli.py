@@ -238,6 +238,22 @@ def plan_power(  # noqa: PLR0917 - a flag is an argument here
     inflation: Annotated[
         float, typer.Option(help="Units with looks over units with one test.")
     ] = 1.0,
+    sequential: Annotated[
+        str | None,
+        typer.Option(help="group_sequential, confidence_sequence or fixed."),
+    ] = None,
+    spending: Annotated[
+        str | None, typer.Option(help="obrien_fleming, pocock or power.")
+    ] = None,
+    looks: Annotated[
+        int | None, typer.Option(help="Looks in all; none = one a day.")
+    ] = None,
+    cluster_size: Annotated[
+        float | None, typer.Option(help="Units of a cluster, where these are assigned.")
+    ] = None,
+    icc: Annotated[
+        float | None, typer.Option(help="Correlation of two units of a cluster.")
+    ] = None,
     units_per_day: Annotated[
         float | None, typer.Option(help="Exposed units a day, all arms.")
     ] = None,
@@ -253,6 +269,8 @@ def plan_power(  # noqa: PLR0917 - a flag is an argument here
     """How many units and days an experiment takes, or what so many units find."""
     from exp_platform.pipelines import plan_power as power_plan
     from exp_platform.pipelines import shown
+    from exp_platform.pipelines.plan_looks import read_look_request
+    from exp_platform.pipelines.plan_request import PowerRequest
     from exp_platform.stats.design import Design
 
     shown.check_format(output, ("table", "json"))
@@ -267,7 +285,7 @@ def plan_power(  # noqa: PLR0917 - a flag is an argument here
         units_per_day=units_per_day,
         window_days=window_days,
     )
-    request = power_plan.PowerRequest(
+    request = PowerRequest(
         design=design,
         kind=kind,
         baseline=baseline,
@@ -280,6 +298,9 @@ def plan_power(  # noqa: PLR0917 - a flag is an argument here
         units=units,
         experiment_id=from_experiment,
         metric=metric,
+        looks=read_look_request(sequential, spending, looks),
+        cluster_size=cluster_size,
+        cluster_icc=icc,
     )
     settings = None
     if from_experiment is not None:

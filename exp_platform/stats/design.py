@@ -1,7 +1,7 @@
 """What an experiment is planned to be: its arms, its error rates, its metrics' noise."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from exp_platform.errors import UsageError
@@ -14,6 +14,7 @@ from exp_platform.records import (
 )
 from exp_platform.stats.cuped import estimate_cuped
 from exp_platform.stats.ratio import ratio_arm
+from exp_platform.stats.sequential_cost import SequentialCost
 from exp_platform.stats.settings import EstimateSettings
 
 PowerTest = Literal["t", "normal", "pooled_z"]
@@ -76,9 +77,9 @@ class Design:
         n_goals, n_guardrails, n_treatments: how many there are.
         control_share: control's share of all units; None = equal arms. The treatments
             divide the rest equally.
-        inflation: units with the sequential rule over units with one test at the end;
-            1 = fixed horizon, a group sequential O'Brien-Fleming rule costs a few per
-            cent.
+        inflation: units over those of one test at the end, for a reason of the
+            planner's own.
+        goal_cost, guardrail_cost: of looking before the end, on top of it.
         guardrail_alpha: one-sided error rate of each guardrail; never split.
         units_per_day: exposed units a day in all arms; None = no run time.
         window_days: days until the last unit's value is complete.
@@ -96,6 +97,8 @@ class Design:
     units_per_day: float | None = None
     window_days: float = 0.0
     least_days: int = 7
+    goal_cost: SequentialCost = field(default_factory=SequentialCost)
+    guardrail_cost: SequentialCost = field(default_factory=SequentialCost)
 
     def __post_init__(self) -> None:
         for name in ("alpha", "power", "guardrail_alpha"):
@@ -113,6 +116,10 @@ class Design:
     def goal_alpha(self) -> float:
         """Two-sided error rate of one goal in one arm at Holm's first step."""
         return self.alpha / (self.n_goals * self.n_treatments)
+
+    def cost_of(self, *, is_guardrail: bool) -> SequentialCost:
+        """What looking costs this kind of metric."""
+        return self.guardrail_cost if is_guardrail else self.goal_cost
 
     @property
     def guardrail_power(self) -> float:

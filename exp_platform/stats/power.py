@@ -86,12 +86,13 @@ def find_power(noise: Noise, target: Target, design: Design, n_total: float) -> 
 
     Assumptions:
         Both arms vary alike; means are normal (t: noncentral t with Welch's degrees of
-        freedom). A sequential rule acts like a smaller sample: units / inflation.
+        freedom). Looks act like a smaller sample: units / (inflation x their cost).
 
     References:
         Cohen (1988); Fleiss, Levin and Paik (2003), pooled variance of proportions.
     """
-    n = n_total / design.inflation
+    cost = design.cost_of(is_guardrail=target.margin is not None)
+    n = n_total / (design.inflation * cost.inflation)
     n_control, n_treatment = (share * n for share in design.shares)
     if min(n_control, n_treatment) <= 1:
         return 0.0

@@ -17,7 +17,15 @@ REFUSAL = "part of a row without numbers"
 STORED = "moves numbers that were computed elsewhere into a row"
 
 UNGATED = "no gate of its own yet; the bootstrap it calls has one"
+PLANNED = "size of a rule that other gates simulate; its own paths in the unit tests"
 REASONS = {
+    "causal.adjusted_rules.list_adjusted": ROUTING,
+    "causal.choice_rules.came_by": ROUTING,
+    "causal.choice_rules.has_fewer_clusters": ROUTING,
+    "causal.choice_rules.is_quantile": ROUTING,
+    "causal.choice_rules.is_ratio": ROUTING,
+    "causal.covariates.encode_covariates": ALGEBRA,
+    "stats.sequential_cost.find_cost": PLANNED,
     "causal.cluster_guardrail.build_margin_test": UNGATED,
     "causal.cluster_means.estimate_means_by_cluster": UNGATED,
     "stats.cluster.estimate_few_cluster_means": UNGATED,
