@@ -113,7 +113,10 @@ def build_units(
         ContractError: no usable row, a unit with several rows in one period, a weight
             that is not above 0, or a cohort or cluster that changes within a unit.
     """
-    engine.execute(_units_sql(request, n_periods, is_ordered=is_ordered))
+    is_same = not is_ordered and _repeats_units(engine, request)
+    engine.execute(
+        _units_sql(request, n_periods, is_ordered=is_ordered, is_same=is_same)
+    )
     most = engine.rows("select max(n_rows) from exp_run.panel_units")[0][0]
     if most is None:
         raise ContractError("no row has a unit and a period", where=str(file))
@@ -133,7 +136,34 @@ def build_units(
     return request.unit is None or most == 1
 
 
-def _units_sql(request: PanelRequest, n_periods: int, *, is_ordered: bool) -> str:
+def _repeats_units(engine: Engine, request: PanelRequest) -> bool:
+    """Does every period have the same units and say the same of them?
+
+    The rows of one period then stand for all. Sums of hashes are compared, which is much
+    cheaper than to group the rows by unit. The hash is hashed again: of two columns it is
+    so simple that units which swap their values could leave the sum as it was.
+    """
+    if request.unit is None:
+        return False
+    named = (request.unit, request.cohort or request.treated, request.cluster)
+    columns = [*(name for name in named if name), *request.covariates]
+    columns += [request.weight] if request.weight else []
+    row = ", ".join(identifier(name) for name in columns)
+    periods = engine.rows(
+        "select sum(n_rows), sum(total) from (\n"
+        f"    select {identifier(request.time)} as value, count(*) as n_rows,\n"
+        f"        sum(hash(hash({row}))) as total\n"
+        f"    from exp_run.delivered where {identifier(request.unit)} is not null\n"
+        "    group by 1\n"
+        ") as d inner join exp_run.panel_times as t on d.value = t.value\n"
+        "group by t.period_no"
+    )
+    return len(set(periods)) == 1
+
+
+def _units_sql(
+    request: PanelRequest, n_periods: int, *, is_ordered: bool, is_same: bool
+) -> str:
     unit = unit_of(request)
     group = request.cohort or request.treated or ""
     facts = [_cohort(request)]
@@ -157,16 +187,19 @@ def _units_sql(request: PanelRequest, n_periods: int, *, is_ordered: bool) -> st
     if is_ordered:
         numbers += f",\n        d.{ROW_NUMBER} as row_no"
         facts.append("min(row_no) as row_no")
+    sizes = f"count(*) as n_rows,\n    {_count_periods(n_periods)} as n_periods"
+    if is_same:
+        sizes = f"{n_periods} * count(*) as n_rows, {n_periods} as n_periods"
     return (
         "create or replace table exp_run.panel_units as\n"
-        f"select unit, count(*) as n_rows,\n    {_count_periods(n_periods)} as n_periods,"
+        f"select unit, {sizes},"
         f"\n    {(',' + chr(10) + '    ').join(facts)}\n"
         f"from (select d.{unit} as unit, t.period_no, c.cohort_no, c.is_on{numbers}\n"
         "    from exp_run.delivered as d\n"
         f"    inner join exp_run.panel_times as t on d.{identifier(request.time)} = t.value\n"
         "    left join exp_run.panel_treatments as c\n"
         f"        on d.{identifier(group)} is not distinct from c.value\n"
-        f"    where d.{unit} is not null)\n"
+        f"    where d.{unit} is not null{' and t.period_no = 0' if is_same else ''})\n"
         "group by unit"
     )
 

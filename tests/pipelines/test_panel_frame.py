@@ -121,3 +121,44 @@ def test_did_gives_what_an_import_gives(answer, project):
     for one in _did(frame):
         assert imported[one.method]["difference"] == one.difference
         assert imported[one.method]["p_value"] == one.p_value
+
+
+def test_did_refuses_units_that_swap_their_clusters(answer):
+    frame = pd.DataFrame(answer["rows"])
+    frame["shop"] = frame.shop.astype("category").cat.codes
+    frame["town"] = frame.town.astype("category").cat.codes
+    last = frame[frame.year == frame.year.max()]
+    one, other = last.index[0], last.index[last.town != last.town.iloc[0]][0]
+    frame.loc[[one, other], "town"] = frame.loc[[other, one], "town"].to_numpy()
+    with pytest.raises(ContractError, match="'town' changes"):
+        _did(frame)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [("town", "elsewhere", "'town' changes"), ("treated", 1, "'treated' changes")],
+)
+def test_did_refuses_facts_that_change_after_the_first_period(
+    column, value, words, answer
+):
+    frame = pd.DataFrame(answer["rows"])
+    last = frame.index[(frame.year == frame.year.max()) & (frame.treated == 0)][0]
+    frame.loc[last, column] = value
+    with pytest.raises(ContractError, match=words):
+        _did(frame)
+
+
+def test_did_counts_units_that_begin_later(answer):
+    frame = pd.DataFrame(answer["rows"])
+    first = frame.index[frame.year == frame.year.min()][0]
+    assert _did(frame.drop(index=first))[0].details["n_incomplete"] == 1
+
+
+def test_did_takes_covariates_from_the_first_period_that_has_one(answer):
+    frame = pd.DataFrame(answer["rows"])
+    frame["since"] = frame.treated.map({0: 0, 1: 2004})
+    frame.loc[frame.town.isin(["t01", "t03", "t05", "t07", "t09"]), "since"] = 2006
+    columns = {"treated": None, "policy_date": None, "cohort": "since"}
+    whole = _did(frame, covariates=["weight"], **columns)
+    frame.loc[frame.year == frame.year.min(), "weight"] = None
+    assert _did(frame, covariates=["weight"], **columns) == whole
