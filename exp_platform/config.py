@@ -141,12 +141,43 @@ class Remote(_Strict):
     region: str = "us-east-1"
 
 
-class EngineSettings(_Strict):
-    """Limits of the SQL engine."""
+EngineKind = Literal["duckdb", "spark", "trino"]
+PORTABLE_STAGES = ("metrics",)
+"""Stages that another engine than DuckDB can compute."""
 
-    kind: Literal["duckdb"] = "duckdb"
+
+class StageEngines(_Strict):
+    """Engines by stage; of the stages that can move."""
+
+    metrics: EngineKind | None = None
+
+
+class EngineSettings(_Strict):
+    """Which engine computes what, and its limits."""
+
+    kind: EngineKind = Field(
+        "duckdb", description="computes every stage that can run on it"
+    )
+    stages: StageEngines = StageEngines()
     memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(KB|MB|GB|TB)$")
     threads: int | None = Field(None, ge=1)
+    trino: str = Field(
+        "",
+        description="URL of the Trino server, http://host:port",
+        pattern="^(https?://.+)?$",
+    )
+
+    def of(self, stage: str) -> EngineKind:
+        """The engine of a stage; what cannot move is DuckDB's."""
+        if stage not in PORTABLE_STAGES:
+            return "duckdb"
+        own: EngineKind | None = getattr(self.stages, stage)
+        return own or self.kind
+
+    @property
+    def kinds(self) -> set[str]:
+        """Every engine that some stage needs."""
+        return {"duckdb", *(self.of(stage) for stage in PORTABLE_STAGES)}
 
 
 class Settings(_Strict):
@@ -159,6 +190,15 @@ class Settings(_Strict):
     experiments: dict[str, Scenario] = Field(default_factory=dict)
     root: Path = Field(Path(), exclude=True)
     config_hash: str = Field("", exclude=True)
+
+    @model_validator(mode="after")
+    def _engines_have_a_place(self) -> Self:
+        if "trino" in self.engine.kinds:
+            if self.remote is None:
+                raise ValueError("engine trino needs a shared lake: add `remote:`")
+            if not self.engine.trino:
+                raise ValueError("engine trino needs its address: add `trino: URL`")
+        return self
 
     def scenario(self, experiment_id: str) -> Scenario:
         """The synthetic scenario of an experiment.
@@ -280,6 +320,7 @@ def _suggest(location: tuple[int | str, ...]) -> str:
     parents: dict[str, type[_Strict]] = {
         "paths": Paths,
         "engine": EngineSettings,
+        "stages": StageEngines,
         "remote": Remote,
         "failure_modes": FailureModes,
     }

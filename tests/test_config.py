@@ -41,6 +41,33 @@ def test_load_settings_hash_follows_the_content_not_the_layout(load):
     assert load("environment: dev\nengine: {threads: 3}\n").config_hash != first
 
 
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        ("{}", {"duckdb"}),
+        ("{kind: spark}", {"duckdb", "spark"}),
+        ("{kind: spark, stages: {metrics: duckdb}}", {"duckdb"}),
+        ("{stages: {metrics: spark}}", {"duckdb", "spark"}),
+    ],
+)
+def test_engine_of_a_stage_is_its_own_or_the_kind(load, engine, expected):
+    settings = load(f"environment: dev\nengine: {engine}\n").engine
+    assert settings.kinds == expected
+    assert settings.of("metrics") in expected
+    assert settings.of("ingest") == "duckdb"
+
+
+def test_engine_trino_needs_its_address(load):
+    remote = (
+        "remote: {catalog: 'postgresql+pg8000://h/d', warehouse: 's3://warehouse',"
+        " raw: 's3://raw'}\n"
+    )
+    with pytest.raises(UsageError, match="engine trino needs its address"):
+        load(f"environment: dev\n{remote}engine: {{kind: trino}}\n")
+    named = "engine: {kind: trino, trino: 'http://h:8080'}\n"
+    assert load(f"environment: dev\n{remote}{named}").engine.of("metrics") == "trino"
+
+
 BROKEN = {
     "environment: dev\npath: {}\n": ("unknown key 'path'", "did you mean 'paths'?"),
     "environment: dev\npaths: {row: x}\n": ("'paths.row'", "did you mean 'raw'?"),
@@ -59,6 +86,13 @@ BROKEN = {
     "environment: dev\nexperiments: {a: {days: 3, n_users: 5, assignment: policy}}\n": (
         "policy_day",
     ),
+    "environment: dev\nengine: {kind: sparc}\n": ("engine.kind", "'duckdb', 'spark'"),
+    "environment: dev\nengine: {stages: {ingest: spark}}\n": ("ingest", "metrics"),
+    "environment: dev\nengine: {stages: {metrics: dukdb}}\n": (
+        "engine.stages.metrics",
+        "'dukdb'",
+    ),
+    "environment: dev\nengine: {kind: trino}\n": ("engine trino needs a shared lake",),
     "engine: {}\n": ("environment",),
     "": ("the whole file", "dictionary"),
     "- a\n- b\n": ("the whole file", "dictionary"),

@@ -34,6 +34,8 @@ class Engine:
         database: a file that keeps what is created; None = in memory.
     """
 
+    dialect = "duckdb"
+
     def __init__(self, settings: LakeSettings, database: Path | None = None) -> None:
         import duckdb
 
@@ -145,10 +147,39 @@ class Engine:
             self._connection.register_filesystem(area.filesystem)
             self._has_store = True
 
+    def place(self, qualified_name: str) -> str:
+        """What a relation is called here: as in the models."""
+        return qualified_name
+
     def create_view(self, qualified_name: str, select: str) -> None:
         """Create or replace a view such as `exp.exposures`."""
         name = ".".join(quote_name(part) for part in qualified_name.split("."))
         self.execute(f"create or replace view {name} as {select}")
+
+    def create_table(
+        self, qualified_name: str, select: str, *, in_order: bool = False
+    ) -> None:
+        """Create or replace a table such as `exp_run.int_x`.
+
+        Args:
+            qualified_name: of the table.
+            select: its rows.
+            in_order: on one thread, so that sums of doubles are reproducible.
+        """
+        statement = f"create or replace table {qualified_name} as\n{select}"
+        if in_order:
+            self.execute_ordered(statement)
+        else:
+            self.execute(statement)
+
+    def execute_ordered(self, sql: str) -> None:
+        """Run one statement on one thread, so that sums of doubles are reproducible."""
+        threads = self.rows("select current_setting('threads')")[0][0]
+        self.execute("set threads = 1")
+        try:
+            self.execute(sql)
+        finally:
+            self.execute(f"set threads = {int(str(threads))}")
 
 
 def from_clause(relation: str) -> str:

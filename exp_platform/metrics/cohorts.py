@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from exp_platform.lake import Engine
-from exp_platform.metrics.models import execute_ordered, model_sql
+from exp_platform.metrics.models import model_sql
 from exp_platform.metrics.observations import (
     missing_sql,
     observation_sql,
@@ -152,7 +152,7 @@ def total_cohorts(
             select = generated.get(name) or model_sql(name)
             statement = f"create or replace table exp_run.{name} as\n{select}"
             if name == "metric_aggregates_overall":
-                execute_ordered(engine, statement)
+                engine.execute_ordered(statement)
             else:
                 engine.execute(statement)
         rows = engine.records("select * from exp_run.metric_aggregates_overall")

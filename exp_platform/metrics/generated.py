@@ -38,6 +38,7 @@ def generate_selects(
     segments: Sequence[str],
     *,
     fixed_point: Collection[str],
+    dialect: str = "duckdb",
 ) -> dict[str, str]:
     """The SELECTs of one run, by relation.
 
@@ -45,6 +46,7 @@ def generate_selects(
         definitions: the run's metrics.
         segments: attributes to drill down by.
         fixed_point: outcomes whose values all have at most six decimals.
+        dialect: duckdb, spark or trino.
     """
     metrics = list(definitions)
     branches: dict[str, list[str]] = {name: [] for name in EMPTY}
@@ -70,4 +72,6 @@ def generate_selects(
     }
     subsets = (observations.CROSSOVER_SEGMENT, observations.BOT_SEGMENT)
     selects["unit_segments"] = observations.segment_sql(segments, subsets=subsets)
-    return selects
+    if dialect == "duckdb":
+        return selects
+    return {name: observations.transpile(sql, dialect) for name, sql in selects.items()}

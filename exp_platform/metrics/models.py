@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from importlib import resources
+from typing import Protocol
 
 from exp_platform.lake import Engine
 from exp_platform.lake.reading import open_empty
@@ -33,6 +34,29 @@ ROWS = (
     "experiment_assignments",
 )
 """What relations made from definitions read."""
+_RELATION = re.compile(r"\bexp(?:_run)?\.[a-z_]+")
+_COMMENT = r"--[^\n]*|/\*.*?\*/"
+_TEXT = "'(?:[^']|'')*'"
+_SPARK_TEXT = r"'(?:[^'\\]|\\.)*'"
+
+
+class ModelEngine(Protocol):
+    """What the models need of an engine."""
+
+    @property
+    def dialect(self) -> str:
+        """Folder of the compiled SQL: duckdb, spark or trino."""
+
+    def place(self, qualified_name: str) -> str:
+        """What a relation such as `exp_run.int_x` is called there."""
+
+    def create_view(self, qualified_name: str, select: str) -> None:
+        """Create or replace a view."""
+
+    def create_table(
+        self, qualified_name: str, select: str, *, in_order: bool = False
+    ) -> None:
+        """Compute a relation once; `in_order` where sums depend on the order."""
 
 
 @cache
@@ -120,18 +144,44 @@ def build_models(
         has_events: the experiment has events, in `exp.fact_event`.
         only: these models, with all that they are made from; none = every one.
     """
+    open_absent(engine)
+    create_models(engine, generated, has_events=has_events, only=only)
+
+
+def open_absent(engine: Engine) -> None:
+    """Open sources that not every experiment has, without rows."""
     for table in _MAY_BE_ABSENT:
         open_empty(engine, table)
-    groups = ("metrics", "events") if has_events else ("metrics",)
-    for name, materialized in model_order(groups=groups):
+
+
+def create_models(
+    engine: ModelEngine,
+    generated: Mapping[str, str],
+    *,
+    has_events: bool,
+    only: Collection[str] = (),
+) -> None:
+    """Create every model, parents first, in the engine's own dialect.
+
+    Args:
+        engine: holds every source.
+        generated: SELECTs of the relations made from definitions, in its dialect.
+        has_events: the experiment has events.
+        only: these models, with all that they are made from; none = every one.
+    """
+    for name, materialized in model_order(
+        engine.dialect, groups_of(has_events=has_events)
+    ):
         if only and name not in only:
             continue
-        select = model_sql(name) if name not in GENERATED else generated[name]
-        statement = f"create or replace {materialized} exp_run.{name} as\n{select}"
-        if name in _ORDERED:
-            execute_ordered(engine, statement)
+        select = (
+            generated[name] if name in GENERATED else model_sql(name, engine.dialect)
+        )
+        select = place_relations(select, engine.dialect, engine.place)
+        if materialized == "view":
+            engine.create_view(f"exp_run.{name}", select)
         else:
-            engine.execute(statement)
+            engine.create_table(f"exp_run.{name}", select, in_order=name in _ORDERED)
 
 
 def find_needed(last: str, texts: Mapping[str, str] | None = None) -> frozenset[str]:
@@ -157,14 +207,31 @@ def find_needed(last: str, texts: Mapping[str, str] | None = None) -> frozenset[
     return frozenset(needed)
 
 
-def execute_ordered(engine: Engine, statement: str) -> None:
-    """Run one statement on one thread, so that sums of doubles are reproducible."""
-    threads = engine.rows("select current_setting('threads')")[0][0]
-    engine.execute("set threads = 1")
-    try:
-        engine.execute(statement)
-    finally:
-        engine.execute(f"set threads = {int(str(threads))}")
+def groups_of(*, has_events: bool) -> tuple[str, ...]:
+    """Groups of models that an experiment needs."""
+    return ("metrics", "events") if has_events else ("metrics",)
+
+
+def place_relations(sql: str, dialect: str, place: Callable[[str], str]) -> str:
+    """The same SQL with relations called what an engine calls them.
+
+    Args:
+        sql: with names such as `exp.outcomes` and `exp_run.int_x`.
+        dialect: decides where a text ends.
+        place: the engine's name of a relation.
+    """
+    quoted = _SPARK_TEXT if dialect == "spark" else _TEXT
+    names = re.compile(f"({_COMMENT}|{quoted})|{_RELATION.pattern}", re.DOTALL)
+    return names.sub(lambda found: found[1] or place(found[0]), sql)
+
+
+def list_sources(*, has_events: bool) -> tuple[str, ...]:
+    """Relations that the models read and none of them makes, by qualified name."""
+    order = model_order(groups=groups_of(has_events=has_events))
+    made = {f"exp_run.{name}" for name, _ in order}
+    static = (model_sql(name) for name, _ in order if name not in GENERATED)
+    read = {name for sql in static for name in _RELATION.findall(sql)}
+    return tuple(sorted(read - made))
 
 
 def _folder(dialect: str) -> resources.abc.Traversable:

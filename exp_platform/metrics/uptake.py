@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from exp_platform.causal.instrument import ComplianceTotals
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as quote
-from exp_platform.metrics.models import execute_ordered
 from exp_platform.records import ExperimentSpec, MetricDefinition, MetricType
 
 UptakeTotals = Mapping[tuple[str, str], ComplianceTotals]
@@ -39,7 +38,7 @@ def measure_uptake(
         return {}
     select = uptake_sql(uptake, names, is_clustered=spec.cluster is not None)
     # sums of doubles must not depend on how threads split the rows
-    execute_ordered(engine, f"create or replace temp table uptake_totals as\n{select}")
+    engine.execute_ordered(f"create or replace temp table uptake_totals as\n{select}")
     rows = engine.records("select * from uptake_totals order by metric_name, variant")
     return {
         (row["metric_name"], row["variant"]): ComplianceTotals(

@@ -6,6 +6,7 @@ from typing import Any
 
 from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
 from exp_platform.metrics.generated import generate_selects
+from exp_platform.metrics.handover import build_models_elsewhere
 from exp_platform.metrics.models import build_models
 from exp_platform.metrics.observed import Observe, open_observed
 from exp_platform.metrics.panel import build_panel
@@ -20,6 +21,7 @@ from exp_platform.metrics.totals import (
     read_totals,
 )
 from exp_platform.metrics.uptake import UptakeTotals, measure_uptake
+from exp_platform.pipelines.engines import open_stage_engine
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import EVENT_TABLES, STAGE_TABLES, Run, nothing_stored
@@ -124,7 +126,7 @@ def build_metrics(run: Run, ingested: Ingested) -> Measured:
     write_scope(engine, spec, definitions)
     has_events = bool(spec.namespace)
     exact = fixed_point(run)
-    build_models(engine, generated_sql(ingested, exact), has_events=has_events)
+    create_relations(run, ingested, exact)
     for table in STAGE_TABLES["metrics"]:
         if table != "metric_definitions":
             run.store_relation(table, f"exp_run.{table}")
@@ -203,17 +205,44 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
     )
 
 
-def generated_sql(ingested: Ingested, exact: Collection[str]) -> dict[str, str]:
+def create_relations(run: Run, ingested: Ingested, exact: Collection[str]) -> None:
+    """Every model as a relation of DuckDB, whichever engine computes it.
+
+    Args:
+        run: says which engine computes the stage.
+        ingested: the experiment; its rows and its scope stand in DuckDB.
+        exact: its outcomes with exact sums, see `fixed_point`.
+    """
+    has_events = bool(ingested.spec.namespace)
+    with open_stage_engine(run, "metrics") as other:
+        if other is None:
+            selects = generated_sql(ingested, exact)
+            build_models(run.engine, selects, has_events=has_events)
+            return
+        build_models_elsewhere(
+            run.engine,
+            other,
+            generated_sql(ingested, exact, other.dialect),
+            has_events=has_events,
+            published=(*STAGE_TABLES["metrics"], *EVENT_TABLES),
+        )
+
+
+def generated_sql(
+    ingested: Ingested, exact: Collection[str], dialect: str = "duckdb"
+) -> dict[str, str]:
     """The relations made from definitions: SELECTs by model name.
 
     Args:
         ingested: the experiment.
         exact: its outcomes with exact sums, see `fixed_point`.
+        dialect: duckdb, spark or trino.
     """
     return generate_selects(
         ingested.definitions.values(),
         ingested.spec.plan.segments,
         fixed_point=exact,
+        dialect=dialect,
     )
 
 

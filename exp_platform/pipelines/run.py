@@ -83,6 +83,7 @@ class Run:
     engine: Engine
     publication: Publication
     stages: dict[str, str] = field(default_factory=dict)
+    computed_by: dict[str, str] = field(default_factory=dict)
     inputs: list[RawFile] = field(default_factory=list)
     seed: int | None = None
     definition_hash: str = ""
@@ -92,6 +93,12 @@ class Run:
     look: Mapping[str, Any] = field(default_factory=dict)
     locks: ExitStack = field(default_factory=ExitStack)
     leftovers: set[str] = field(default_factory=set)
+
+    @property
+    def engines(self) -> str:
+        """DuckDB, and what computed a stage in its place."""
+        others = (f"{stage} by {name}" for stage, name in self.computed_by.items())
+        return ", ".join([f"duckdb {package_versions()['duckdb']}", *others])
 
     @property
     def stamps(self) -> dict[str, Any]:
@@ -154,7 +161,7 @@ class Run:
             code_version=code_version(),
             config_hash=self.settings.config_hash,
             definition_hash=self.definition_hash,
-            engine=f"duckdb {package_versions()['duckdb']}",
+            engine=self.engines,
             packages=package_versions(),
             snapshots=snapshots,
             digest=self.digest,

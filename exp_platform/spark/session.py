@@ -35,6 +35,18 @@ def build_spark_session(
         StorageError: the lake does not exist yet, or the session cannot start.
     """
     settings = load_settings(config or os.environ.get("EXP_CONFIG") or DEFAULT_CONFIG)
+    if settings.remote is None:
+        _require_lake(settings)
+    return open_session(app_name, settings)
+
+
+def open_session(app_name: str, settings: Settings) -> "SparkSession":
+    """The same for a loaded configuration, whose lake may be made later.
+
+    Raises:
+        UsageError: pyspark is not installed, or is not the line the jars were built for.
+        StorageError: the session cannot start.
+    """
     try:
         import pyspark
         from py4j.protocol import Py4JError
@@ -68,14 +80,7 @@ def build_spark_session(
 
 
 def spark_properties(settings: Settings) -> dict[str, str]:
-    """Everything Spark is told; credentials come from the environment.
-
-    Args:
-        settings: a loaded configuration.
-
-    Raises:
-        StorageError: an embedded lake that nobody has written yet.
-    """
+    """Everything Spark is told; credentials come from the environment."""
     remote = settings.remote
     own = _local_catalog(settings) if remote is None else _remote_catalog(remote)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
@@ -103,7 +108,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
     }
 
 
-def _local_catalog(settings: Settings) -> dict[str, str]:
+def _require_lake(settings: Settings) -> None:
     catalog = settings.paths.catalog.absolute()
     if not catalog.is_file():
         raise StorageError(
@@ -111,6 +116,10 @@ def _local_catalog(settings: Settings) -> dict[str, str]:
             where=str(catalog),
             next_step="exp run ID --generate-synth",
         )
+
+
+def _local_catalog(settings: Settings) -> dict[str, str]:
+    catalog = settings.paths.catalog.absolute()
     return {
         # read only: SQLite then takes no lock that a run would wait for
         "uri": f"jdbc:sqlite:file:{catalog}?mode=ro",

@@ -43,6 +43,18 @@ def test_register_makes_a_view(engine):
     assert engine.columns("select 1 as y, 2 as z") == ("y", "z")
 
 
+def test_create_table_in_order_restores_the_threads(engine):
+    engine.execute("set threads = 2")
+    engine.create_table("exp_run.t", "select 1 as x", in_order=True)
+    engine.create_table("exp_run.t", "select x + 1 as x from exp_run.t")
+    assert engine.rows("select x, current_setting('threads') from exp_run.t") == [
+        (2, 2)
+    ]
+    with pytest.raises(StorageError):
+        engine.create_table("exp_run.t", "select y from exp_run.t", in_order=True)
+    assert engine.rows("select current_setting('threads')") == [(2,)]
+
+
 def test_from_clause_brackets_statements_only():
     assert from_clause("exp.exposures") == "exp.exposures"
     assert from_clause("select 1;") == "(select 1)"

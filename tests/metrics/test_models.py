@@ -16,9 +16,10 @@ from exp_platform.lake import Engine
 from exp_platform.metrics.compile_models import DIALECTS, compile_models
 from exp_platform.metrics.models import (
     GENERATED,
-    execute_ordered,
+    list_sources,
     model_order,
     model_sql,
+    place_relations,
 )
 from exp_platform.metrics.totals import read_totals
 from exp_platform.records import (
@@ -452,12 +453,6 @@ def test_daily_units_leave_when_their_window_closes(build: Any, spec: Any) -> No
 # --- the compiled files -------------------------------------------------------------
 
 
-def test_execute_ordered_restores_the_threads(engine: Engine) -> None:
-    before = engine.rows("select current_setting('threads')")
-    execute_ordered(engine, "select 1")
-    assert engine.rows("select current_setting('threads')") == before
-
-
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_model_sql_parses_in_its_dialect(dialect: str) -> None:
     import sqlglot
@@ -489,3 +484,21 @@ def test_model_order_puts_parents_first() -> None:
 
 def _sql_or_nothing(name: str) -> str:
     return "" if name in GENERATED else model_sql(name)
+
+
+def test_list_sources_names_what_no_model_makes() -> None:
+    without, with_events = (list_sources(has_events=has) for has in (False, True))
+    assert {"exp.exposures", "exp.outcomes", "exp_run.run_metrics"} <= set(without)
+    assert set(without) <= set(with_events)
+    made = {f"exp_run.{name}" for name, _ in model_order()}
+    assert not made & set(with_events)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_place_relations_leaves_texts_and_comments(dialect: str) -> None:
+    escaped = r"'it\'s exp.b'" if dialect == "spark" else r"'it''s\exp.b'"
+    sql = (
+        f"/* a unit's exp.a */ select {escaped} -- the run's exp_run.c\nfrom exp_run.d"
+    )
+    placed = place_relations(sql, dialect, lambda name: f"<{name}>")
+    assert placed == sql.replace("from exp_run.d", "from <exp_run.d>")

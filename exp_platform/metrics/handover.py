@@ -1,0 +1,81 @@
+"""The models on another engine: rows go there, the finished relations come home.
+
+Whatever engine computes, DuckDB reads and publishes the result under the same names, so
+that everything behind the models is the same code.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from exp_platform.lake import Engine
+from exp_platform.metrics.models import (
+    ModelEngine,
+    create_models,
+    groups_of,
+    list_sources,
+    model_order,
+    open_absent,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PYTHON_READS = (
+    "experiment_assignments",
+    "metric_calculations",
+    "int_unit_outcomes",
+    "int_unit_events",
+    "int_missing_values",
+    "int_maturity_totals",
+    "int_cluster_totals",
+    "int_cluster_sums",
+)
+"""Besides what is published: panels, tails, cohorts and clusters are made of these."""
+
+
+class OtherEngine(ModelEngine, Protocol):
+    """An engine that computes the models instead of DuckDB."""
+
+    @property
+    def version(self) -> str:
+        """Name and version, for the run's ledger."""
+
+    def receive(
+        self, qualified_name: str, schema: "pa.Schema", rows: "Iterable[pa.RecordBatch]"
+    ) -> None:
+        """Make rows readable as e.g. `exp.exposures`."""
+
+    def fetch(self, qualified_name: str) -> "pa.Table":
+        """All rows of a relation."""
+
+    def close(self) -> None:
+        """Drop everything that was made for the run."""
+
+
+def build_models_elsewhere(
+    home: Engine,
+    other: OtherEngine,
+    generated: Mapping[str, str],
+    *,
+    has_events: bool,
+    published: Iterable[str],
+) -> None:
+    """Create the models in another engine and bring home what is read there.
+
+    Args:
+        home: holds the sources and the scope.
+        other: computes.
+        generated: SELECTs of the relations made from definitions, in its dialect.
+        has_events: the experiment has events.
+        published: tables that the run publishes.
+    """
+    open_absent(home)
+    for name in list_sources(has_events=has_events):
+        schema = home.arrow(f"select * from {name} limit 0").schema
+        other.receive(name, schema, home.batches(f"select * from {name}"))
+    create_models(other, generated, has_events=has_events)
+    made = {name for name, _ in model_order(groups=groups_of(has_events=has_events))}
+    for name in dict.fromkeys([*published, *_PYTHON_READS]):
+        if name in made:
+            relation = f"exp_run.{name}"
+            home.register(relation, other.fetch(relation))

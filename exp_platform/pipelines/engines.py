@@ -1,0 +1,47 @@
+"""The engine that computes a stage, where the configuration names another than DuckDB."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from exp_platform.metrics.handover import OtherEngine
+from exp_platform.pipelines.run import Run
+
+
+@contextmanager
+def open_stage_engine(run: Run, stage: str) -> Iterator[OtherEngine | None]:
+    """The stage's engine for as long as it computes; None = DuckDB.
+
+    Raises:
+        UsageError: the engine's client is not installed.
+        StorageError: the engine does not start or does not answer.
+    """
+    kind = run.settings.engine.of(stage)
+    if kind == "duckdb":
+        yield None
+        return
+    opened = _open_spark(run) if kind == "spark" else _open_trino(run)
+    with opened as engine:
+        run.computed_by[stage] = engine.version
+        yield engine
+
+
+@contextmanager
+def _open_spark(run: Run) -> Iterator[OtherEngine]:
+    from exp_platform.spark.engine import SparkEngine
+    from exp_platform.spark.session import open_session
+
+    session = open_session("exp_platform", run.settings)
+    folder = run.settings.paths.temp / f"{run.run_id}-{run.experiment_id}-spark"
+    with closing(SparkEngine(session, folder)) as engine:
+        yield engine
+
+
+@contextmanager
+def _open_trino(run: Run) -> Iterator[OtherEngine]:
+    from exp_platform.lake.scratch import ScratchWriter
+    from exp_platform.trino.engine import TrinoEngine
+
+    with closing(ScratchWriter(run.lake.settings)) as writer:
+        url = run.settings.engine.trino
+        with closing(TrinoEngine(url, run.run_id, writer)) as engine:
+            yield engine

@@ -1,0 +1,117 @@
+"""The SQL models on Spark: sources come as Parquet, answers leave as Arrow.
+
+Every relation is a temporary view of a session of its own, so that two runs of one
+process do not meet and nothing is left behind. A table is computed at once and kept by
+the executors; its plan is cut there, or the plan of the last model would hold all others.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exp_platform.errors import StorageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+_SETTINGS = {
+    # temporary views only: the lake's catalog is not asked
+    "spark.sql.defaultCatalog": "spark_catalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+}
+
+
+class SparkEngine:
+    """A Spark session that computes the models of one run.
+
+    Args:
+        session: a running session; the engine works in a new one beside it.
+        folder: where sources are written, on a disk that Spark's executors see.
+    """
+
+    dialect = "spark"
+
+    def __init__(self, session: "SparkSession", folder: Path) -> None:
+        self._session = session.newSession()
+        for key, value in _SETTINGS.items():
+            self._session.conf.set(key, value)
+        self._folder = folder
+        self._kept: list[Any] = []
+        self._views: set[str] = set()
+
+    @property
+    def version(self) -> str:
+        """Name and version, for the run's ledger."""
+        return f"spark {self._session.version}"
+
+    def close(self) -> None:
+        """Forget every relation; the session beside it stays."""
+        for frame in self._kept:
+            frame.unpersist()
+        for view in self._views:
+            self._session.catalog.dropTempView(view)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def place(self, qualified_name: str) -> str:
+        """A temporary view has no schema: `exp_run.int_x` is `exp_run__int_x`."""
+        return qualified_name.replace(".", "__")
+
+    def receive(
+        self, qualified_name: str, schema: "pa.Schema", rows: "Iterable[pa.RecordBatch]"
+    ) -> None:
+        """Make rows readable as e.g. `exp.exposures`."""
+        import pyarrow.parquet as pq
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{qualified_name}.parquet"
+        with pq.ParquetWriter(file, schema) as writer:
+            for batch in rows:
+                writer.write_batch(batch)
+        with _our_errors(qualified_name):
+            location = file.absolute().as_uri()
+            self._show(qualified_name, self._session.read.parquet(location))
+
+    def create_view(self, qualified_name: str, select: str) -> None:
+        """Create or replace a view."""
+        with _our_errors(qualified_name):
+            self._show(qualified_name, self._session.sql(select))
+
+    def create_table(
+        self, qualified_name: str, select: str, *, in_order: bool = False
+    ) -> None:
+        """Compute a relation once, and keep it; the order of sums is Spark's own."""
+        del in_order
+        with _our_errors(qualified_name):
+            frame = self._session.sql(select).localCheckpoint(eager=True)
+            self._show(qualified_name, frame)
+        self._kept.append(frame)
+
+    def fetch(self, qualified_name: str) -> "pa.Table":
+        """All rows of a relation."""
+        with _our_errors(qualified_name):
+            return self._session.table(self.place(qualified_name)).toArrow()
+
+    def _show(self, qualified_name: str, frame: Any) -> None:
+        view = self.place(qualified_name)
+        frame.createOrReplaceTempView(view)
+        self._views.add(view)
+
+
+@contextmanager
+def _our_errors(relation: str) -> Iterator[None]:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        found = str(error).partition("\n\nJVM stacktrace")[0]
+        raise StorageError(
+            "Spark refused a query",
+            where=relation,
+            found=" ".join(found.split())[:400],
+        ) from error

@@ -1,0 +1,1 @@
+"""Trino: the engine that computes the SQL models on a server."""
