@@ -18,7 +18,19 @@
 {% macro instant_of_text(text) -%}{{ return((dialect_macro('instant_of_text') or adapter.dispatch('instant_of_text', 'exp_platform'))(text)) }}{%- endmacro %}
 {% macro default__instant_of_text(text) -%}try_cast({{ text }} as timestamptz){%- endmacro %}
 {% macro spark__instant_of_text(text) -%}try_cast({{ text }} as timestamp){%- endmacro %}
-{% macro trino__instant_of_text(text) -%}try(cast(regexp_replace({{ text }}, '([+-]\d\d)$', '$1:00') as timestamp(6) with time zone)){%- endmacro %}
+{# DuckDB reads a T between day and time, a bare day, a bare hour as the zone, and cuts
+   what is below a microsecond; Trino is told to. #}
+{% macro trino__instant_of_text(text) -%}
+{%- set steps = [
+    ("(\\d)[Tt](\\d)", "$1 $2"), ("^(\\d{4}-\\d\\d-\\d\\d)$", "$1 00:00:00"),
+    ("(\\.\\d{6})\\d+", "$1"), ("([+-]\\d\\d)$", "$1:00"),
+] -%}
+{%- set said = namespace(text=text) -%}
+{%- for pattern, written in steps -%}
+    {%- set said.text = "regexp_replace(" ~ said.text ~ ", '" ~ pattern ~ "', '" ~ written ~ "')" -%}
+{%- endfor -%}
+try(cast({{ said.text }} as timestamp(6) with time zone))
+{%- endmacro %}
 
 {# The instant of a number of microseconds since 1970. #}
 {% macro instant_of_us(microseconds) -%}{{ return((dialect_macro('instant_of_us') or adapter.dispatch('instant_of_us', 'exp_platform'))(microseconds)) }}{%- endmacro %}

@@ -45,6 +45,9 @@ class OtherEngine(ModelEngine, Protocol):
     ) -> None:
         """Make rows readable as e.g. `exp.exposures`."""
 
+    def begin(self) -> None:
+        """All sources have come; models follow."""
+
     def fetch(self, qualified_name: str) -> "pa.Table":
         """All rows of a relation."""
 
@@ -73,6 +76,7 @@ def build_models_elsewhere(
     for name in list_sources(has_events=has_events):
         schema = home.arrow(f"select * from {name} limit 0").schema
         other.receive(name, schema, home.batches(f"select * from {name}"))
+    other.begin()
     create_models(other, generated, has_events=has_events)
     made = {name for name, _ in model_order(groups=groups_of(has_events=has_events))}
     for name in dict.fromkeys([*published, *_PYTHON_READS]):

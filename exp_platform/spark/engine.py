@@ -6,7 +6,7 @@ the executors; its plan is cut there, or the plan of the last model would hold a
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,14 @@ _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
 }
+_FEW_ROWS = 1_000_000
+# Java made for each query takes minutes over all models; few rows never earn it back.
+_FOR_FEW_ROWS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+}
 
 
 class SparkEngine:
@@ -37,8 +45,8 @@ class SparkEngine:
 
     def __init__(self, session: "SparkSession", folder: Path) -> None:
         self._session = session.newSession()
-        for key, value in _SETTINGS.items():
-            self._session.conf.set(key, value)
+        self._set(_SETTINGS)
+        self._rows = 0
         self._folder = folder
         self._kept: list[Any] = []
         self._views: set[str] = set()
@@ -71,9 +79,15 @@ class SparkEngine:
         with pq.ParquetWriter(file, schema) as writer:
             for batch in rows:
                 writer.write_batch(batch)
+                self._rows += batch.num_rows
         with _our_errors(qualified_name):
             location = file.absolute().as_uri()
             self._show(qualified_name, self._session.read.parquet(location))
+
+    def begin(self) -> None:
+        """All sources have come; what suits their size is set."""
+        if self._rows <= _FEW_ROWS:
+            self._set(_FOR_FEW_ROWS)
 
     def create_view(self, qualified_name: str, select: str) -> None:
         """Create or replace a view."""
@@ -94,6 +108,10 @@ class SparkEngine:
         """All rows of a relation."""
         with _our_errors(qualified_name):
             return self._session.table(self.place(qualified_name)).toArrow()
+
+    def _set(self, settings: Mapping[str, str]) -> None:
+        for key, value in settings.items():
+            self._session.conf.set(key, value)
 
     def _show(self, qualified_name: str, frame: Any) -> None:
         view = self.place(qualified_name)

@@ -83,6 +83,9 @@ class TrinoEngine:
         """Make rows readable as e.g. `exp.exposures`."""
         self._write(self._schema, self.place(qualified_name), schema, rows)
 
+    def begin(self) -> None:
+        """All sources have come; Trino has nothing to choose."""
+
     def create_view(self, qualified_name: str, select: str) -> None:
         """Create or replace a view."""
         name = self.place(qualified_name)

@@ -24,7 +24,7 @@ set_aside as (
         quarantine.experiment_id,
         json_extract_scalar(quarantine.payload, '$.user_id') as user_id,
         json_extract_scalar(quarantine.payload, '$.variant') as variant,
-        cast(round(to_unixtime(try(cast(regexp_replace(json_extract_scalar(quarantine.payload, '$.exposure_ts'), '([+-]\d\d)$', '$1:00') as timestamp(6) with time zone))) * 1e6) as bigint) as exposure_us,
+        cast(round(to_unixtime(try(cast(regexp_replace(regexp_replace(regexp_replace(regexp_replace(json_extract_scalar(quarantine.payload, '$.exposure_ts'), '(\d)[Tt](\d)', '$1 $2'), '^(\d{4}-\d\d-\d\d)$', '$1 00:00:00'), '(\.\d{6})\d+', '$1'), '([+-]\d\d)$', '$1:00') as timestamp(6) with time zone))) * 1e6) as bigint) as exposure_us,
         quarantine.reason = 'DUPLICATE_ROW' as is_copy
     from quarantine
     inner join experiments

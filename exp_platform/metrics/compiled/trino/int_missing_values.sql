@@ -23,7 +23,7 @@ rows_without_value as (
         experiments.watermark_us,
         json_extract_scalar(quarantine.payload, '$.user_id') as user_id,
         json_extract_scalar(quarantine.payload, '$.metric_name') as metric_name,
-        cast(round(to_unixtime(try(cast(regexp_replace(json_extract_scalar(quarantine.payload, '$.outcome_ts'), '([+-]\d\d)$', '$1:00') as timestamp(6) with time zone))) * 1e6) as bigint) as outcome_us
+        cast(round(to_unixtime(try(cast(regexp_replace(regexp_replace(regexp_replace(regexp_replace(json_extract_scalar(quarantine.payload, '$.outcome_ts'), '(\d)[Tt](\d)', '$1 $2'), '^(\d{4}-\d\d-\d\d)$', '$1 00:00:00'), '(\.\d{6})\d+', '$1'), '([+-]\d\d)$', '$1:00') as timestamp(6) with time zone))) * 1e6) as bigint) as outcome_us
     from quarantine
     inner join experiments
         on quarantine.experiment_id = experiments.experiment_id
