@@ -16,6 +16,7 @@ from exp_platform.metrics.measures import (
 )
 from exp_platform.metrics.spans import DAY_US
 from exp_platform.records import (
+    AnalysisPlan,
     Covariate,
     ExperimentSpec,
     MetricDefinition,
@@ -53,24 +54,37 @@ def scope_tables(
         }
         for variant in spec.variants
     ]
+    return {
+        "run_experiments": pa.Table.from_pylist([_experiment_row(spec, definitions)]),
+        "run_variants": pa.Table.from_pylist(variants),
+        **metric_tables(spec.experiment_id, definitions, spec.plan),
+    }
+
+
+def metric_tables(
+    experiment_id: str,
+    definitions: Mapping[str, MetricDefinition],
+    plan: AnalysisPlan,
+) -> dict[str, "pa.Table"]:
+    """What an experiment measures: run_metrics, run_covariates, run_events."""
+    import pyarrow as pa
+
     metrics = [
-        _metric_row(spec.experiment_id, definition, spec.plan.of(name))
+        _metric_row(experiment_id, definition, plan.of(name))
         for name, definition in definitions.items()
     ]
     covariates = [
-        _covariate_row(spec.experiment_id, definition, position, covariate)
+        _covariate_row(experiment_id, definition, position, covariate)
         for definition in definitions.values()
         if has_several_covariates(definition)
         for position, covariate in enumerate(definition.covariates, start=1)
     ]
     names = pa.schema([("experiment_id", pa.string()), ("event_name", pa.string())])
     events = [
-        {"experiment_id": spec.experiment_id, "event_name": name}
+        {"experiment_id": experiment_id, "event_name": name}
         for name in sorted({e for d in definitions.values() for e in events_of(d)})
     ]
     return {
-        "run_experiments": pa.Table.from_pylist([_experiment_row(spec, definitions)]),
-        "run_variants": pa.Table.from_pylist(variants),
         "run_metrics": pa.Table.from_pylist(metrics, schema=_metric_schema()),
         "run_covariates": pa.Table.from_pylist(covariates, schema=_covariate_schema()),
         "run_events": pa.Table.from_pylist(events, schema=names),

@@ -6,7 +6,7 @@ with exposure_events as (
 
 variants as (
 
-    select * from {{ source('run', 'run_variants') }}
+    select * from {{ input('run', 'run_variants') }}
 
 ),
 

@@ -3,7 +3,7 @@ with events as (
     select
         *,
         {{ epoch_us('event_ts') }} as event_us
-    from {{ source('exp', 'fact_event') }}
+    from {{ input('exp', 'fact_event') }}
 
 )
 

@@ -12,7 +12,7 @@ copies as (
 
 published as (
 
-    select * from {{ source('run', 'run_published_event_quarantine') }}
+    select * from {{ input('run', 'run_published_event_quarantine') }}
 
 )
 

@@ -6,19 +6,19 @@ with exposures as (
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 ),
 
 variants as (
 
-    select * from {{ source('run', 'run_variants') }}
+    select * from {{ input('run', 'run_variants') }}
 
 ),
 
 metrics as (
 
-    select * from {{ source('run', 'run_metrics') }}
+    select * from {{ input('run', 'run_metrics') }}
 
 ),
 

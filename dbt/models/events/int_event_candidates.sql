@@ -6,7 +6,7 @@ with checked as (
 
 published as (
 
-    select * from {{ source('run', 'run_published_events') }}
+    select * from {{ input('run', 'run_published_events') }}
 
 )
 

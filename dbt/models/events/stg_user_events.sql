@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'user_events') }}
+    select * from {{ input('raw', 'user_events') }}
 
 ),
 

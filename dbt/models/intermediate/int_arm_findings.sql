@@ -56,8 +56,8 @@ select
     findings.n_guardrails_held,
     findings.n_guardrails_degraded,
     findings.n_guardrails_harmed
-from {{ source('run', 'run_experiments') }} as experiments
-inner join {{ source('run', 'run_variants') }} as variants
+from {{ input('run', 'run_experiments') }} as experiments
+inner join {{ input('run', 'run_variants') }} as variants
     on experiments.experiment_id = variants.experiment_id
 left join findings
     on

@@ -6,7 +6,7 @@ with outcomes as (
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 ),
 

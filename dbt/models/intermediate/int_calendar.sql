@@ -13,7 +13,7 @@ with spans as (
             else min({{ day_number('assignments.exposure_us') }})
         end as last_day
     from {{ ref('experiment_assignments') }} as assignments
-    inner join {{ source('run', 'run_experiments') }} as experiments
+    inner join {{ input('run', 'run_experiments') }} as experiments
         on assignments.experiment_id = experiments.experiment_id
     where
         assignments.is_in_analysis

@@ -3,7 +3,7 @@
 with experiments as (
 
     select experiment_id
-    from {{ source('run', 'run_experiments') }}
+    from {{ input('run', 'run_experiments') }}
     where cluster_attribute <> ''
 
 ),

@@ -14,7 +14,7 @@ incomplete_units as (
 
 metrics as (
 
-    select * from {{ source('run', 'run_metrics') }}
+    select * from {{ input('run', 'run_metrics') }}
     where has_daily_value
 
 ),

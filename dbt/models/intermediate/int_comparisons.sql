@@ -6,7 +6,7 @@ with arms as (
         arm_values.*,
         variants.is_control
     from {{ ref('int_arm_values') }} as arm_values
-    inner join {{ source('run', 'run_variants') }} as variants
+    inner join {{ input('run', 'run_variants') }} as variants
         on
             arm_values.experiment_id = variants.experiment_id
             and arm_values.variant = variants.variant
@@ -54,9 +54,9 @@ pairs as (
             control.experiment_id = treatment.experiment_id
             and control.metric_name = treatment.metric_name
             and control.segment = treatment.segment
-    inner join {{ source('run', 'run_experiments') }} as experiments
+    inner join {{ input('run', 'run_experiments') }} as experiments
         on control.experiment_id = experiments.experiment_id
-    inner join {{ source('run', 'run_metrics') }} as metrics
+    inner join {{ input('run', 'run_metrics') }} as metrics
         on
             control.experiment_id = metrics.experiment_id
             and control.metric_name = metrics.metric_name

@@ -2,7 +2,7 @@
 -- what an accepted one said; any other rejected row is not valid.
 with quarantine as (
 
-    select * from {{ source('exp', 'quarantine') }}
+    select * from {{ input('exp', 'quarantine') }}
 
 ),
 
@@ -14,7 +14,7 @@ exposures as (
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 ),
 

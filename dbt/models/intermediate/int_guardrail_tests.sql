@@ -12,7 +12,7 @@ with guardrails as (
         metrics.margin_scale = 'relative' as is_relative,
         case when metrics.direction = 'increase' then 1 else -1 end as good
     from {{ ref('int_comparisons') }} as comparisons
-    inner join {{ source('run', 'run_metrics') }} as metrics
+    inner join {{ input('run', 'run_metrics') }} as metrics
         on
             comparisons.experiment_id = metrics.experiment_id
             and comparisons.metric_name = metrics.metric_name

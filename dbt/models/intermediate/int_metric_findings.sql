@@ -11,10 +11,10 @@ with planned as (
         variants.variant as treatment,
         experiments.alpha,
         experiments.guardrail_alpha
-    from {{ source('run', 'run_metrics') }} as metrics
-    inner join {{ source('run', 'run_variants') }} as variants
+    from {{ input('run', 'run_metrics') }} as metrics
+    inner join {{ input('run', 'run_variants') }} as variants
         on metrics.experiment_id = variants.experiment_id
-    inner join {{ source('run', 'run_experiments') }} as experiments
+    inner join {{ input('run', 'run_experiments') }} as experiments
         on metrics.experiment_id = experiments.experiment_id
     where metrics.role in ('goal', 'guardrail') and not variants.is_control
 

@@ -1,6 +1,6 @@
 with quarantine as (
 
-    select * from {{ source('exp', 'quarantine') }}
+    select * from {{ input('exp', 'quarantine') }}
 
 ),
 
@@ -12,7 +12,7 @@ assignments as (
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 ),
 

@@ -8,7 +8,7 @@ with tails as (
         alpha,
         alpha * 5e-1 as tail,
         sqrt(-2e0 * ln(alpha * 5e-1)) as r
-    from {{ source('run', 'run_experiments') }}
+    from {{ input('run', 'run_experiments') }}
 
 ),
 

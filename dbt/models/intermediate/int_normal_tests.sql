@@ -7,8 +7,8 @@ with families as (
     select
         goals.experiment_id,
         count(*) as family_size
-    from {{ source('run', 'run_metrics') }} as goals
-    inner join {{ source('run', 'run_variants') }} as variants
+    from {{ input('run', 'run_metrics') }} as goals
+    inner join {{ input('run', 'run_variants') }} as variants
         on goals.experiment_id = variants.experiment_id
     where goals.role = 'goal' and not variants.is_control
     group by goals.experiment_id
@@ -23,7 +23,7 @@ tested as (
         metrics.role = 'goal' and comparisons.segment = 'all' as is_in_family,
         coalesce(families.family_size, 0) as family_size
     from {{ ref('int_comparisons') }} as comparisons
-    inner join {{ source('run', 'run_metrics') }} as metrics
+    inner join {{ input('run', 'run_metrics') }} as metrics
         on
             comparisons.experiment_id = metrics.experiment_id
             and comparisons.metric_name = metrics.metric_name

@@ -6,7 +6,7 @@ with ranked_values as (
 
 metrics as (
 
-    select * from {{ source('run', 'run_metrics') }}
+    select * from {{ input('run', 'run_metrics') }}
 
 ),
 

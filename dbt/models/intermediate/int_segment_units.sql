@@ -12,7 +12,7 @@ segments as (
 
 metrics as (
 
-    select * from {{ source('run', 'run_metrics') }}
+    select * from {{ input('run', 'run_metrics') }}
 
 ),
 

@@ -34,7 +34,7 @@ days_and_arms as (
         variants.variant,
         coalesce(daily.n_units, 0) as n_units
     from (select distinct experiment_id, exposure_day from daily) as days
-    inner join {{ source('run', 'run_variants') }} as variants
+    inner join {{ input('run', 'run_variants') }} as variants
         on days.experiment_id = variants.experiment_id
     left join daily
         on

@@ -5,7 +5,7 @@ with counts as (
         split_counts.*,
         variants.planned_share
     from {{ ref('int_split_counts') }} as split_counts
-    inner join {{ source('run', 'run_variants') }} as variants
+    inner join {{ input('run', 'run_variants') }} as variants
         on
             split_counts.experiment_id = variants.experiment_id
             and split_counts.variant = variants.variant
@@ -35,7 +35,7 @@ select
     power(coalesce(counts.n_units, 0) - variants.planned_share * levels.total, 2)
     / (variants.planned_share * levels.total) as chi_square_term
 from levels
-inner join {{ source('run', 'run_variants') }} as variants
+inner join {{ input('run', 'run_variants') }} as variants
     on levels.experiment_id = variants.experiment_id
 left join counts
     on

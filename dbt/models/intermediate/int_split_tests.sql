@@ -41,7 +41,7 @@ p_values as (
                 then {{ chi_square_tail('chi_square', 'root', 'root_tail', 'df') }}
         end as p_value
     from tails
-    inner join {{ source('run', 'run_experiments') }} as experiments
+    inner join {{ input('run', 'run_experiments') }} as experiments
         on tails.experiment_id = experiments.experiment_id
 
 ),

@@ -18,7 +18,7 @@ metric_covariates as (
 
 covariates as (
 
-    select * from {{ source('run', 'run_covariates') }}
+    select * from {{ input('run', 'run_covariates') }}
 
 ),
 

@@ -12,14 +12,14 @@ assignments as (
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 ),
 
 -- the events that a metric of the run is made of
 used as (
 
-    select * from {{ source('run', 'run_events') }}
+    select * from {{ input('run', 'run_events') }}
 
 )
 

@@ -1,4 +1,4 @@
 -- depends_on: {{ ref('int_unit_events') }}
 -- depends_on: {{ ref('int_missing_values') }}
 -- depends_on: {{ ref('int_unit_outcomes') }}
-{{ var('metric_missing_values') }}
+{{ from_definitions('metric_missing_values') }}

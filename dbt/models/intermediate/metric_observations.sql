@@ -1,3 +1,3 @@
 -- depends_on: {{ ref('int_unit_events') }}
 -- depends_on: {{ ref('int_unit_outcomes') }}
-{{ var('metric_observations') }}
+{{ from_definitions('metric_observations') }}

@@ -1,2 +1,2 @@
 -- depends_on: {{ ref('experiment_assignments') }}
-{{ var('unit_segments') }}
+{{ from_definitions('unit_segments') }}

@@ -14,7 +14,7 @@ with comparisons as (
         experiments.alpha,
         quantiles.quantile
     from {{ ref('int_comparisons') }} as comparisons
-    inner join {{ source('run', 'run_experiments') }} as experiments
+    inner join {{ input('run', 'run_experiments') }} as experiments
         on comparisons.experiment_id = experiments.experiment_id
     inner join {{ ref('int_normal_quantiles') }} as quantiles
         on comparisons.experiment_id = quantiles.experiment_id

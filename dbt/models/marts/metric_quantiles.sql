@@ -18,7 +18,7 @@ ranked_values as (
 
 metrics as (
 
-    select * from {{ source('run', 'run_metrics') }}
+    select * from {{ input('run', 'run_metrics') }}
     where quantile is not null
 
 ),

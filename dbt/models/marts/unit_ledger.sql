@@ -23,7 +23,7 @@ arms as (
         sum(case when is_in_analysis and not is_crossover then 1 else 0 end) as n_single,
         sum(case when is_in_analysis and not is_crossover then n_exposures else 0 end) as n_rows_single
     from {{ ref('experiment_assignments') }} as assignments
-    inner join {{ source('run', 'run_experiments') }} as experiments
+    inner join {{ input('run', 'run_experiments') }} as experiments
         on assignments.experiment_id = experiments.experiment_id
     group by assignments.experiment_id, assignments.variant, experiments.exclude_bots
 

@@ -1,20 +1,20 @@
 with source as (
 
-    select * from {{ source('exp', 'experiment_assignments') }}
+    select * from {{ input('exp', 'experiment_assignments') }}
 
 ),
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 )
 
 select
-    source.experiment_id,
-    source.user_id,
-    source.variant,
-    {{ epoch_us('source.assigned_ts') }} as assigned_us
+    {{ input_column('experiment_assignments', 'experiment_id') }},
+    {{ input_column('experiment_assignments', 'user_id') }},
+    {{ input_column('experiment_assignments', 'variant') }},
+    {{ epoch_us(input_value('experiment_assignments', 'assigned_ts')) }} as assigned_us
 from source
 inner join experiments
-    on source.experiment_id = experiments.experiment_id
+    on {{ input_value('experiment_assignments', 'experiment_id') }} = experiments.experiment_id

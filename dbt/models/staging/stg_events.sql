@@ -1,29 +1,29 @@
 with source as (
 
-    select * from {{ source('exp', 'fact_event') }}
+    select * from {{ input('exp', 'fact_event') }}
 
 ),
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 )
 
 select
     experiments.experiment_id,
-    source.event_id,
-    source.user_id,
-    source.event_name,
-    source.event_ts,
-    {{ epoch_us('source.event_ts') }} as event_us,
-    source.value,
-    source.properties,
-    source.country,
-    source.device,
-    source.platform,
-    source.app,
-    source.app_version
+    {{ input_column('fact_event', 'event_id') }},
+    {{ input_column('fact_event', 'user_id') }},
+    {{ input_column('fact_event', 'event_name') }},
+    {{ input_column('fact_event', 'event_ts') }},
+    {{ epoch_us(input_value('fact_event', 'event_ts')) }} as event_us,
+    {{ input_column('fact_event', 'value') }},
+    {{ input_column('fact_event', 'properties') }},
+    {{ input_column('fact_event', 'country') }},
+    {{ input_column('fact_event', 'device') }},
+    {{ input_column('fact_event', 'platform') }},
+    {{ input_column('fact_event', 'app') }},
+    {{ input_column('fact_event', 'app_version') }}
 from source
 inner join experiments
-    on source.namespace = experiments.namespace
+    on {{ input_value('fact_event', 'namespace') }} = experiments.namespace

@@ -1,23 +1,23 @@
 with source as (
 
-    select * from {{ source('exp', 'exposures') }}
+    select * from {{ input('exp', 'exposures') }}
 
 ),
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 )
 
 select
-    source.experiment_id,
-    source.user_id,
-    source.variant,
-    source.exposure_ts,
-    {{ epoch_us('source.exposure_ts') }} as exposure_us,
-    {{ epoch_us('source.first_seen_ts') }} as first_seen_us,
-    source.attributes
+    {{ input_column('exposures', 'experiment_id') }},
+    {{ input_column('exposures', 'user_id') }},
+    {{ input_column('exposures', 'variant') }},
+    {{ input_column('exposures', 'exposure_ts') }},
+    {{ epoch_us(input_value('exposures', 'exposure_ts')) }} as exposure_us,
+    {{ epoch_us(input_value('exposures', 'first_seen_ts')) }} as first_seen_us,
+    {{ input_column('exposures', 'attributes') }}
 from source
 inner join experiments
-    on source.experiment_id = experiments.experiment_id
+    on {{ input_value('exposures', 'experiment_id') }} = experiments.experiment_id

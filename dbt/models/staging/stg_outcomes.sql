@@ -1,21 +1,21 @@
 with source as (
 
-    select * from {{ source('exp', 'outcomes') }}
+    select * from {{ input('exp', 'outcomes') }}
 
 ),
 
 experiments as (
 
-    select * from {{ source('run', 'run_experiments') }}
+    select * from {{ input('run', 'run_experiments') }}
 
 )
 
 select
-    source.experiment_id,
-    source.user_id,
-    source.metric_name,
-    source.value,
-    {{ epoch_us('source.outcome_ts') }} as outcome_us
+    {{ input_column('outcomes', 'experiment_id') }},
+    {{ input_column('outcomes', 'user_id') }},
+    {{ input_column('outcomes', 'metric_name') }},
+    {{ input_column('outcomes', 'value') }},
+    {{ epoch_us(input_value('outcomes', 'outcome_ts')) }} as outcome_us
 from source
 inner join experiments
-    on source.experiment_id = experiments.experiment_id
+    on {{ input_value('outcomes', 'experiment_id') }} = experiments.experiment_id
