@@ -1,4 +1,4 @@
-"""`exp metrics`: definitions checked, listed, shown, compared, and traced to results."""
+"""`exp metrics`: definitions checked, listed, shown, compared, traced to results, exported."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 app = typer.Typer(
     name="metrics",
-    help="Metric definitions: lint, list, show, diff, impact.",
+    help="Metric definitions: lint, list, show, diff, impact, export.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -123,6 +123,31 @@ def impact(
         f"{len(found.rows)} results used another definition, {found.n_same} the one "
         f"there is now, {found.n_own} one of their own"
     )
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder among a dbt project's models.")],
+    output: Annotated[
+        str, typer.Option("--format", help="dbt (for our package) or metricflow.")
+    ] = "dbt",
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(help="Attribute to drill down by; repeatable (dbt)."),
+    ] = None,
+    dialect: DialectOption = "duckdb",
+    config: ConfigOption = None,
+) -> None:
+    """Write the definitions as models or as a semantic model for dbt."""
+    from exp_platform.pipelines.metric_export import export_metrics
+
+    exported = export_metrics(
+        _folder(config), out, output=output, segments=segment or (), dialect=dialect
+    )
+    for path in exported.paths:
+        typer.echo(f"wrote {path}")
+    for metric, reason in exported.left_out.items():
+        typer.echo(f"left out {metric}: {reason}")
 
 
 def _folder(config: str | None) -> Path:

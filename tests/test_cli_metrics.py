@@ -1,4 +1,4 @@
-"""`exp metrics`: lint, list, show, diff, impact."""
+"""`exp metrics`: lint, list, show, diff, impact, export."""
 
 import json
 import shutil
@@ -130,3 +130,24 @@ def test_impact_names_results_of_an_older_definition(project):
     file.unlink()
     (gone,) = json.loads(project.exp("metrics", "impact", "--format", "json").out)
     assert gone["now"] == "not defined"
+
+
+def test_export_writes_models_for_dbt(project, tmp_path):
+    answer = project.exp("metrics", "export", tmp_path / "m", "--segment", "platform")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.count("wrote ") == len(list((tmp_path / "m").iterdir())) == 9
+    text = (tmp_path / "m" / "exp_metric_observations.sql").read_text("utf-8")
+    assert "{{ ref('exp_platform', 'int_unit_outcomes') }}" in text
+    assert "exp_run." not in text
+
+
+def test_export_for_metricflow_tells_what_is_left_out(project, tmp_path):
+    slow = "name: slow\ntype: quantile\nquantile: 0.9\nof: rows\nsource: {outcome: o}\n"
+    (project.root / "metrics" / "slow.yml").write_text(slow, "utf-8")
+    answer = project.exp("metrics", "export", tmp_path, "--format", "metricflow")
+    assert answer.code == 0
+    assert "left out slow: a quantile of single rows" in answer.out
+    assert {path.name for path in tmp_path.iterdir()} >= {"exp_unit_values.yml"}
+    answer = project.exp("metrics", "export", tmp_path, "--format", "cube")
+    assert answer.code == 2
+    assert "dbt, metricflow" in answer.err

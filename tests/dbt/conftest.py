@@ -247,7 +247,8 @@ class Dbt:
         command = [*words, "--quiet", "--no-send-anonymous-usage-stats"]
         command += ["--project-dir", str(self.project), "--log-level-file", "none"]
         command += ["--profiles-dir", str(self.project), "--log-path", str(self.folder)]
-        command += ["--target-path", str(self.folder / "target")]
+        if words[0] != "deps":
+            command += ["--target-path", str(self.folder / "target")]
         if generated:
             command += ["--vars", json.dumps(dict(generated))]
         with _environment(database):
@@ -288,6 +289,12 @@ def _environment(database: Path) -> Iterator[None]:
             del os.environ["EXP_DBT_DATABASE"]
         else:
             os.environ["EXP_DBT_DATABASE"] = before
+
+
+@pytest.fixture(scope="session")
+def make_dbt() -> type[Dbt]:
+    pytest.importorskip("dbt.adapters.duckdb", reason="needs the extra dbt")
+    return Dbt
 
 
 @pytest.fixture(scope="session")

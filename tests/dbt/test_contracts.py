@@ -26,7 +26,7 @@ BROKEN: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
     "exposure to an arm nobody registered": (
         f"update exp.exposures set variant = 'beta' where {FIRST_EXPOSURE}",
         EXPOSURES,
-        {"relationships_stg_exposures_variant__variant__source_run_run_variants_"},
+        {"found_in_input_stg_exposures_variant__variant__run__run_variants"},
     ),
     "outcome without a value": (
         "update exp.outcomes set value = null where rowid = 0",
@@ -126,9 +126,7 @@ BROKEN: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
     "arm of another experiment's plan": (
         "update exp_run.int_first_exposures set variant = 'beta' where rowid = 0",
         ("experiment_assignments",),
-        {
-            "relationships_experiment_assignments_variant__variant__source_run_run_variants_"
-        },
+        {"found_in_input_experiment_assignments_variant__variant__run__run_variants"},
     ),
 }
 
