@@ -1,4 +1,4 @@
-.PHONY: setup demo test check bench compile failure-modes calibrate clean
+.PHONY: setup demo test check bench compile failure-modes calibrate pictures clean
 .PHONY: stack-up stack-down stack-env stack-status test-stack
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -41,6 +41,9 @@ failure-modes: setup  ## run every failure mode and write docs/failure-modes.md
 
 calibrate: setup  ## measure every method's error rates and write docs/calibration.md
 	$(BIN)/python -m exp_platform.pipelines.calibrate --output docs/calibration.md
+
+pictures: .venv/dev  ## draw docs/images/methods from the worked examples
+	$(BIN)/python docs/pictures/make.py
 
 bench: .venv/dev  ## the main job beside a hand-written floor
 	$(BIN)/python bench/main_job.py

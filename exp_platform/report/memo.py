@@ -84,12 +84,12 @@ def render_memo(facts: MemoFacts) -> Memo:
     The same facts give the same bytes.
     """
     page = describe_page(facts)
-    markdown = _open_templates().get_template("memo.md.j2")
+    markdown = open_templates().get_template("memo.md.j2")
     body = markdown.render(page=page, facts=facts, glossary=())
     parts = {"page": page, "facts": facts, "glossary": find_terms(body)}
     return Memo(
         markdown=markdown.render(parts),
-        html=_open_templates().get_template("memo.html.j2").render(parts),
+        html=open_templates().get_template("memo.html.j2").render(parts),
         document=build_document(facts),
     )
 
@@ -140,7 +140,8 @@ def describe_page(facts: MemoFacts) -> Page:
 
 
 @cache
-def _open_templates() -> "Environment":
+def open_templates() -> "Environment":
+    """The templates of the memo and of its charts, with their filters."""
     from jinja2 import (
         Environment,
         PackageLoader,

@@ -217,10 +217,10 @@ def import_everything() -> None:
         "tenacity",
     ):
         importlib.import_module(name)
-    from exp_platform.report.memo import _open_templates
+    from exp_platform.report.memo import open_templates
 
     for form in ("memo.md.j2", "memo.html.j2"):
-        _open_templates().get_template(form)
+        open_templates().get_template(form)
 
 
 def run_trials(project: Path, part: int, parts: int, *, every: bool) -> dict[str, Any]:
