@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from exp_platform import cli_import, cli_metrics
+from exp_platform import cli_import, cli_metrics, cli_reconcile
 from exp_platform.errors import ExpPlatformError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 app.command("import")(cli_import.import_experiment)
+app.command("reconcile")(cli_reconcile.reconcile_number)
 app.add_typer(cli_metrics.app)
 
 ConfigOption = Annotated[

@@ -151,6 +151,28 @@ class Engine:
         """What a relation is called here: as in the models."""
         return qualified_name
 
+    def restrict(self) -> None:
+        """From now on: no files, no network, no extension, no change of a setting.
+
+        What is to be read must stand in tables by then; a view of a file is a file.
+        """
+        for setting in ("python_enable_replacements", "enable_external_access"):
+            self.execute(f"set {setting} = false")
+        self.execute("set lock_configuration = true")
+
+    def count_selects(self, sql: str) -> tuple[int, int]:
+        """Statements of a text, and how many of them are queries, by the engine's parser.
+
+        Raises:
+            StorageError: it cannot be parsed.
+        """
+        import duckdb
+
+        with _our_errors(sql):
+            found = self._connection.extract_statements(sql)
+        selects = [one for one in found if one.type == duckdb.StatementType.SELECT]
+        return len(found), len(selects)
+
     def create_view(self, qualified_name: str, select: str) -> None:
         """Create or replace a view such as `exp.exposures`."""
         name = ".".join(quote_name(part) for part in qualified_name.split("."))

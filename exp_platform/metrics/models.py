@@ -102,6 +102,16 @@ def merge_raw_events(engine: Engine) -> None:
     _create(engine, order, only=[name for name, _ in order if name not in _CHECKS])
 
 
+def find_event_copies(engine: Engine) -> None:
+    """Create `int_event_copies` in `exp_run`: rows that repeat an event's id.
+
+    Args:
+        engine: holds the checked rows and `exp_run.run_published_*`.
+    """
+    order = model_order(groups=("raw_events",))
+    _create(engine, order, only=("int_event_candidates", "int_event_copies"))
+
+
 def describe_users(engine: Engine) -> None:
     """Create `dim_user` in `exp_run` from `exp.fact_event`."""
     order = model_order(groups=("users",))
@@ -200,8 +210,8 @@ def find_needed(last: str, texts: Mapping[str, str] | None = None) -> frozenset[
         }
     needed, waiting = {last}, [last]
     while waiting:
-        named = re.findall(r"\bexp_run\.(\w+)", texts[waiting.pop()])
-        new = {name for name in named if name in texts} - needed
+        named = {match[1] for match in REFERENCE.finditer(texts[waiting.pop()])}
+        new = (named & texts.keys()) - needed
         needed |= new
         waiting += sorted(new)
     return frozenset(needed)
