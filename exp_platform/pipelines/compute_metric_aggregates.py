@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from exp_platform.lake import Engine
 from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
 from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.handover import build_models_elsewhere
@@ -251,9 +250,9 @@ def _relation(suffix: str) -> str:
     return f"exp_run.metric_aggregates_{suffix}"
 
 
-def fixed_point(engine: Engine) -> set[str]:
+def fixed_point(run: Run) -> set[str]:
     """Outcome names whose sums are exact in DECIMAL(18, 6) and in whole millionths."""
-    rows = engine.rows(
+    rows = run.engine.rows(
         "select metric_name from exp.outcomes group by metric_name\n"
         "having bool_and(value = round(value, 6) and abs(value) < 1e11)\n"
         "    and sum(cast(least(ceil(abs(value)), 1e12) as bigint)) < 9000000000000"

@@ -36,9 +36,7 @@ def run_foreign_query(lake: Lake, file: Path, ours: Published) -> dict[str, Prin
     Raises:
         UsageError: no such file, not one SELECT, or an answer that is no number.
     """
-    if not file.is_file():
-        raise UsageError("there is no such file", where=str(file))
-    sql = file.read_text("utf-8").strip().rstrip(";")
+    sql = _read_query(file)
     tables = find_tables(sql, table_names())
     with lake.engine() as engine:
         _copy_tables(lake, engine, tables, ours)
@@ -46,6 +44,18 @@ def run_foreign_query(lake: Lake, file: Path, ours: Published) -> dict[str, Prin
         if engine.count_selects(sql) != (1, 1):
             raise UsageError("this is not one SELECT", where=str(file))
         return _read_answer(_ask(engine, sql, file), ours)
+
+
+def _read_query(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip().rstrip(";")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "the query cannot be read",
+            where=str(file),
+            found=str(error)[:200],
+            allowed="a text file in UTF-8 with one SELECT",
+        ) from error
 
 
 def _ask(engine: Engine, sql: str, file: Path) -> list[tuple[Any, ...]]:

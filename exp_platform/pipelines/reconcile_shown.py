@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from exp_platform.checks.reconciliation import (
+    FLOAT_ROOM,
     Claim,
     Combination,
     Explanation,
@@ -186,11 +187,17 @@ def _waterfall_rows(line: Mapping[str, Any], *, is_explained: bool) -> list[Row]
         )
         for step in line["steps"]
     ]
-    words = "given, rounded" if is_explained else "given, NOT EXPLAINED"
+    remainder = line["remainder"]
+    if not is_explained:
+        words = "given, NOT EXPLAINED"
+    elif abs(remainder) <= FLOAT_ROOM * abs(line["given"]):
+        words, remainder = "given", None
+    else:
+        words = "given, rounded"
     return [
         _row("", "published", line["published"]),
         *steps,
-        _row("", words, line["given"], line["remainder"]),
+        _row("", words, line["given"], remainder),
     ]
 
 
@@ -270,7 +277,7 @@ def _shown(number: float | None) -> str:
 
 
 def _signed(number: float | None) -> str:
-    return "" if number is None else f"{number:+.4g}"
+    return "" if number is None else f"{number:+.6g}"
 
 
 def print_reconciliation(found: Reconciliation) -> None:

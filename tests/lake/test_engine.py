@@ -1,11 +1,12 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from exp_platform.errors import ContractError, StorageError
+from exp_platform.errors import ContractError, ExpPlatformError, StorageError
 from exp_platform.lake import LakeSettings
 from exp_platform.lake.engine import Engine, from_clause
 
@@ -153,3 +154,49 @@ def test_a_long_query_prints_nothing(engine, capfd):
 )
 def test_memory_limit_in_bytes(settings, limit, expected):
     assert replace(settings, memory_limit=limit).memory_bytes == expected
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from read_text('{file}')",
+        "select * from '{file}'",
+        "select * from glob('{file}')",
+        "copy (select 1) to '{file}.csv'",
+        "attach '{file}.db'",
+        "install httpfs",
+        "set enable_external_access = true",
+        "set memory_limit = '9TB'",
+        "select * from secret_of_this_test",
+    ],
+)
+def test_restrict_closes_files_settings_and_python(
+    settings: LakeSettings, tmp_path: Path, sql: str
+) -> None:
+    file = tmp_path / "secret.txt"
+    file.write_text("secret")
+    secret_of_this_test = pa.table({"x": [1]})
+    with Engine(settings) as engine:
+        engine.execute("create table exp.numbers as select 1 as x")
+        engine.restrict()
+        assert engine.rows("select x from exp.numbers") == [(1,)]
+        with pytest.raises(ExpPlatformError):
+            engine.execute(sql.format(file=file))
+    assert secret_of_this_test.num_rows == 1
+    assert [path.name for path in tmp_path.glob("secret*")] == ["secret.txt"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select 1", (1, 1)),
+        ("with a as (select 1) from a", (1, 1)),
+        ("select 1; select 2", (2, 2)),
+        ("drop table x", (1, 0)),
+        ("select 1; drop table x", (2, 1)),
+        ("copy x to 'y'", (1, 0)),
+        ("set threads = 1", (1, 0)),
+    ],
+)
+def test_count_selects(engine: Engine, sql: str, expected: tuple[int, int]) -> None:
+    assert engine.count_selects(sql) == expected
