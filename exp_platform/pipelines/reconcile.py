@@ -105,29 +105,25 @@ def reconcile(
     Raises:
         UsageError: no number, or a statistic or arm that the metric has not.
         ContractError: nothing published, or it cannot be computed again.
-        StorageError: a snapshot has expired.
+        StorageError: a snapshot expired while it was read.
     """
     validate_experiment_id(experiment_id)
     _check_request(request)
-    lake = open_lake(settings)
-    try:
-        with lake.engine() as engine:
-            ours = open_published(settings, lake, engine, experiment_id, metric)
-            given = (
-                run_foreign_query(lake, request.sql, ours)
-                if request.sql is not None
-                else {ALL_ARMS: read_printed(request.value or "")}
-            )
-            claims = list_claims(
-                ours.spec,
-                ours.definition,
-                given,
-                statistic=request.statistic,
-                variant=request.variant,
-            )
-            return _explain(engine, ours, claims, given, request)
-    finally:
-        lake.close()
+    with open_lake(settings) as lake, lake.engine() as engine:
+        ours = open_published(settings, lake, engine, experiment_id, metric)
+        given = (
+            run_foreign_query(lake, request.sql, ours)
+            if request.sql is not None
+            else {ALL_ARMS: read_printed(request.value or "")}
+        )
+        claims = list_claims(
+            ours.spec,
+            ours.definition,
+            given,
+            statistic=request.statistic,
+            variant=request.variant,
+        )
+        return _explain(engine, ours, claims, given, request)
 
 
 def _check_request(request: ReconcileRequest) -> None:

@@ -74,15 +74,16 @@ class Published:
 def open_published(
     settings: Settings, lake: Lake, engine: Engine, experiment_id: str, metric: str
 ) -> Published:
-    """Open the rows behind a metric and its scope, at the snapshots of the last run.
+    """Open the rows behind a metric and its scope, as of its experiment's last run.
 
     Raises:
         UsageError: no such metric in the experiment's plan.
         ContractError: nobody published metrics of the experiment.
-        StorageError: a snapshot has expired.
+        StorageError: a snapshot expired while it was read.
     """
-    last = _last_run(lake, experiment_id)
-    pins = _pin(lake, last)
+    pins = {n: s for n, s in lake.states().items() if s is not None}
+    last = _last_run(lake, experiment_id, pins)
+    pins |= _pin_events(lake, last)
     for table in (*_NEEDED, *_MAY_BE_ABSENT):
         lake.attach(
             engine, table, experiment_id=experiment_id, snapshot_id=pins.get(table)
@@ -110,24 +111,31 @@ def open_published(
     )
 
 
-def _last_run(lake: Lake, experiment_id: str) -> dict[str, Any]:
-    rows = lake.read("analysis_runs", experiment_id=experiment_id).to_pylist()
+def _last_run(
+    lake: Lake, experiment_id: str, pins: Mapping[str, int]
+) -> dict[str, Any]:
+    table = "analysis_runs"
+    rows = lake.read(table, experiment_id, snapshot_id=pins.get(table)).to_pylist()
     if not rows:
-        raise nothing_stored(experiment_id, "analysis_runs")
+        raise nothing_stored(experiment_id, table)
     last: dict[str, Any] = max(rows, key=lambda r: (r["computed_at"], r["run_id"]))
     return last
 
 
-def _pin(lake: Lake, last: Mapping[str, Any]) -> dict[str, int]:
-    """The snapshots of the run; of events, which others may write, those of its time."""
-    states = states_from_json(last["snapshots"])
-    pins = {n: s.snapshot_id for n, s in states.items() if s.snapshot_id is not None}
+def _pin_events(lake: Lake, last: Mapping[str, Any]) -> dict[str, int]:
+    """The snapshots that the run saw: others may have written events since.
+
+    Rows of an experiment are written by its own runs only, so of all other tables the
+    present state is the last run's.
+    """
+    written = states_from_json(last["snapshots"])
+    pins = {}
     for table in ("fact_event", "event_files"):
+        own = written[table].snapshot_id if table in written else None
         seen = [
             state.snapshot_id
             for state in lake.history(table)
-            if state.committed_at <= last["computed_at"]
-            or state.snapshot_id == pins.get(table)
+            if state.committed_at <= last["computed_at"] or state.snapshot_id == own
         ]
         if seen:
             pins[table] = seen[-1]
