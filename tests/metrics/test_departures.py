@@ -123,7 +123,7 @@ def test_find_needed_passes_over_comments_and_texts() -> None:
         "c": "",
         "d": "/* it's exp_run.c */ select 1 from exp.outcomes",
     }
-    assert find_needed(["a"], texts) == {"a", "d"}
+    assert find_needed("a", texts) == {"a", "d"}
     assert REFERENCE.search("exp_run.stg_outcomes") is not None
 
 
