@@ -210,8 +210,8 @@ def find_needed(last: str, texts: Mapping[str, str] | None = None) -> frozenset[
         }
     needed, waiting = {last}, [last]
     while waiting:
-        named = {match[1] for match in REFERENCE.finditer(texts[waiting.pop()])}
-        new = (named & texts.keys()) - needed
+        named = re.findall(r"\bexp_run\.(\w+)", texts[waiting.pop()])
+        new = {name for name in named if name in texts} - needed
         needed |= new
         waiting += sorted(new)
     return frozenset(needed)

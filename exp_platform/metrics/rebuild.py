@@ -1,11 +1,10 @@
 """Models built in many versions beside each other, each distinct text once."""
 
 import hashlib
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from exp_platform.lake import Engine
-from exp_platform.metrics.models import REFERENCE, find_needed, model_order
+from exp_platform.metrics.models import find_needed, model_order, place_relations
 
 
 class Rebuilder:
@@ -34,7 +33,7 @@ class Rebuilder:
         relations: dict[str, str] = {}
         for name, materialized in model_order(groups=("metrics",)):
             if name in needed:
-                sql = _rename(texts[name], relations)
+                sql = place_relations(texts[name], "duckdb", _place_in(relations))
                 relations[name] = self._create(sql, materialized)
         return relations
 
@@ -58,8 +57,11 @@ class Rebuilder:
         return relation
 
 
-def _rename(sql: str, relations: Mapping[str, str]) -> str:
-    def name_of(match: re.Match[str]) -> str:
-        return relations.get(match[1], match[0])
+def _place_in(relations: Mapping[str, str]) -> Callable[[str], str]:
+    """The version of a model that was built; another relation keeps its name."""
 
-    return REFERENCE.sub(name_of, sql)
+    def place(name: str) -> str:
+        schema, _, model = name.partition(".")
+        return relations.get(model, name) if schema == "exp_run" else name
+
+    return place

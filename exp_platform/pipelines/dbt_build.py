@@ -149,7 +149,7 @@ def _prepare(run: Run, database: Path) -> dict[str, str]:
         open_everything_raw(copy, ingested.spec.namespace)
         for name in _SCOPE:
             _keep_rows(engine, f"exp_run.{name}")
-        return generated_sql(ingested, fixed_point(engine))
+        return generated_sql(ingested, fixed_point(copy))
 
 
 def _keep_rows(engine: Engine, name: str) -> None:

@@ -45,7 +45,7 @@ def explain_sql(
     check_format(dialect, DIALECTS)
     with open_reader(settings, experiment_id) as run:
         ingested = load_ingested(run)
-        exact = fixed_point(run.engine)
+        exact = fixed_point(run)
     if metric not in ingested.definitions:
         raise UsageError(
             f"metric {metric!r} is not in the plan of {experiment_id}",

@@ -22,7 +22,7 @@ from exp_platform.checks.reconciliation import (
 )
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
-from exp_platform.lake import Engine, open_lake, validate_experiment_id
+from exp_platform.lake import Engine, validate_experiment_id
 from exp_platform.metrics.departure_facts import count_facts, tell_absent
 from exp_platform.metrics.departures import (
     DEPARTURES,
@@ -37,6 +37,7 @@ from exp_platform.pipelines.reconcile_bench import Bench
 from exp_platform.pipelines.reconcile_claims import list_claims
 from exp_platform.pipelines.reconcile_estimates import EstimateMatch, find_estimates
 from exp_platform.pipelines.reconcile_sources import Published, open_published
+from exp_platform.pipelines.run import Run, open_reader
 from exp_platform.records import ExperimentSpec
 
 DEPTH = 3
@@ -109,10 +110,10 @@ def reconcile(
     """
     validate_experiment_id(experiment_id)
     _check_request(request)
-    with open_lake(settings) as lake, lake.engine() as engine:
-        ours = open_published(settings, lake, engine, experiment_id, metric)
+    with open_reader(settings, experiment_id) as run:
+        ours = open_published(run, metric)
         given = (
-            run_foreign_query(lake, request.sql, ours)
+            run_foreign_query(run.lake, request.sql, ours)
             if request.sql is not None
             else {ALL_ARMS: read_printed(request.value or "")}
         )
@@ -123,7 +124,7 @@ def reconcile(
             statistic=request.statistic,
             variant=request.variant,
         )
-        return _explain(engine, ours, claims, given, request)
+        return _explain(run, ours, claims, given, request)
 
 
 def _check_request(request: ReconcileRequest) -> None:
@@ -140,18 +141,18 @@ def _check_request(request: ReconcileRequest) -> None:
 
 
 def _explain(
-    engine: Engine,
+    run: Run,
     ours: Published,
     claims: tuple[Claim, ...],
     given: Mapping[str, Printed],
     request: ReconcileRequest,
 ) -> Reconciliation:
-    subject = Subject(ours.spec, ours.definition, fixed_point(engine))
-    bench = Bench(engine, subject)
+    subject = Subject(ours.spec, ours.definition, fixed_point(run))
+    bench = Bench(run.engine, subject)
     bench.check(ours)
-    facts = count_facts(engine, subject, bench.relations)
+    facts = count_facts(run.engine, subject, bench.relations)
     absent = {**tell_absent(subject, facts), **ours.unknown}
-    zones = _list_zones(engine, request.timezones)
+    zones = _list_zones(run.engine, request.timezones)
     bench.departures = _list_departures(ours.spec, absent, zones)
     search = _search(bench, claims, request)
     control = ours.spec.control

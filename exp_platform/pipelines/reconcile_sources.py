@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.lake import Engine, Lake, states_from_json
 from exp_platform.lake.events import events_folder, open_raw_events
@@ -18,7 +17,7 @@ from exp_platform.metrics.stored import read_stored
 from exp_platform.metrics.totals import Key, read_quantiles, read_totals
 from exp_platform.pipelines.registry import read_spec
 from exp_platform.pipelines.rows import from_rows
-from exp_platform.pipelines.run import nothing_stored
+from exp_platform.pipelines.run import Run, nothing_stored
 from exp_platform.records import (
     Estimate,
     ExperimentSpec,
@@ -71,9 +70,7 @@ class Published:
     estimates: tuple[Estimate, ...]
 
 
-def open_published(
-    settings: Settings, lake: Lake, engine: Engine, experiment_id: str, metric: str
-) -> Published:
+def open_published(run: Run, metric: str) -> Published:
     """Open the rows behind a metric and its scope, as of its experiment's last run.
 
     Raises:
@@ -81,6 +78,7 @@ def open_published(
         ContractError: nobody published metrics of the experiment.
         StorageError: a snapshot expired while it was read.
     """
+    lake, engine, experiment_id = run.lake, run.engine, run.experiment_id
     pins = {n: s for n, s in lake.states().items() if s is not None}
     last = _last_run(lake, experiment_id, pins)
     pins |= _pin_events(lake, last)
@@ -90,7 +88,7 @@ def open_published(
         )
     spec = read_spec(engine.records("select * from exp.experiment_registry")[0])
     definition = _read_definition(lake, experiment_id, metric, pins)
-    unknown = _open_events(settings, lake, engine, spec, pins)
+    unknown = _open_events(run, spec, pins)
     _open_delivered(engine)
     write_scope(engine, spec, {metric: definition})
     engine.create_view(
@@ -194,11 +192,7 @@ def _open_delivered(engine: Engine) -> None:
 
 
 def _open_events(
-    settings: Settings,
-    lake: Lake,
-    engine: Engine,
-    spec: ExperimentSpec,
-    pins: Mapping[str, int],
+    run: Run, spec: ExperimentSpec, pins: Mapping[str, int]
 ) -> dict[str, str]:
     """Events of the experiment's namespace, and what was delivered more than once.
 
@@ -206,6 +200,7 @@ def _open_events(
         What cannot be told any more, by departure.
     """
     delivered = "exp_run.delivered_fact_event"
+    lake, engine = run.lake, run.engine
     if not spec.namespace:
         open_empty(engine, "fact_event")
         engine.create_view(delivered, "select * from exp.fact_event")
@@ -218,19 +213,15 @@ def _open_events(
     files = lake.read("event_files", where=where, snapshot_id=pin).to_pylist()
     if not any(row["n_copies"] for row in files):
         return {}
-    return _open_copies(settings, lake, engine, spec.namespace, files)
+    return _open_copies(run, spec.namespace, files)
 
 
 def _open_copies(
-    settings: Settings,
-    lake: Lake,
-    engine: Engine,
-    namespace: str,
-    files: list[dict[str, Any]],
+    run: Run, namespace: str, files: list[dict[str, Any]]
 ) -> dict[str, str]:
     """Copies of an event are nowhere but in the raw files."""
-    root = settings.paths.raw
-    lake.fetch_raw(events_folder(root, namespace), only_new=True)
+    engine, root = run.engine, run.settings.paths.raw
+    run.lake.fetch_raw(events_folder(root, namespace), only_new=True)
     paths = {row["source_file"]: root / row["source_file"] for row in files}
     sizes = {row["source_file"]: row["size"] for row in files}
     if not all(

@@ -20,7 +20,6 @@ from exp_platform.metrics.departures import (
 )
 from exp_platform.metrics.foreign_query import find_tables
 from exp_platform.metrics.measures import value_part
-from exp_platform.metrics.models import REFERENCE, find_needed
 from exp_platform.metrics.rebuild import Rebuilder
 from exp_platform.records import (
     Direction,
@@ -116,15 +115,16 @@ def test_before_exposure_reaches_back_to_the_first_instant(subject: Subject) -> 
     assert subject.spec.end_ts - reach <= first
 
 
-def test_find_needed_passes_over_comments_and_texts() -> None:
+def test_rebuilder_passes_over_comments_and_texts(engine: Any) -> None:
     texts = {
-        "a": "-- the unit's exp_run.b\nselect 'exp_run.c', \"exp_run.c\" from exp_run.d",
-        "b": "",
-        "c": "",
-        "d": "/* it's exp_run.c */ select 1 from exp.outcomes",
+        "stg_outcomes": "select 1 as x",
+        "int_bot_units": "-- the unit's exp_run.stg_outcomes\n"
+        "select 'exp_run.stg_outcomes' as y, x from exp_run.stg_outcomes",
     }
-    assert find_needed("a", texts) == {"a", "d"}
-    assert REFERENCE.search("exp_run.stg_outcomes") is not None
+    rebuilder = Rebuilder(engine)
+    relation = rebuilder.build(texts, ["int_bot_units"])["int_bot_units"]
+    assert engine.rows(f"from {relation}") == [("exp_run.stg_outcomes", 1)]
+    rebuilder.forget()
 
 
 def test_rebuilder_builds_equal_texts_once_and_forgets(
