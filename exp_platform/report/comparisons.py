@@ -6,6 +6,7 @@ from exp_platform.decision.sequential import LATEST
 from exp_platform.records import (
     Estimate,
     EstimateRole,
+    EstimateStatus,
     MetricDefinition,
     MetricPlan,
     MetricRole,
@@ -54,6 +55,14 @@ class Comparison:
     segments: tuple[Estimate, ...]
     views: tuple[Estimate, ...] = ()
     looks: tuple[Estimate, ...] = ()
+
+    @property
+    def refused(self) -> Estimate | None:
+        """Where no row decides, one that says why there cannot be any."""
+        unknown = EstimateStatus.NOT_IDENTIFIED
+        if self.primary is not None:
+            return None
+        return next((one for one in self.estimates if one.status is unknown), None)
 
 
 def sort_comparisons(facts: MemoFacts) -> tuple[Comparison, ...]:

@@ -7,6 +7,7 @@ from exp_platform.records import (
     Assignment,
     CheckStatus,
     Decision,
+    Estimate,
     ExperimentSpec,
     MetricRole,
     Outcome,
@@ -17,6 +18,7 @@ from exp_platform.report.comparisons import Comparison
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.results import (
     Reading,
+    differences_of,
     explain_missing,
     format_level,
     lifts_of,
@@ -158,14 +160,24 @@ def _lift_tile(comparison: Comparison, verdict: Verdict, *, has_arms: bool) -> T
     name = comparison.metric_name
     label = f"{name}, {comparison.treatment}" if has_arms else name
     primary = comparison.primary
-    if primary is None or primary.relative_lift is None:
-        return Tile(label, numbers.NO_NUMBER, explain_missing(primary))
-    lifts = lifts_of(primary)
-    value = numbers.format_lift(*lifts)
-    level, interval = format_level(primary.alpha), numbers.format_lift_interval(*lifts)
+    if primary is None or not primary.is_ok:
+        why = explain_missing(primary or comparison.refused)
+        return Tile(label, numbers.NO_NUMBER, why)
+    level = format_level(primary.alpha)
+    value, interval = _show_effect(comparison, primary)
     if verdict is Verdict.DO_NOT_USE:
         return Tile(label, "not trusted", f"measured {value}; {level}: {interval}")
     return Tile(label, value, f"{level}: {interval}")
+
+
+def _show_effect(comparison: Comparison, estimate: Estimate) -> tuple[str, str]:
+    """The lift; where control's mean allows none, the difference."""
+    if estimate.relative_lift is not None:
+        lifts = lifts_of(estimate)
+        return numbers.format_lift(*lifts), numbers.format_lift_interval(*lifts)
+    found, definition = differences_of(estimate), comparison.definition
+    value = numbers.format_difference(definition, *found)
+    return value, numbers.format_difference_interval(definition, *found)
 
 
 def _units_tile(facts: MemoFacts) -> Tile:

@@ -121,7 +121,8 @@ def explain_missing(estimate: Estimate | None) -> str:
     if estimate.status is EstimateStatus.OK:
         return ""
     words = STATUS_WORDS[estimate.status]
-    reason = humanise(estimate.reason)
+    # The reason that is the status once more says nothing new.
+    reason = humanise("" if estimate.reason == estimate.status else estimate.reason)
     if reason:
         words += f" ({reason[:1].lower()}{reason[1:]})"
     return words
@@ -193,7 +194,7 @@ def _note(comparison: Comparison, estimate: Estimate) -> str:
 
 def _explain_row(comparison: Comparison, estimate: Estimate | None) -> str:
     """The reason with what there is: units, and means where they are known."""
-    words = explain_missing(estimate)
+    words = explain_missing(estimate or comparison.refused)
     if not words or estimate is None:
         return words
     for arm, units, mean in (

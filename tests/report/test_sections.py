@@ -289,3 +289,37 @@ def test_memo_says_who_declared_that_arms_were_random(change, is_said, shippable
     for text in (memo.markdown.replace("\\", ""), memo.html):
         assert (words in text) is is_said
         assert ("none of them can prove it" in text) is is_said
+
+
+def test_tile_of_a_metric_without_a_lift_shows_the_difference(shippable):
+    changed = tuple(
+        replace(one, relative_lift=None, relative_ci_lower=None, relative_ci_upper=None)
+        for one in shippable.estimates
+    )
+    facts = replace(shippable, estimates=changed)
+    comparisons = sort_comparisons(facts)
+    tile = describe_headline(facts, comparisons).tiles[0]
+    row = describe_results(comparisons)[0]
+    assert (tile.value, tile.note) == (
+        row.difference,
+        f"95 %: {row.difference_interval}",
+    )
+
+
+def test_a_metric_that_no_method_answers_says_why(shippable):
+    refused = tuple(
+        replace(
+            one,
+            role=EstimateRole.DIAGNOSTIC,
+            status=EstimateStatus.NOT_IDENTIFIED,
+            reason="NOT_IDENTIFIED",
+            difference=None,
+        )
+        for one in shippable.estimates
+    )
+    facts = replace(shippable, estimates=refused)
+    comparisons = sort_comparisons(facts)
+    words = "refused: the data do not identify it"
+    rows = describe_results(comparisons)
+    assert words in {row.why_no_number for row in rows}
+    assert describe_headline(facts, comparisons).tiles[0].note == words
