@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from exp_platform.causal.event_path import EventPath
 from exp_platform.causal.relative_magnitudes import RobustInterval
@@ -19,6 +19,8 @@ from exp_platform.stats.inference import Array
 GOLDEN = (np.sqrt(5.0) - 1) / 2
 SEARCH_STEPS = 60
 NEWTON_STEPS = 10
+CONVERGED = 1e-15
+ROOT_HALF, ROOT_TWO_PI = math.sqrt(0.5), math.sqrt(2 * math.pi)
 FAR = 10.0
 """Bias in standard errors beyond which the other tail of the normal is nothing."""
 
@@ -165,14 +167,17 @@ def _search(
     tradeoff: _Tradeoff, start: Array, end: Array, *, bend: float, alpha: float
 ) -> tuple[Array, float]:
     """Shortest interval between two points of the path, by golden section."""
+    step = end - start
+    pull = tradeoff.quadratic @ start + tradeoff.linear
+    at_start = float(start @ (pull + tradeoff.linear)) + tradeoff.constant
+    slope, curve = 2 * float(step @ pull), float(step @ tradeoff.quadratic @ step)
+    # No weight changes its sign within a segment of the path.
+    size = float(np.sum(np.abs(start)))
+    growth = float(np.sum(np.abs(end))) - size
 
     def length(share: float) -> float:
-        point = start + share * (end - start)
-        variance = float(
-            point @ tradeoff.quadratic @ point + 2 * tradeoff.linear @ point
-        )
-        sd = math.sqrt(max(variance + tradeoff.constant, 0.0))
-        bias = bend * (tradeoff.bias + float(np.sum(np.abs(point))))
+        sd = math.sqrt(max(at_start + share * (slope + share * curve), 0.0))
+        bias = bend * (tradeoff.bias + size + share * growth)
         return bias if sd == 0 else sd * folded_quantile(bias / sd, alpha)
 
     low, high = 0.0, 1.0
@@ -198,9 +203,11 @@ def folded_quantile(mean: float, alpha: float) -> float:
         return mean - float(ndtri(alpha))
     point = mean - float(ndtri(alpha / 2 if mean == 0 else alpha))
     for _ in range(NEWTON_STEPS):
-        excess = float(ndtr(mean - point) + ndtr(-mean - point)) - alpha
-        density = np.exp(-((point - mean) ** 2) / 2) + np.exp(
-            -((point + mean) ** 2) / 2
-        )
-        point += float(excess * np.sqrt(2 * np.pi) / density)
+        near, far = point - mean, point + mean
+        beyond = (math.erfc(near * ROOT_HALF) + math.erfc(far * ROOT_HALF)) / 2
+        density = math.exp(-near * near / 2) + math.exp(-far * far / 2)
+        step = (beyond - alpha) * ROOT_TWO_PI / density
+        point += step
+        if abs(step) <= CONVERGED * point:
+            break
     return point
