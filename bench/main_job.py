@@ -177,13 +177,14 @@ def measure(project: Path, experiment_id: str, repeats: int) -> None:
         print(
             f"  {name:<18} wall {wall:6.2f} s   cpu {cpu:6.2f} s   peak {peak:6.0f} MB"
         )
-    job, floors = median["main job"][0], median["floor"][0]
-    work = job - median["  of it imports"][0]
-    floor_work = floors - median["  of it imports "][0]
-    print(
-        f"  whole process: {job / floors:.1f}x the floor; "
-        f"work alone: {work / floor_work:.1f}x"
-    )
+    for place, name in enumerate(("wall", "time on cores")):
+        job, floors = median["main job"][place], median["floor"][place]
+        work = job - median["  of it imports"][place]
+        floor_work = floors - median["  of it imports "][place]
+        print(
+            f"  {name}: whole process {job / floors:.1f}x the floor, "
+            f"work alone {work / floor_work:.1f}x"
+        )
 
 
 def main() -> None:
