@@ -5,6 +5,7 @@ with one rule not followed. First they run unchanged, and must give what was pub
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +34,12 @@ from exp_platform.metrics.departures import (
 )
 from exp_platform.pipelines.compute_metric_aggregates import fixed_point
 from exp_platform.pipelines.foreign_number import run_foreign_query
+from exp_platform.pipelines.progress import Progress
 from exp_platform.pipelines.reconcile_bench import Bench
 from exp_platform.pipelines.reconcile_claims import list_claims
 from exp_platform.pipelines.reconcile_estimates import EstimateMatch, find_estimates
 from exp_platform.pipelines.reconcile_sources import Published, open_published
-from exp_platform.pipelines.run import Run, open_reader
+from exp_platform.pipelines.run import open_reader
 from exp_platform.records import ExperimentSpec
 
 DEPTH = 3
@@ -124,7 +126,10 @@ def reconcile(
             statistic=request.statistic,
             variant=request.variant,
         )
-        return _explain(run, ours, claims, given, request)
+        subject = Subject(ours.spec, ours.definition, fixed_point(run))
+        with closing(Progress(f"reconcile {experiment_id} {metric}")) as progress:
+            bench = Bench(run.engine, subject, progress)
+            return _explain(bench, ours, claims, given, request)
 
 
 def _check_request(request: ReconcileRequest) -> None:
@@ -141,18 +146,16 @@ def _check_request(request: ReconcileRequest) -> None:
 
 
 def _explain(
-    run: Run,
+    bench: Bench,
     ours: Published,
     claims: tuple[Claim, ...],
     given: Mapping[str, Printed],
     request: ReconcileRequest,
 ) -> Reconciliation:
-    subject = Subject(ours.spec, ours.definition, fixed_point(run))
-    bench = Bench(run.engine, subject)
     bench.check(ours)
-    facts = count_facts(run.engine, subject, bench.relations)
-    absent = {**tell_absent(subject, facts), **ours.unknown}
-    zones = _list_zones(run.engine, request.timezones)
+    facts = count_facts(bench.engine, bench.subject, bench.relations)
+    absent = {**tell_absent(bench.subject, facts), **ours.unknown}
+    zones = _list_zones(bench.engine, request.timezones)
     bench.departures = _list_departures(ours.spec, absent, zones)
     search = _search(bench, claims, request)
     control = ours.spec.control

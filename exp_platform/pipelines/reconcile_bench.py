@@ -21,6 +21,7 @@ from exp_platform.metrics.totals import (
     read_quantiles,
     read_totals,
 )
+from exp_platform.pipelines.progress import Progress
 from exp_platform.pipelines.reconcile_sources import Published
 
 ALL = "all"
@@ -33,6 +34,7 @@ class Bench:
 
     engine: Engine
     subject: Subject
+    progress: Progress
     departures: Mapping[str, Departure] = field(default_factory=dict)
     numbers: dict[Combination, Numbers] = field(default_factory=dict)
     relations: dict[str, str] = field(default_factory=dict)
@@ -75,6 +77,8 @@ class Bench:
     def evaluate(self, combination: Combination) -> Numbers:
         """The metric's numbers by arm under some departures."""
         if combination not in self.numbers:
+            place = f"combination {len(self.numbers) + 1}"
+            self.progress.say(f"{place}: {', '.join(combination) or 'unchanged'}")
             chosen = [self.departures[code] for code in combination]
             texts = write_models(self.subject, chosen, has_covariates=False)
             relations = self._rebuilder.build(texts, self.subject.goals)

@@ -419,3 +419,36 @@ def test_reconcile_changes_nothing(sick: Any, cases: dict[str, Case]) -> None:
     _ask(sick, ID, "bought", "--value", "1", "--depth", 1)
     assert sick.snapshots() == before
     assert cases
+
+
+def test_reconcile_uses_the_definition_that_the_run_used(sick: Any) -> None:
+    file = sick.root / "metrics" / "revenue_3d.yml"
+    before = file.read_text()
+    words = ("--value", "1", "--depth", 1)
+    ours = _ask(sick, ID, "revenue_3d", *words)
+    file.write_text(before.replace("cap: {value: 15}", "cap: {value: 2}\nversion: 2"))
+    later = _ask(sick, ID, "revenue_3d", *words)
+    file.write_text(before)
+    assert later["nearest"] == ours["nearest"]
+    assert later["metric_version"] == ours["metric_version"]
+
+
+def test_reconcile_refuses_numbers_that_are_not_those_of_the_data(
+    sick: Any, call: Any
+) -> None:
+    """Other outcomes were ingested, and nobody computed the metrics from them."""
+    from exp_platform.pipelines.run_ingest import main
+
+    name = "exp_other"
+    assert sick.job(name, "--generate-synth").code == 0
+    _ask(sick, name, "conversion", "--value", "1", "--depth", 1)
+    folder = sick.raw / name
+    tables = {p.stem: pq.read_table(p) for p in sorted(folder.glob("*.parquet"))}
+    tables["outcomes"] = tables["outcomes"].slice(0, 1500)
+    land_raw(sick.root / "data" / "raw", name, tables)
+    flags = ("--config", sick.config, "--experiment-id", name)
+    assert call(main, "run_ingest", *flags).code == 0
+    answer = sick.exp("reconcile", name, "sessions_per_user", "--value", "1")
+    assert answer.code == 3
+    assert "cannot be computed again" in answer.err
+    assert "sessions_per_user / all / control: " in answer.err
