@@ -22,6 +22,7 @@ from exp_platform.metrics.totals import (
 )
 from exp_platform.metrics.uptake import UptakeTotals, measure_uptake
 from exp_platform.pipelines.engines import open_stage_engine
+from exp_platform.pipelines.panel_data import require_rows_by_user
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import EVENT_TABLES, STAGE_TABLES, Run, nothing_stored
@@ -164,7 +165,9 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
 
     Raises:
         ContractError: nobody has computed the metrics yet.
+        UsageError: a ready-made panel, which has none.
     """
+    require_rows_by_user(run)
     stored = {
         table: run.lake.read(table, experiment_id=run.experiment_id).to_pylist()
         for table in (
@@ -338,13 +341,18 @@ def _store_definitions(run: Run, ingested: Ingested) -> None:
     )
 
 
+def run_alone(run: Run) -> None:
+    """Load from the lake, compute, store."""
+    ingested = load_ingested(run)
+    require_rows_by_user(run)
+    build_metrics(run, ingested)
+
+
 def main() -> int:
     """`python -m exp_platform.pipelines.compute_metric_aggregates --config ...`."""
     from exp_platform.pipelines.commands import run_stage
 
-    return run_stage(
-        "compute_metric_aggregates", lambda run: build_metrics(run, load_ingested(run))
-    )
+    return run_stage("compute_metric_aggregates", run_alone)
 
 
 if __name__ == "__main__":

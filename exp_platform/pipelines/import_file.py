@@ -84,8 +84,8 @@ def import_file(
     if request.unit is None:
         notes.insert(0, "no unit column was named: each row is one unit")
     notes += _describe_window(request, window)
-    notes += describe_design(request)
     if request.assignment != Assignment.SELF_SELECTED:
+        notes += describe_design(request)
         shares = ", ".join(f"{arm.name!r} {arm.weight:.4g}" for arm in arms)
         notes.append(f"arms and planned shares: {shares}")
     notes += _describe_roles(request)

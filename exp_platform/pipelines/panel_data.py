@@ -128,6 +128,24 @@ def find_layout(run: Run, *, skip: Collection[str] = ()) -> PanelLayout | None:
     return read_layout(str(document))
 
 
+def require_rows_by_user(run: Run) -> None:
+    """Refuse a ready-made panel: the stage works on rows by user and instant.
+
+    Args:
+        run: its engine holds the registry.
+
+    Raises:
+        UsageError: the experiment is a panel.
+    """
+    if find_layout(run) is not None:
+        raise UsageError(
+            f"{run.experiment_id} is a ready-made panel, estimated in one stage",
+            where=f"stage {run.command}",
+            allowed="analyze_panel, dq_report, write_memo, or `exp run`",
+            next_step="run one of these; no table was changed",
+        )
+
+
 def find_canonical_panel(
     layout: PanelLayout, metrics: Mapping[str, str]
 ) -> PanelSource:

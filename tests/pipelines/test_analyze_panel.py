@@ -1,6 +1,7 @@
 """`exp run` on a ready-made panel: methods by design, counts, decision and memo."""
 
 import csv
+import importlib
 import json
 from pathlib import Path
 
@@ -420,3 +421,18 @@ def test_a_panel_without_the_check_of_its_data_is_not_trusted(analyze, project):
     outcome = json.loads(answer.out)
     assert outcome["verdict"] == "CAUTION"
     assert outcome["decision"]["outcome"] != "SHIP"
+
+
+@pytest.mark.parametrize(
+    "name", ["compute_metric_aggregates", "analyze_experiment", "did_pretrends"]
+)
+def test_stages_for_rows_by_user_refuse_a_panel(name, analyze, project, call):
+    stage = importlib.import_module(f"exp_platform.pipelines.{name}")
+    analyze(_draw(), *COHORTS)
+    before = project.snapshots()
+    flags = ("--config", project.config, "--experiment-id", "panel")
+    answer = call(stage.main, name, *flags)
+    assert answer.code == 2
+    assert "is a ready-made panel" in answer.err
+    assert "analyze_panel" in answer.err
+    assert project.snapshots() == before
