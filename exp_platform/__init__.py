@@ -6,7 +6,48 @@ importing the package costs nothing.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exp_platform.analysis.adjustments import (
+        cluster_means,
+        cuped,
+        lin,
+        post_stratify,
+    )
+    from exp_platform.analysis.comparisons import (
+        bootstrap,
+        capped,
+        compare,
+        moments,
+        proportion,
+        quantile,
+        ratio,
+    )
+    from exp_platform.analysis.conclusions import (
+        adjust,
+        bayes,
+        equivalence,
+        interaction,
+        non_inferiority,
+        segments,
+    )
+    from exp_platform.analysis.designs import aipw, cace
+    from exp_platform.analysis.looks import sequential
+    from exp_platform.analysis.panels import (
+        did,
+        event_study,
+        sensitivity,
+        staggered,
+        synthetic_control,
+    )
+    from exp_platform.analysis.planning import mde, noise, power, sample_size
+    from exp_platform.analysis.split import check_srm, track_srm
+    from exp_platform.api import check_results, decisions, interactions, results, run
+    from exp_platform.records import Estimate, MetricTotals
+    from exp_platform.stats.bayes import NormalPrior
+    from exp_platform.stats.bayes_binomial import BetaPrior
+    from exp_platform.stats.design import Design
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,6 +62,7 @@ __all__ = [
     "bayes",
     "bootstrap",
     "cace",
+    "capped",
     "check_results",
     "check_srm",
     "cluster_means",
@@ -30,6 +72,7 @@ __all__ = [
     "did",
     "equivalence",
     "event_study",
+    "interaction",
     "interactions",
     "lin",
     "mde",
@@ -56,6 +99,7 @@ _ROOMS = {
     "analysis.adjustments": ("cluster_means", "cuped", "lin", "post_stratify"),
     "analysis.comparisons": (
         "bootstrap",
+        "capped",
         "compare",
         "moments",
         "proportion",
@@ -66,6 +110,7 @@ _ROOMS = {
         "adjust",
         "bayes",
         "equivalence",
+        "interaction",
         "non_inferiority",
         "segments",
     ),

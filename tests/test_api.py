@@ -1,9 +1,11 @@
 """`import exp_platform`: the functions for people who live in notebooks."""
 
+import ast
 import importlib
 import inspect
 import math
 import statistics
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -173,3 +175,14 @@ def test_public_functions_are_not_hidden_by_rooms_of_the_same_name():
         assert not inspect.ismodule(getattr(exp_platform, name)), name
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module(f"exp_platform.{name}")
+
+
+def test_type_checkers_see_what_is_handed_on():
+    text = Path(exp_platform.__file__).read_text("utf-8")
+    (block,) = (n for n in ast.parse(text).body if isinstance(n, ast.If))
+    seen = {(one.name, node.module) for node in block.body for one in node.names}
+    homes = {
+        (name, f"exp_platform.{room}") for name, room in exp_platform._HOME.items()
+    }
+    assert seen == homes
+    assert set(exp_platform._HOME) == set(exp_platform.__all__) - {"__version__"}

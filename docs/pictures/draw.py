@@ -104,7 +104,7 @@ def draw_stratification(page: Names) -> str:
 def draw_outliers(page: Names) -> str:
     """With and without the cap."""
     rows = [_row("as it is", page["plain"]), _row("top 0.1 % capped", page["capped"])]
-    return draw_rows("Spend per user, new - control; there is no effect", rows)
+    return draw_rows("Spend per user, new - old; there is no effect", rows)
 
 
 def draw_clusters(page: Names) -> str:

@@ -16,6 +16,7 @@ from exp_platform.analysis.arms import (
     list_names,
     name_arm,
     read_arms,
+    refuse_columns,
     require_moments,
     settings_for,
     total_segments,
@@ -75,12 +76,12 @@ def cuped(
         UsageError: as `compare`, or a frame without covariate.
     """
     check_word("theta", theta, ("within", "total"))
+    columns = _adjusted(metric, variant, baseline, covariate, denominator)
     if isinstance(data, MetricTotals):
-        arms = gather_totals(data, treatment, Columns(metric, variant, baseline))
+        arms = gather_totals(data, treatment, columns)
         kind = MetricType.MEAN if data.denominator_mean is None else MetricType.RATIO
         settings = settings_for(data.metric_name, kind, alpha=alpha)
         return compare_each(arms, partial(estimate_cuped, theta=theta), settings)
-    columns = _adjusted(metric, variant, baseline, covariate, denominator)
     totals = _gather_adjusted(data, treatment, columns)
     kind = MetricType.RATIO if totals[0].is_ratio else MetricType.MEAN
     settings = settings_for(totals[0].metric_name, kind, alpha=alpha)
@@ -243,7 +244,9 @@ def _gather_adjusted(
 ) -> tuple[AdjustmentTotals, ...]:
     """Moments with covariates; one that is null anywhere has its indicator in all arms."""
     if isinstance(data, AdjustmentTotals) or treatment is not None:
-        return require_moments(data, treatment, AdjustmentTotals)
+        totals = require_moments(data, treatment, AdjustmentTotals)
+        refuse_columns(columns)
+        return totals
     list_names(columns.covariates, "covariate")
     arms = read_arms(data, columns)
     may_miss = [

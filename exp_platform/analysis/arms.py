@@ -89,8 +89,32 @@ def gather_arms(
         UsageError: neither moments of two arms nor a frame with its columns.
     """
     if isinstance(data, kind) or treatment is not None:
-        return require_moments(data, treatment, kind)
+        arms = require_moments(data, treatment, kind)
+        refuse_columns(columns)
+        return arms
     return tuple(summarise(arm) for arm in read_arms(data, columns))
+
+
+def refuse_columns(columns: Columns) -> None:
+    """Refuse names of columns beside moments, which have none.
+
+    Args:
+        columns: as given.
+
+    Raises:
+        UsageError: some were named.
+    """
+    named = [
+        name
+        for name in Columns.__slots__
+        if name != "is_event" and getattr(columns, name)
+    ]
+    if named:
+        raise UsageError(
+            "moments have no columns",
+            found=", ".join(named),
+            allowed="the moments alone; or a frame with its columns",
+        )
 
 
 def require_moments(data: Any, treatment: Any, kind: type[T]) -> tuple[T, ...]:

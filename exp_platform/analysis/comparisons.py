@@ -35,6 +35,13 @@ from exp_platform.stats.proportion import (
 )
 from exp_platform.stats.quantile import estimate_quantile, summarise_quantile
 from exp_platform.stats.ratio import estimate_ratio
+from exp_platform.stats.settings import EstimateSettings
+from exp_platform.stats.tail import (
+    TOP_SHARE,
+    estimate_capped,
+    find_threshold,
+    summarise_tail,
+)
 from exp_platform.stats.welch import estimate_welch
 
 
@@ -226,6 +233,56 @@ def quantile(
         arms[0].metric_name, MetricType.QUANTILE, alpha=alpha, min_units=min_units
     )
     return compare_each(arms, estimate_quantile, settings)
+
+
+def capped(
+    frame: Any,
+    *,
+    metric: str | None = None,
+    variant: str | None = None,
+    baseline: str | None = None,
+    top_share: float = TOP_SHARE,
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = 0.05,
+) -> tuple[Estimate, ...]:
+    """What is left of a difference when the most extreme units are put on a cap?
+
+    Args:
+        frame: as `compare`.
+        metric: as `compare`.
+        variant: as `compare`.
+        baseline: as `compare`.
+        top_share: of all arms' units, to lie above the cap.
+        min_units: units an arm needs.
+        alpha: two-sided error rate of the interval.
+
+    Returns:
+        One row per treatment arm; `details` has the cap and what lies above it.
+
+    Raises:
+        UsageError: as `compare`, or a share outside (0, 1).
+    """
+    if not 0 < top_share < 1:
+        raise UsageError("top_share must lie between 0 and 1", found=str(top_share))
+    columns = Columns(metric, variant, baseline)
+    settings = settings_for(metric or "", alpha=alpha, min_units=min_units)
+    arms = read_arms(frame, columns)
+    pooled = np.concatenate([arm.values for arm in arms])
+    threshold = find_threshold(pooled, top_share=top_share)
+
+    def estimate(
+        control: ArmUnits, other: ArmUnits, settings: EstimateSettings
+    ) -> Estimate:
+        totals = [total_arm(arm, columns) for arm in (control, other)]
+        first, second = (
+            summarise_tail(name_arm(arm, columns), arm.values, threshold)
+            for arm in (control, other)
+        )
+        return estimate_capped(
+            totals[0], totals[1], (first, second), settings, top_share=top_share
+        )
+
+    return compare_each(arms, estimate, settings)
 
 
 def bootstrap(

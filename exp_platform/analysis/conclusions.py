@@ -1,6 +1,7 @@
 """What follows from a comparison: beliefs, margins, families, segments."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -47,6 +48,7 @@ from exp_platform.stats.guardrail import (
     assess_guardrail,
 )
 from exp_platform.stats.heterogeneity import Heterogeneity, Scale, assess_segments
+from exp_platform.stats.interaction import InteractionTest, assess_interaction
 from exp_platform.stats.multiplicity import CORRECTIONS, adjust_estimates
 from exp_platform.stats.settings import EstimateSettings
 
@@ -314,6 +316,47 @@ def segments(
         ]
     ordered = sorted(rows, key=lambda row: (row.treatment, row.segment))
     return assess_segments(ordered, scale=scale)
+
+
+def interaction(
+    frame: Any,
+    *,
+    metric: str | None = None,
+    variants: tuple[str, str],
+    baselines: tuple[Any, Any],
+    denominator: str | None = None,
+    min_units: int = LARGE_SAMPLE,
+    alpha: float = 0.05,
+) -> InteractionTest:
+    """Do two experiments on the same units disturb each other?
+
+    Args:
+        frame: one row per unit that met both experiments.
+        metric: as `compare`.
+        variants: columns with the unit's arm in the first and in the second.
+        baselines: their control arms.
+        denominator: column, for a ratio.
+        min_units: units a cell needs.
+        alpha: two-sided error rate of the contrasts' intervals.
+
+    Returns:
+        Whether the assignments are independent, and how the effect of each arm changes
+        under the arms of the other experiment.
+
+    Raises:
+        UsageError: as `compare`.
+    """
+    check_alpha(alpha)
+    first, second = variants
+    columns = Columns(metric, first, baselines[0], denominator, labels=(second,))
+    cells: dict[tuple[str, str], MetricTotals] = {}
+    for arm in read_arms(frame, columns):
+        for totals in total_segments(arm, columns, (second,)):
+            other = totals.segment.removeprefix(f"{second}=")
+            cells[arm.variant, other] = replace(totals, segment="all")
+    controls = (str(baselines[0]), str(baselines[1]))
+    check_word(f"arm in {second!r}", controls[1], sorted({key[1] for key in cells}))
+    return assess_interaction(cells, controls, alpha=alpha, min_units=min_units)
 
 
 def _read_p_values(values: Sequence[Any]) -> list[float | None]:

@@ -15,6 +15,7 @@ from exp_platform.analysis.arms import (
     find_method,
     pick_units,
     read_arms,
+    refuse_columns,
     require_moments,
     settings_for,
     total_arm,
@@ -157,6 +158,7 @@ def _gather(
     """Cumulative moments at every look by arm, control first."""
     if isinstance(data, list | tuple):
         pair = (tuple(data), tuple(treatment or ()))
+        refuse_columns(columns)
         if not all(pair):
             raise UsageError("two arms' moments at every look are needed")
         for control, other in zip(*pair, strict=False):

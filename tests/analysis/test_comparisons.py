@@ -130,6 +130,27 @@ def test_moments_say_the_same_as_the_frame(golden, arms, make):
     assert xp.compare(control, [treatment]) == xp.compare(frame, **columns)
 
 
+def test_capped_is_welch_on_capped_values(make):
+    random = np.random.default_rng(6)
+    values = random.lognormal(2, 1, 3000)
+    data = {"y": values.tolist(), "arm": list("abc") * 1000}
+    rows = xp.capped(make(data), metric="y", top_share=0.01, **ARMS)
+    cap = np.sort(values)[-31]
+    assert [row.details["threshold"] for row in rows] == [cap, cap]
+    plain = xp.compare(make({**data, "y": np.minimum(values, cap)}), metric="y", **ARMS)
+    for row, expected in zip(rows, plain, strict=True):
+        assert row.difference == pytest.approx(expected.difference, rel=ROUNDING)
+        assert row.p_value == pytest.approx(expected.p_value, rel=1e-8)
+
+
+def test_columns_beside_moments_are_refused():
+    frame = pd.DataFrame({"y": np.arange(8.0), "arm": list("ab") * 4})
+    control, treatment = xp.moments(frame, metric="y", **ARMS)
+    with pytest.raises(UsageError, match="moments have no columns") as caught:
+        xp.compare(control, treatment, metric="z")
+    assert "metric" in str(caught.value)
+
+
 def test_rows_without_a_value_are_counted(make):
     frame = make({"y": [1.0, None, 3.0, 4.0, 5.0], "arm": list("aaabb")})
     control, treatment = xp.moments(frame, metric="y", **ARMS)
@@ -150,6 +171,7 @@ def test_rows_without_a_value_are_counted(make):
             lambda f: xp.bootstrap(f, metric="y", statistic="ratio", **ARMS),
             "needs denominator",
         ),
+        (lambda f: xp.capped(f, metric="y", top_share=0, **ARMS), "top_share"),
         (lambda f: xp.proportion(f, metric="y", test="t", **ARMS), "no test"),
         (lambda f: xp.compare(f, f), "two arms' moments"),
         (lambda f: xp.compare(f, metric="y", variant="one", baseline="a"), "two arms"),

@@ -127,10 +127,30 @@ def test_segments_agree_with_statsmodels(golden, make):
         assert xp.segments(one.segments)[0].q == pytest.approx(q, rel=1e-8)
 
 
+def test_interaction_agrees_with_statsmodels(golden, make):
+    answer = golden("segments")["interaction"]
+    found = xp.interaction(
+        make(answer["data"]),
+        metric="y",
+        variants=("a", "b"),
+        baselines=("c", "c"),
+        min_units=2,
+    )
+    assert [found.statistic, found.p_value] == pytest.approx(answer["wald"], rel=1e-9)
+    differences = [one.difference for one in found.contrasts]
+    assert differences == pytest.approx(answer["difference"], rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda f: xp.segments(f, metric="y", **ARMS), "needs segment"),
+        (
+            lambda f: xp.interaction(
+                f, metric="y", variants=("arm", "arm"), baselines=("a", "z")
+            ),
+            "no arm in 'arm' 'z'",
+        ),
         (lambda _: xp.adjust([0.5, 1.5]), "between 0 and 1"),
         (lambda _: xp.adjust([0.5, "x"]), "p-values"),
         (lambda _: xp.adjust([0.5], method="dunnett"), "rows"),
