@@ -1,7 +1,7 @@
-{# The variable `dialect` asks for another engine's SQL: its macro by name, or nothing.
-   What is compiled that way is for reading; running it needs the engine's adapter. #}
+{# The variable `dialect` asks for another engine's SQL without its adapter: its macro by
+   name, or nothing. #}
 {% macro dialect_macro(name) -%}
-{{ return(context.get(var('dialect', 'default') ~ '__' ~ name)) }}
+{{ return(context.get(var('dialect', target.type) ~ '__' ~ name)) }}
 {%- endmacro %}
 
 {# What is watched live is a view where the catalog has views; DuckDB's run writes tables

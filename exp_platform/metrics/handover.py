@@ -33,17 +33,21 @@ _PYTHON_READS = (
 """Besides what is published: panels, tails, cohorts and clusters are made of these."""
 
 
-class OtherEngine(ModelEngine, Protocol):
-    """An engine that computes the models instead of DuckDB."""
-
-    @property
-    def version(self) -> str:
-        """Name and version, for the run's ledger."""
+class Receiver(Protocol):
+    """Where rows are sent."""
 
     def receive(
         self, qualified_name: str, schema: "pa.Schema", rows: "Iterable[pa.RecordBatch]"
     ) -> None:
         """Make rows readable as e.g. `exp.exposures`."""
+
+
+class OtherEngine(ModelEngine, Receiver, Protocol):
+    """An engine that computes the models instead of DuckDB."""
+
+    @property
+    def version(self) -> str:
+        """Name and version, for the run's ledger."""
 
     def begin(self) -> None:
         """All sources have come; models follow."""
@@ -73,13 +77,25 @@ def build_models_elsewhere(
         published: tables that the run publishes.
     """
     open_absent(home)
-    for name in list_sources(has_events=has_events):
-        schema = home.arrow(f"select * from {name} limit 0").schema
-        other.receive(name, schema, home.batches(f"select * from {name}"))
+    groups = groups_of(has_events=has_events)
+    send_sources(home, other, list_sources(groups))
     other.begin()
     create_models(other, generated, has_events=has_events)
-    made = {name for name, _ in model_order(groups=groups_of(has_events=has_events))}
+    made = {name for name, _ in model_order(groups=groups)}
     for name in dict.fromkeys([*published, *_PYTHON_READS]):
         if name in made:
             relation = f"exp_run.{name}"
             home.register(relation, other.fetch(relation))
+
+
+def send_sources(home: Engine, other: Receiver, names: Iterable[str]) -> None:
+    """Hand over all rows of some relations, such as `exp.outcomes`.
+
+    Args:
+        home: holds them.
+        other: gets them under the same names.
+        names: qualified.
+    """
+    for name in names:
+        schema = home.arrow(f"select * from {name} limit 0").schema
+        other.receive(name, schema, home.batches(f"select * from {name}"))

@@ -34,7 +34,7 @@ ROWS = (
     "experiment_assignments",
 )
 """What relations made from definitions read."""
-_RELATION = re.compile(r"\bexp(?:_run)?\.[a-z_]+")
+_RELATION = re.compile(r"\bexp(?:_run|_raw)?\.[a-z_]+")
 _COMMENT = r"--[^\n]*|/\*.*?\*/"
 _TEXT = "'(?:[^']|'')*'"
 _SPARK_TEXT = r"'(?:[^'\\]|\\.)*'"
@@ -235,9 +235,9 @@ def place_relations(sql: str, dialect: str, place: Callable[[str], str]) -> str:
     return names.sub(lambda found: found[1] or place(found[0]), sql)
 
 
-def list_sources(*, has_events: bool) -> tuple[str, ...]:
-    """Relations that the models read and none of them makes, by qualified name."""
-    order = model_order(groups=groups_of(has_events=has_events))
+def list_sources(groups: tuple[str, ...] = GROUPS) -> tuple[str, ...]:
+    """Relations that models read and none of them makes, by qualified name."""
+    order = model_order(groups=groups)
     made = {f"exp_run.{name}" for name, _ in order}
     static = (model_sql(name) for name, _ in order if name not in GENERATED)
     read = {name for sql in static for name in _RELATION.findall(sql)}

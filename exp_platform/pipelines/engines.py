@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
+from exp_platform.errors import UsageError
 from exp_platform.metrics.handover import OtherEngine
 from exp_platform.pipelines.run import Run
+
+if TYPE_CHECKING:
+    from exp_platform.trino.engine import TrinoEngine
 
 
 @contextmanager
@@ -19,7 +24,7 @@ def open_stage_engine(run: Run, stage: str) -> Iterator[OtherEngine | None]:
     if kind == "duckdb":
         yield None
         return
-    opened = _open_spark(run) if kind == "spark" else _open_trino(run)
+    opened = _open_spark(run) if kind == "spark" else open_trino(run)
     with opened as engine:
         run.computed_by[stage] = engine.version
         yield engine
@@ -37,11 +42,24 @@ def _open_spark(run: Run) -> Iterator[OtherEngine]:
 
 
 @contextmanager
-def _open_trino(run: Run) -> Iterator[OtherEngine]:
+def open_trino(run: Run) -> "Iterator[TrinoEngine]":
+    """Trino with schemas of the run's own, which are dropped afterwards.
+
+    Raises:
+        UsageError: the configuration names no server, or the client is not installed.
+        StorageError: the lake is not shared, or Trino does not answer.
+    """
     from exp_platform.lake.scratch import ScratchWriter
     from exp_platform.trino.engine import TrinoEngine
 
-    with closing(ScratchWriter(run.lake.settings)) as writer:
-        url = run.settings.engine.trino
-        with closing(TrinoEngine(url, run.run_id, writer)) as engine:
-            yield engine
+    url = run.settings.engine.trino
+    if not url:
+        raise UsageError(
+            "the configuration names no Trino server",
+            next_step="add `trino: http://host:port` under `engine:`",
+        )
+    with (
+        closing(ScratchWriter(run.lake.settings)) as writer,
+        closing(TrinoEngine(url, writer)) as engine,
+    ):
+        yield engine

@@ -1,9 +1,10 @@
-"""The SQL models on Trino: sources and models are tables of a schema that is dropped.
+"""The SQL models on Trino: sources and models are tables of schemas that are dropped.
 
 Rows reach it as Iceberg tables of the shared catalog and leave through its client. Only
-one schema is written to, never a table that somebody reads.
+the run's own schemas are written to, never a table that somebody reads.
 """
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -38,11 +39,10 @@ class TableWriter(Protocol):
 
 
 class TrinoEngine:
-    """A schema of a Trino server in which the models of one run are computed.
+    """Two schemas of a Trino server: the sources of one run, and what is made of them.
 
     Args:
         url: of the server, `http://host:port`.
-        run_id: makes the schema's name.
         write: makes a table in the catalog that Trino reads.
 
     Raises:
@@ -52,13 +52,15 @@ class TrinoEngine:
 
     dialect = "trino"
 
-    def __init__(self, url: str, run_id: str, write: TableWriter) -> None:
-        mark = run_id.rpartition("-")[2]
-        self._schema = f"{_PREFIX}{datetime.now(UTC):{_STAMP}}_{mark}"
+    def __init__(self, url: str, write: TableWriter) -> None:
+        mark = secrets.token_hex(4)
+        self.schema = f"{_PREFIX}{datetime.now(UTC):{_STAMP}}_{mark}"
+        self.source_schema = f"{self.schema}_source"
         self._write = write
-        self._connection = _connect(url, self._schema)
+        self._connection = _connect(url, self.schema)
         self._drop_stale()
-        self._run(f"create schema {self._schema}")
+        for schema in (self.schema, self.source_schema):
+            self._run(f"create schema {schema}")
         self._version = str(self._run("select version()")[1][0][0])
 
     @property
@@ -67,21 +69,25 @@ class TrinoEngine:
         return f"trino {self._version}"
 
     def close(self) -> None:
-        """Drop the schema with everything in it."""
+        """Drop both schemas with everything in them."""
         try:
-            self._run(f"drop schema if exists {self._schema} cascade")
+            for schema in (self.schema, self.source_schema):
+                self._run(f"drop schema if exists {schema} cascade")
         finally:
             self._connection.close()
 
     def place(self, qualified_name: str) -> str:
-        """All relations stand in one schema: `exp_run.int_x` is `exp_run__int_x`."""
-        return qualified_name.replace(".", "__")
+        """Models and scope stand in one schema, the sources beside it."""
+        room, name = qualified_name.split(".")
+        schema = self.schema if room == "exp_run" else self.source_schema
+        return f"{schema}.{name}"
 
     def receive(
         self, qualified_name: str, schema: "pa.Schema", rows: "Iterable[pa.RecordBatch]"
     ) -> None:
         """Make rows readable as e.g. `exp.exposures`."""
-        self._write(self._schema, self.place(qualified_name), schema, rows)
+        namespace, table = self.place(qualified_name).split(".")
+        self._write(namespace, table, schema, rows)
 
     def begin(self) -> None:
         """All sources have come; Trino has nothing to choose."""
