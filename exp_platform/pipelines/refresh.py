@@ -98,21 +98,39 @@ def refresh_experiment(
         spec = data.spec
         if watermark is not None:
             spec = replace(spec, watermark_ts=watermark)
-        before = None if is_full else _load_state(run)
-        done = refresh_totals(
-            run.engine,
-            spec,
-            data.definitions,
-            _source_files(run, spec),
-            key=state_key(spec, data.definitions),
-            before=before,
-        )
-        if is_full:
-            done = replace(done, full_reason="it was asked for")
-        report = _stage(run, spec, done)
-        run.digest = digest(done.totals.values())
-        run.stages["refresh"] = "full" if done.full_reason else "incremental"
+        outcome = refresh_tables(run, spec, data.definitions, is_full=is_full)
         run.publish()
+    return outcome
+
+
+def refresh_tables(
+    run: Run,
+    spec: ExperimentSpec,
+    definitions: Mapping[str, MetricDefinition],
+    *,
+    is_full: bool = False,
+) -> RefreshOutcome:
+    """Bring the totals up to date and stage the tables of a refresh.
+
+    Args:
+        run: holds `exp.quarantine`.
+        spec: the experiment, with the watermark that the totals shall reach.
+        definitions: its metrics.
+        is_full: read everything again.
+    """
+    done = refresh_totals(
+        run.engine,
+        spec,
+        definitions,
+        _source_files(run, spec),
+        key=state_key(spec, definitions),
+        before=None if is_full else _load_state(run),
+    )
+    if is_full:
+        done = replace(done, full_reason="it was asked for")
+    report = _stage(run, spec, done)
+    run.digest = digest(done.totals.values())
+    run.stages["refresh"] = "full" if done.full_reason else "incremental"
     return RefreshOutcome(report, done.totals)
 
 
