@@ -210,7 +210,9 @@ def data_files(folder: Path) -> list[tuple[list[str], list[str]]]:
     found = []
     for place in sorted(root.glob("exp/outcomes/data/*")):
         pair = [
-            sorted(map(str, (root / f"exp/{table}/data" / place.name).glob("*.parquet")))
+            sorted(
+                map(str, (root / f"exp/{table}/data" / place.name).glob("*.parquet"))
+            )
             for table in ("exposures", "outcomes")
         ]
         found.append((pair[0], pair[1]))
@@ -234,7 +236,9 @@ def run_ours(folder: Path) -> list[Any]:
             open_empty(engine, "quarantine")
             write_scope(engine, spec, metrics)
             statement = totals_statement(spec, metrics, fixed_point=set(NAMES))
-            rows = {(r["variant"], r["metric_name"]): r for r in engine.records(statement)}
+            rows = {
+                (r["variant"], r["metric_name"]): r for r in engine.records(statement)
+            }
             for variant in ("control", "treatment"):
                 own = [rows[variant, name] for name in NAMES]
                 moments = [x for r in own for x in (r["mean"], r["variance"])]
@@ -346,7 +350,8 @@ def timed(command: Sequence[str], text: str = "") -> tuple[dict[str, float], Any
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     process.stdin.write(text)
     process.stdin.close()
     printed = process.stdout.read()
@@ -403,7 +408,9 @@ def compare(folder: Path, peers: Sequence[str], repeats: int) -> None:
     ours = answers["ours"]
     for name, found in answers.items():
         for one, other in zip(ours, found, strict=True):
-            gaps = [abs(a - b) / abs(a) for a, b in zip(one[2:], other[2:], strict=True)]
+            gaps = [
+                abs(a - b) / abs(a) for a, b in zip(one[2:], other[2:], strict=True)
+            ]
             assert one[:2] == other[:2], (name, one, other)
             assert max(gaps) < 1e-9, (name, one, other)
     floor = statistics.median(run["cpu"] for run in runs["floor"])

@@ -12,7 +12,7 @@ from exp_platform.metrics.observations import (
 )
 from exp_platform.metrics.partials import PARTIALS, merged_missing_sql, merged_sql
 from exp_platform.metrics.refreshed_units import COHORT, STALE_UNITS, UNITS
-from exp_platform.metrics.scope import maturity_us, write_scope
+from exp_platform.metrics.scope import maturity_us, microseconds, write_scope
 from exp_platform.metrics.source_files import numbers_sql, texts_sql
 from exp_platform.metrics.spans import DAY_US
 from exp_platform.metrics.totals import Key, read_totals
@@ -137,9 +137,11 @@ def total_cohorts(
         in_full: metrics without partials, whose rows stand in the engine.
         live: numbers of the files that count.
     """
-    found: dict[CohortKey, MetricTotals] = {}
-    for days in dict.fromkeys(stale.values()):
-        names = [name for name, own in stale.items() if own == days]
+    young = _young_cohorts(engine, spec, definitions, stale)
+    found = _count_young(engine, spec, young)
+    grown = {name: days - young[name] for name, days in stale.items()}
+    for days in dict.fromkeys(grown.values()):
+        names = [name for name, own in grown.items() if own == days]
         if not days:
             continue
         own = {name: definitions[name] for name in names}
@@ -157,6 +159,56 @@ def total_cohorts(
                 engine.execute(statement)
         rows = engine.records("select * from exp_run.metric_aggregates_overall")
         found.update(_read_cohorts(read_totals(rows)))
+    return found
+
+
+def _young_cohorts(
+    engine: Engine,
+    spec: ExperimentSpec,
+    definitions: Mapping[str, MetricDefinition],
+    stale: Mapping[str, frozenset[int]],
+) -> dict[str, frozenset[int]]:
+    """Stale cohorts without a mature unit, by metric: they have nothing but a size."""
+    rows = engine.rows(f"select {COHORT}, min(exposure_us) from {UNITS} group by 1")
+    until, found = microseconds(spec.watermark_ts), {}
+    for name, definition in definitions.items():
+        need = maturity_us(definition)
+        first = {
+            int(day): int(us) - (int(us) % DAY_US if definition.is_day_grained else 0)
+            for day, us in rows
+        }
+        young = {day for day, us in first.items() if us + need > until}
+        found[name] = stale.get(name, frozenset()) & young
+    return found
+
+
+def _count_young(
+    engine: Engine, spec: ExperimentSpec, young: Mapping[str, frozenset[int]]
+) -> dict[CohortKey, MetricTotals]:
+    days = frozenset().union(*young.values())
+    if not days:
+        return {}
+    _open_units(engine, days)
+    rows = engine.rows(
+        "select s.segment, u.variant, count(*)\n"
+        f"from (\n{_segments_sql(spec)}\n) as s\n"
+        "inner join exp_run.experiment_assignments as u on s.unit_no = u.unit_no\n"
+        "group by s.segment, u.variant"
+    )
+    found: dict[CohortKey, MetricTotals] = {}
+    for label, variant, count in rows:
+        day, _, segment = str(label).partition(_SEPARATOR)
+        for name in (name for name, own in young.items() if int(day) in own):
+            found[name, segment, str(variant), int(day)] = MetricTotals(
+                spec.experiment_id,
+                name,
+                str(variant),
+                0,
+                None,
+                None,
+                segment=segment,
+                n_immature=int(count),
+            )
     return found
 
 
@@ -208,18 +260,22 @@ def _selects(
         else:
             observed.append(merged_sql(definition, fixed_point=fixed_point))
             missing.append(merged_missing_sql(definition))
+    return {
+        "metric_observations": union_of(observed),
+        "metric_missing_values": union_of(missing),
+        "unit_segments": _segments_sql(spec),
+    }
+
+
+def _segments_sql(spec: ExperimentSpec) -> str:
+    """Segments of the units, each named after its cohort too."""
     own = [name for name in spec.plan.segments if not name.startswith(PROFILE)]
     day = COHORT.replace("exposure_us", "u.exposure_us")
-    segments = (
+    return (
         f"select s.unit_no, {day} || '{_SEPARATOR}' || s.segment as segment\n"
         f"from (\n{segment_sql(own)}\n) as s\n"
         "inner join exp_run.experiment_assignments as u on s.unit_no = u.unit_no"
     )
-    return {
-        "metric_observations": union_of(observed),
-        "metric_missing_values": union_of(missing),
-        "unit_segments": segments,
-    }
 
 
 def _read_cohorts(totals: Mapping[Key, MetricTotals]) -> dict[CohortKey, MetricTotals]:

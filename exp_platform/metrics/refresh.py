@@ -226,8 +226,14 @@ def _refresh(engine: Engine, work: _Work, *, key: str, reason: str) -> Refreshed
         n_touched = keep_units(engine, STORED_UNITS)
     else:
         stored = STORED_UNITS if before else ""
-        exposures = work.plans[EXPOSURES].sources
-        n_touched = number_units(engine, exposures, stored, batch=work.batch)
+        plan = work.plans[EXPOSURES]
+        n_touched = number_units(
+            engine,
+            plan.sources,
+            stored,
+            batch=work.batch,
+            unread=() if plan.gone else plan.unread,
+        )
     _make_partials(engine, work)
     stale = _stale(engine, work)
     _open_rows_in_full(engine, work)
