@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,13 @@ with units as materialized (
 )
 select variant, count(*), {moments}
 from units left join numbers using (unit_no) group by variant order by variant"""
-SPARK = FLOOR.replace("as materialized", "as").replace(
-    "arg_min(variant, (exposure_ts, variant))",
-    "min_by(variant, struct(exposure_ts, variant))",
+SPARK = (
+    FLOOR.replace("as materialized", "as")
+    .replace("row_number() over () as unit_no", "user_id as unit_no")
+    .replace(
+        "arg_min(variant, (exposure_ts, variant))",
+        "min_by(variant, struct(exposure_ts, variant))",
+    )
 )
 MOMENTS = ", ".join(
     f"avg(coalesce({name}, 0)), var_samp(coalesce({name}, 0))" for name in NAMES
@@ -189,7 +194,7 @@ def fill(folder: Path, n_experiments: int, rows: int) -> None:
     with lake.engine() as engine:
         engine.execute("set preserve_insertion_order = false")
         for number in range(n_experiments):
-            own = {
+            own: dict[str, Any] = {
                 "id": f"exp_{number:02d}",
                 "seed": number * 1_000_003,
                 "units": max(rows // ROWS_PER_UNIT, 2),
@@ -377,8 +382,8 @@ def contenders(
     }
     files = json.dumps(data_files(folder))
     for name, package, script in (
-        ("polars", "polars==1.35.2", POLARS),
-        ("spark", "pyspark==4.1.1", SPARK_JOB),
+        ("polars", "polars==2.1.0", POLARS),
+        ("spark", "pyspark==4.1.4", SPARK_JOB),
     ):
         venv = ROOT / "data" / "bench" / f"{name}-venv"
         if name not in peers:
@@ -390,7 +395,7 @@ def contenders(
         sql = SPARK.format(exposures="", outcomes="", moments=MOMENTS)
         sql = sql.replace("read_parquet()", "{}").format("exposures", "outcomes")
         command = [str(venv / "bin" / "python"), "-c", script, sql]
-        found[name] = lambda command=command: timed(command, files)
+        found[name] = partial(timed, command, files)
     return found
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from exp_platform.lake import Engine
+from exp_platform.metrics.generated import EMPTY
 from exp_platform.metrics.models import model_sql
 from exp_platform.metrics.observations import (
     missing_sql,
@@ -67,22 +68,30 @@ def find_stale_cohorts(
     touched = _days(engine, f"select cohort from {STALE_UNITS}")
     changed = _changed_rows(engine, gone)
     missing = _missing_cohorts(engine)
+    spans = _exposure_spans(engine)
     found = {}
     for name, definition in definitions.items():
         lost = {k[3] for k, t in cohorts.items() if k[0] == name and t.n_missing}
-        grain = DAY_US if definition.is_day_grained else 1
-        matures = f"exposure_us - exposure_us % {grain} + {maturity_us(definition)}"
-        mature = _days(
-            engine, f"select {COHORT} from {UNITS} where {matures} <= {until_us}"
-        )
-        matured = _days(
-            engine,
-            f"select {COHORT} from {UNITS}"
-            f" where {matures} > {since_us} and {matures} <= {until_us}",
-        )
+        mature, matured = set(), set()
+        for day, (first, last) in spans.items():
+            # a day-grained window begins at midnight, so all of a cohort mature at once
+            edges = (day * DAY_US,) * 2 if definition.is_day_grained else (first, last)
+            early, late = (us + maturity_us(definition) for us in edges)
+            if early <= until_us:
+                mature.add(day)
+                if late > since_us:
+                    matured.add(day)
         moved = (changed.get(name, set()) | missing | lost) & mature
         found[name] = frozenset(touched | matured | moved | (lost - mature))
     return found
+
+
+def _exposure_spans(engine: Engine) -> dict[int, tuple[int, int]]:
+    """First and last exposure of every cohort, in microseconds."""
+    rows = engine.rows(
+        f"select {COHORT}, min(exposure_us), max(exposure_us) from {UNITS} group by 1"
+    )
+    return {int(day): (int(first), int(last)) for day, first, last in rows}
 
 
 def _changed_rows(engine: Engine, gone: Collection[int]) -> dict[str, set[int]]:
@@ -140,6 +149,9 @@ def total_cohorts(
     young = _young_cohorts(engine, spec, definitions, stale)
     found = _count_young(engine, spec, young)
     grown = {name: days - young[name] for name, days in stale.items()}
+    partial = [name for name, days in grown.items() if days and name not in in_full]
+    _open_units(engine, frozenset().union(*grown.values()))
+    _read_partials(engine, partial, live)
     for days in dict.fromkeys(grown.values()):
         names = [name for name, own in grown.items() if own == days]
         if not days:
@@ -147,8 +159,7 @@ def total_cohorts(
         own = {name: definitions[name] for name in names}
         write_scope(engine, spec, own)
         _open_units(engine, days)
-        partial = [name for name in names if name not in in_full]
-        _open_partials(engine, partial, live)
+        engine.create_view(PARTIALS, _OWN_PARTIALS)
         generated = _selects(spec, own, fixed_point=fixed_point, in_full=in_full)
         for name in _MODELS:
             select = generated.get(name) or model_sql(name)
@@ -169,15 +180,15 @@ def _young_cohorts(
     stale: Mapping[str, frozenset[int]],
 ) -> dict[str, frozenset[int]]:
     """Stale cohorts without a mature unit, by metric: they have nothing but a size."""
-    rows = engine.rows(f"select {COHORT}, min(exposure_us) from {UNITS} group by 1")
-    until, found = microseconds(spec.watermark_ts), {}
+    spans, until = _exposure_spans(engine), microseconds(spec.watermark_ts)
+    found = {}
     for name, definition in definitions.items():
-        need = maturity_us(definition)
-        first = {
-            int(day): int(us) - (int(us) % DAY_US if definition.is_day_grained else 0)
-            for day, us in rows
+        need, is_whole = maturity_us(definition), definition.is_day_grained
+        young = {
+            day
+            for day, (first, _) in spans.items()
+            if (day * DAY_US if is_whole else first) + need > until
         }
-        young = {day for day, us in first.items() if us + need > until}
         found[name] = stale.get(name, frozenset()) & young
     return found
 
@@ -228,14 +239,14 @@ def _open_units(engine: Engine, days: Iterable[int]) -> None:
     )
 
 
-def _open_partials(
+def _read_partials(
     engine: Engine, metrics: Iterable[str], live: Collection[int]
 ) -> None:
     """Partials that count, of these units and metrics."""
     condition = texts_sql("metric_name", metrics)
     engine.execute(
-        f"create or replace table {PARTIALS} as\n"
-        "select u.experiment_id, p.* from (\n"
+        "create or replace table exp_run.read_partials as\n"
+        "select p.* from (\n"
         f"    select {_PARTIAL} from exp_run.stored_partials where {condition}\n"
         f"        and {numbers_sql('file_no', sorted(live))}\n"
         "    union all\n"
@@ -243,6 +254,12 @@ def _open_partials(
         ") as p inner join exp_run.experiment_assignments as u\n"
         "    on p.unit_no = u.unit_no and p.unit_version = u.unit_version"
     )
+
+
+_OWN_PARTIALS = """\
+select u.experiment_id, p.*
+from exp_run.read_partials as p
+inner join exp_run.experiment_assignments as u on p.unit_no = u.unit_no"""
 
 
 def _selects(
@@ -261,8 +278,8 @@ def _selects(
             observed.append(merged_sql(definition, fixed_point=fixed_point))
             missing.append(merged_missing_sql(definition))
     return {
-        "metric_observations": union_of(observed),
-        "metric_missing_values": union_of(missing),
+        "metric_observations": union_of(observed) or EMPTY["metric_observations"],
+        "metric_missing_values": union_of(missing) or EMPTY["metric_missing_values"],
         "unit_segments": _segments_sql(spec),
     }
 

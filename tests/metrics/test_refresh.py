@@ -388,3 +388,16 @@ def test_refresh_totals_says_which_metric_has_no_partials(
     assert list(done.in_full) == ["early", "kinds", "walk"]
     assert done.in_full["early"] == "amounts are too large to be added in 64 bits"
     assert compare_totals(done.totals, warehouse.full_pass(build)) == []
+
+
+def test_refresh_totals_of_a_metric_that_cannot_miss_a_value(
+    engine: Engine, design: ExperimentSpec, build: Build
+) -> None:
+    warehouse = Warehouse(engine, design, {"bought": DEFINITIONS["bought"]})
+    warehouse.write("exposures", [_exposed("u1", 0.5)])
+    at = START + DAY
+    event = {"id": "e", "user": "u1", "event": "buy", "value": None, "at": at}
+    warehouse.write("fact_event", [{**event, "properties": {}}])
+    done = warehouse.refresh(START + 5 * DAY)
+    assert done.totals["bought", "all", "control"].mean == 1
+    assert compare_totals(done.totals, warehouse.full_pass(build)) == []
