@@ -107,6 +107,7 @@ def totals_statement(
         f"numbers as (\n{_numbers_sql(numbered, fixed_point)}\n)",
         f"lost as (\n{_lost_sql(numbered)}\n)",
         f"filled as materialized (\n{_filled_sql(spec, numbered)}\n)",
+        f"centres as (\n{_centres_sql(numbered)}\n)",
     ]
     answers = "\nunion all\n".join(_answer_sql(spec, *one) for one in numbered)
     joined = ",\n".join(steps)
@@ -142,7 +143,19 @@ def _rows_sql(spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition])
         f"where rows.experiment_id = {quote(spec.experiment_id)}\n"
         f"    and rows.metric_name in ({listed})\n"
         f"    and epoch_us(rows.outcome_ts) < {microseconds(spec.watermark_ts)}"
+        f"{_near_sql(definitions)}"
     )
+
+
+def _near_sql(definitions: Mapping[str, MetricDefinition]) -> str:
+    """Rows outside every window are dropped before they are grouped."""
+    spans = [part.span for d in definitions.values() for part in _parts(d).values()]
+    # a day-grained window begins up to a day before the exposure's own instant
+    starts = [s.lower_us - DAY_US * s.is_day_grained for s in spans]
+    ends = [s.upper_us for s in spans if s.upper_us is not None]
+    age = "epoch_us(rows.outcome_ts) - units.exposure_us"
+    near = f"\n    and {age} >= {min(starts, default=0)}"
+    return f"{near}\n    and {age} < {max(ends)}" if len(ends) == len(spans) else near
 
 
 def _parts(definition: MetricDefinition) -> dict[str, Part]:
@@ -220,11 +233,16 @@ def _filled_columns(
     yield f"cast({flag} as double) as {prefix}_new_flag"
 
 
+def _centres_sql(numbered: list[tuple[str, MetricDefinition]]) -> str:
+    columns = ", ".join(
+        f"avg({prefix}_value) as {prefix}_centre" for prefix, _ in numbered
+    )
+    return f"select variant, {columns} from filled group by variant"
+
+
 def _answer_sql(spec: ExperimentSpec, prefix: str, definition: MetricDefinition) -> str:
-    names = ("value", "denominator", "covariate", "new_flag")
-    renamed = ", ".join(f"{prefix}_{name} as {name}" for name in names)
-    flags = f"{prefix}_is_immature as is_immature, {prefix}_is_lost as is_lost"
-    centre = f"avg({prefix}_value) over (partition by variant) as centre"
+    names = ("value", "denominator", "covariate", "new_flag", "is_immature", "is_lost")
+    renamed = ", ".join(f"filled.{prefix}_{name} as {name}" for name in names)
     moments = ",\n    ".join(_MOMENTS)
     return (
         f"select {quote(spec.experiment_id)} as experiment_id,\n"
@@ -233,6 +251,7 @@ def _answer_sql(spec: ExperimentSpec, prefix: str, definition: MetricDefinition)
         "    avg(power(value - centre, 3)) as third_moment,\n"
         "    count(case when is_immature then 1 end) as n_immature,\n"
         "    count(case when is_lost and not is_immature then 1 end) as n_missing\n"
-        f"from (select variant, {renamed}, {flags}, {centre} from filled)\n"
+        f"from (select filled.variant, {renamed}, centres.{prefix}_centre as centre\n"
+        "    from filled inner join centres on filled.variant = centres.variant)\n"
         "group by variant"
     )
