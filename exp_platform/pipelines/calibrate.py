@@ -6,7 +6,7 @@ A gate that fails is a finding about its method, and the exit code is 1.
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,9 @@ from exp_platform.pipelines.calibration.page import render_page, render_table
 from exp_platform.pipelines.calibration.registry import N_GATES, SIMULATIONS
 from exp_platform.pipelines.commands import guarded
 from exp_platform.pipelines.progress import Progress
+
+Figures = tuple[float, float, float, int]
+"""Tolerance, value, error and runs of a row."""
 
 
 def calibrate(
@@ -87,21 +90,30 @@ def _run(
     progress = Progress("calibrate")
     try:
         if jobs == 1 or len(names) == 1:
-            for name in names:
-                progress.say(name)
-                yield from run(name)
+            found = map(run, names)
+            yield from _collect(chosen, found, progress)
             return
         with ProcessPoolExecutor(jobs) as pool:
-            for name, rows in zip(names, pool.map(run, names), strict=True):
-                progress.say(name)
-                yield from rows
+            yield from _collect(chosen, pool.map(run, names), progress)
     finally:
         progress.close()
 
 
-def _run_one(name: str, *, short: bool, seed: int) -> tuple[Row, ...]:
-    """One simulation by its name, which another process can look up."""
-    return run_simulation(_choose([name])[0], N_GATES, short=short, seed=seed)
+def _collect(
+    chosen: Sequence[Simulation],
+    found: Iterable[Sequence[Figures]],
+    progress: Progress,
+) -> Iterator[Row]:
+    for simulation, figures in zip(chosen, found, strict=True):
+        progress.say(f"{simulation.name} done")
+        for gate, one in zip(simulation.gates, figures, strict=True):
+            yield Row(simulation, gate, *one)
+
+
+def _run_one(name: str, *, short: bool, seed: int) -> tuple[Figures, ...]:
+    """Numbers of one simulation: it is looked up by name, and cannot be sent back."""
+    rows = run_simulation(_choose([name])[0], N_GATES, short=short, seed=seed)
+    return tuple((row.tolerance, row.value, row.error, row.runs) for row in rows)
 
 
 def main() -> int:
