@@ -82,11 +82,6 @@ def test_estimators_have_a_gate_of_their_own():
     ]
     # t(G - 1) with few clusters is only a part of the bootstrap's row.
     parts = {"causal.did.estimate_few_clusters"}
-    # few clusters of a randomised test: their bootstrap has a gate, they have none yet
-    parts |= {
-        "causal.cluster_means.estimate_means_by_cluster",
-        "stats.cluster.estimate_few_cluster_means",
-    }
     assert len(answers) >= 25
     assert set(answers) - covered_by(SIMULATIONS).keys() == parts
 

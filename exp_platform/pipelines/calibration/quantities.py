@@ -77,3 +77,11 @@ def ratio_of_variances(adjusted: Array, plain: Array) -> Measured:
     influence = gaps[0] / gaps[0].mean() - gaps[1] / gaps[1].mean()
     error = value * float(influence.std(ddof=1)) / np.sqrt(adjusted.size)
     return Measured(value, float(error), adjusted.size)
+
+
+def ratio_of_means(above: Array, below: Array) -> Measured:
+    """Mean of one quantity over that of another on the same experiments."""
+    value = float(above.mean() / below.mean())
+    influence = (above - value * below) / below.mean()
+    error = float(influence.std(ddof=1)) / np.sqrt(above.size)
+    return Measured(value, float(error), above.size)

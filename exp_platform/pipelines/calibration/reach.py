@@ -15,8 +15,6 @@ ALGEBRA = "algebra without an error rate; tested against its definition"
 ROUTING = "chooses a method and gives no number; every rule is a tested row"
 REFUSAL = "part of a row without numbers"
 STORED = "moves numbers that were computed elsewhere into a row"
-
-UNGATED = "no gate of its own yet; the bootstrap it calls has one"
 PLANNED = "size of a rule that other gates simulate; its own paths in the unit tests"
 REASONS = {
     "causal.adjusted_rules.list_adjusted": ROUTING,
@@ -26,9 +24,6 @@ REASONS = {
     "causal.choice_rules.is_ratio": ROUTING,
     "causal.covariates.encode_covariates": ALGEBRA,
     "stats.sequential_cost.find_cost": PLANNED,
-    "causal.cluster_guardrail.build_margin_test": UNGATED,
-    "causal.cluster_means.estimate_means_by_cluster": UNGATED,
-    "stats.cluster.estimate_few_cluster_means": UNGATED,
     "stats.seeds.derive_seed": ALGEBRA,
     "causal.cluster_sums.sum_clusters": SUMS,
     "causal.cohort_totals.split_clusters": SUMS,

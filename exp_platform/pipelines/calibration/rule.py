@@ -10,16 +10,15 @@ from exp_platform.decision.family import adjust_goals
 from exp_platform.decision.rules import apply_rules
 from exp_platform.decision.sequential import decide_looks, judge_looks
 from exp_platform.pipelines.calibration.gate import (
-    Array,
     Flags,
     Gate,
-    Measured,
     Simulation,
     Values,
     equal,
     least,
     most,
 )
+from exp_platform.pipelines.calibration.quantities import ratio_of_means
 from exp_platform.pipelines.calibration.rule_readings import (
     Readings,
     Stop,
@@ -134,15 +133,7 @@ def _power(random: Generator, runs: int) -> Values:
     once = Trial(design=ONE_LOOK)
     fixed = stop_trials(once, _read(once, metrics))
     shipped = [_is(found, Outcome.SHIP).astype(float) for found in (daily, fixed)]
-    return {"shipped with daily looks over shipped with one": _ratio(*shipped)}
-
-
-def _ratio(above: Array, below: Array) -> Measured:
-    """Of two means over the same runs."""
-    value = float(above.mean() / below.mean())
-    influence = (above - value * below) / below.mean()
-    error = float(influence.std(ddof=1)) / np.sqrt(above.size)
-    return Measured(value, float(error), above.size)
+    return {"shipped with daily looks over shipped with one": ratio_of_means(*shipped)}
 
 
 def _early_stop(random: Generator, runs: int) -> Values:
