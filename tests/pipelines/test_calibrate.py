@@ -23,7 +23,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 def read_rows(text):
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(TITLES, row, strict=True)) for row in cells if len(row) > 2]
+    return [dict(zip(TITLES, row, strict=True)) for row in cells if len(row) > 5]
 
 
 @NOT_MADE

@@ -1,6 +1,7 @@
 """The gates of `make calibrate` with fewer experiments, and what they reach."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from exp_platform.pipelines.calibration.registry import (
     SIMULATIONS,
     name_of,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 def judge(gate, values, n_gates=1):
@@ -94,6 +97,19 @@ def test_names_are_unique_and_quantities_are_drawn():
         quantities = [gate.quantity for gate in simulation.gates]
         assert len(set(quantities)) == len(quantities)
         assert quantities
+
+
+def test_every_disease_has_a_guard_that_exists():
+    names = {simulation.name for simulation in SIMULATIONS}
+    guards = [g.guard for s in SIMULATIONS for g in s.gates if g.guard is not None]
+    assert len(guards) >= 25
+    for guard in guards:
+        path, _, test = guard.shown_by.partition("::")
+        if test:
+            text = (ROOT / path).read_text("utf-8")
+            assert f"\ndef {test}(" in text, guard.shown_by
+        else:
+            assert guard.shown_by in names
 
 
 def test_seed_follows_from_the_name():

@@ -7,6 +7,7 @@ from scipy.special import ndtr
 from exp_platform.pipelines.calibration.gate import (
     Simulation,
     Values,
+    disease,
     equal,
 )
 from exp_platform.pipelines.calibration.moments import draw_normal
@@ -149,11 +150,15 @@ SIMULATIONS = (
         (),
         (
             equal("chance to win above .95 at the end", 0.05, 0.0, "a one-sided p"),
-            equal(
-                "chance to win above .95 or below .05 on any of 14 days",
-                0.38,
-                0.01,
-                "the disease",
+            disease(
+                equal(
+                    "chance to win above .95 or below .05 on any of 14 days",
+                    0.38,
+                    0.01,
+                    "reference value",
+                ),
+                "a decision reads sequential p-values, no posterior",
+                "rule_no_effect",
             ),
         ),
         100_000,

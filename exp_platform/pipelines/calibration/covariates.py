@@ -9,6 +9,7 @@ from exp_platform.pipelines.calibration.gate import (
     Array,
     Simulation,
     Values,
+    disease,
     equal,
     most,
     uniform,
@@ -218,11 +219,15 @@ SIMULATIONS = (
         (
             *both_tails(slack=0.001, why="slopes are estimated"),
             equal(SAVED, _saved_by(0.36), 0.005, "slopes are estimated"),
-            equal(
-                f"{SAVED}, theta over both arms",
-                _saved_by(0.84),
-                0.005,
-                "above 1: this theta can harm",
+            disease(
+                equal(
+                    f"{SAVED}, theta over both arms",
+                    _saved_by(0.84),
+                    0.005,
+                    "above 1: this theta harms",
+                ),
+                "theta comes from within the arms",
+                "cuped_unequal_slopes",
             ),
         ),
         100_000,

@@ -17,6 +17,7 @@ from exp_platform.pipelines.calibration.gate import (
     Flags,
     Simulation,
     Values,
+    disease,
     equal,
     least,
     uniform,
@@ -196,8 +197,10 @@ SIMULATIONS = (
         (
             *both_tails(),
             uniform("p-values"),
-            least(
-                "false alarms, unit-days taken for independent", 0.3, why="the disease"
+            disease(
+                least("false alarms, unit-days taken for independent", 0.3),
+                "a unit is a cluster of its days",
+                "did",
             ),
         ),
         8_000,
@@ -257,7 +260,11 @@ SIMULATIONS = (
             equal(
                 "false alarms, randomisation inference", 0.05, 0.002, "1,225 choices"
             ),
-            least("false alarms, clustered errors and t(49)", 0.25, why="the disease"),
+            disease(
+                least("false alarms, clustered errors and t(49)", 0.25),
+                "refused below 5 clusters; randomisation inference stands instead",
+                "tests/causal/test_few_clusters.py::test_fewer_than_five_treated_clusters_have_no_interval",
+            ),
         ),
         2_000,
         200,

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,19 @@ Draw = Callable[[Generator, int], Values]
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """What the platform does about a failure that a gate shows.
+
+    Attributes:
+        action: in words.
+        shown_by: a simulation, or a test as `tests/room/test_module.py::test_case`.
+    """
+
+    action: str
+    shown_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """One quantity of a simulation and what it must be.
 
@@ -47,6 +60,7 @@ class Gate:
             be `uniform` between 0 and 1 (Kolmogorov and Smirnov's distance).
         slack: known error of an approximation, allowed beside the Monte Carlo error.
         why: where a slack or a nominal value comes from.
+        guard: of a gate that shows how a method fails.
     """
 
     quantity: str
@@ -54,6 +68,7 @@ class Gate:
     nominal: float
     slack: float = 0.0
     why: str = ""
+    guard: Guard | None = None
 
 
 def equal(quantity: str, nominal: float, slack: float = 0.0, why: str = "") -> Gate:
@@ -74,6 +89,17 @@ def least(quantity: str, nominal: float, slack: float = 0.0, why: str = "") -> G
 def uniform(quantity: str, why: str = "") -> Gate:
     """The values, one per run, must be uniform between 0 and 1."""
     return Gate(quantity, "uniform", 0.0, 0.0, why)
+
+
+def disease(gate: Gate, action: str, shown_by: str) -> Gate:
+    """The gate shows what happens without the method, or where a method fails.
+
+    Args:
+        gate: must show it.
+        action: what the platform does about it, in words.
+        shown_by: the simulation or test that proves that it does.
+    """
+    return replace(gate, guard=Guard(action, shown_by))
 
 
 @dataclass(frozen=True, slots=True)

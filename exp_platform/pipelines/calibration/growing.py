@@ -20,6 +20,7 @@ from exp_platform.pipelines.calibration.gate import (
     Flags,
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
@@ -215,7 +216,13 @@ SIMULATIONS = (
         "28 daily looks, most units come early, their values grow every day; no effect",
         (track_sequential_p,),
         (
-            least(f"{FALSE}, values so far", 0.10, why="the disease: .13 to .27"),
+            disease(
+                least(
+                    f"{FALSE}, values so far", 0.10, why="METHODS section 3: .13 to .27"
+                ),
+                "only units whose window has closed are tested",
+                "rule_day_one",
+            ),
             equal(f"{FALSE}, matured units", 0.05),
         ),
         20_000,
@@ -243,7 +250,11 @@ SIMULATIONS = (
         "effect",
         (decide,),
         (
-            least("difference in differences significant", 0.5, why="the disease"),
+            disease(
+                least("difference in differences significant", 0.5),
+                "a pre-trend that does not hold blocks SHIP, and so do bounds that reach 0",
+                "tests/decision/test_rules.py::test_did_does_not_ship_on_an_interval_that_reaches_zero",
+            ),
             most("pre-trend called HOLDS", 0.20),
             most("experiments shipped", 0.025),
         ),

@@ -20,6 +20,7 @@ from exp_platform.pipelines.calibration.gate import (
     Flags,
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
@@ -196,7 +197,11 @@ SIMULATIONS = (
         (
             equal("coverage, regression adjustment", 0.95, 0.007, "300 units"),
             equal("coverage, AIPW", 0.95, 0.01, "300 units, five folds"),
-            most("coverage, plain difference", 0.3, why="the disease"),
+            disease(
+                most("coverage, plain difference", 0.3),
+                "units that chose are never compared as if randomised",
+                "tests/causal/test_identification.py::test_self_selected_units_identify_nothing",
+            ),
             least("refused without overlap", 0.99),
         ),
         4_000,
@@ -220,7 +225,11 @@ SIMULATIONS = (
         (estimate_did_adjusted,),
         (
             *both_misses(slack=0.004, why="errors without a small-sample factor"),
-            most("coverage without covariates", 0.6, why="the disease"),
+            disease(
+                most("coverage without covariates", 0.6),
+                "without a pre-period whose trends hold nothing ships",
+                "rule_drift",
+            ),
         ),
         4_000,
         250,

@@ -19,8 +19,9 @@ must be (`=`, at most `<=`, at least `>=`), and by how much it may miss. The tol
 is the Monte Carlo error at which {n_gates} gates together fail once in {family} tables
 although every method is right, {reach:.1f} standard errors for an `=`. Where a method
 is an approximation, or is known to depart, a slack is added to it and named under
-"why". "The disease" marks what happens without the method: such a row must show it. A
-distance is Kolmogorov and Smirnov's between the p-values of all runs and the uniform
+"why". "The disease" marks what happens without the method, or where a method fails:
+such a row must show it, and the last but two of the sections below says what the
+platform does about it. A distance is Kolmogorov and Smirnov's between the p-values of all runs and the uniform
 distribution. Random numbers follow from the simulation's name, so that the page is the
 same on every machine with the same versions of numpy and scipy.
 
@@ -45,6 +46,10 @@ REST = (
     "Functions that only serve those above are not listed; a test finds them by what "
     "the simulations call."
 )
+GUARDS = (
+    "Every disease above, and what the platform does about it: a gate of this page or a "
+    "test proves that it does."
+)
 SIGNS = {"equal": "=", "most": "<=", "least": ">=", "uniform": "distance ="}
 
 
@@ -61,7 +66,8 @@ def render_page(rows: Sequence[Row]) -> str:
         f"## {title}\n\n" + render_table([r for s in group for r in by_name[s.name]])
         for title, group in THEMES
     ]
-    return _head(rows) + "\n".join(sections) + "\n" + _coverage()
+    tail = "\n".join((_render_guards(rows), _coverage()))
+    return _head(rows) + "\n".join(sections) + "\n" + tail
 
 
 def render_table(rows: Sequence[Row]) -> str:
@@ -104,7 +110,8 @@ def _line(row: Row, *, is_first: bool) -> str:
 
 def _why(gate: Gate) -> str:
     slack = f"slack {format_rate(gate.slack)}" if gate.slack else ""
-    return ": ".join(part for part in (slack, gate.why) if part)
+    why = ": ".join(part for part in (slack, gate.why) if part)
+    return "; ".join(part for part in ("the disease" * bool(gate.guard), why) if part)
 
 
 def _head(rows: Sequence[Row]) -> str:
@@ -120,6 +127,29 @@ def _head(rows: Sequence[Row]) -> str:
         reach=-float(ndtri(FAMILY / len(rows) / 2)),
         verdict=verdict,
     )
+
+
+def _render_guards(rows: Sequence[Row]) -> str:
+    lines = [
+        "## Where a method fails",
+        "",
+        GUARDS,
+        "",
+        "| gate | quantity | simulated | the platform | shown by |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        guard = row.gate.guard
+        if guard is not None:
+            cells = (
+                f"`{row.simulation.name}`",
+                row.gate.quantity,
+                format_rate(row.value),
+                guard.action,
+                f"`{guard.shown_by}`",
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _coverage() -> str:

@@ -9,6 +9,7 @@ from exp_platform.pipelines.calibration.gate import (
     Measured,
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
@@ -39,6 +40,7 @@ from exp_platform.stats.sequential_p import track_sequential_p
 from exp_platform.stats.spending import Spending, spend_alpha
 
 FALSE = "false alarms over all looks"
+HARMLESS = "arms at the margin called harmless"
 SPENT = (0.002, 0.01, 0.02, 0.025)
 POWER = "power"
 KINDS: tuple[SpendingKind, ...] = ("obrien_fleming", "pocock", "power")
@@ -151,7 +153,10 @@ def _harm(random: Generator, runs: int) -> Values:
 def _guardrail(random: Generator, runs: int) -> Values:
     z = draw_paths(random, runs, DAYS)
     p = track_sequential_p(z, schedule_at(DAYS, DAYS), Spending(), sides=1)
-    return {"arms at the margin called harmless": p[:, -1] <= 0.025}
+    return {
+        HARMLESS: p[:, -1] <= 0.025,
+        f"{HARMLESS}, fixed test every day": (z > 1.959964).any(axis=1),
+    }
 
 
 def _tracked(random: Generator, runs: int) -> Values:
@@ -219,7 +224,13 @@ SIMULATIONS = (
         "fixed test read every day",
         "28 daily looks, no effect",
         (),
-        (equal("false alarms over 28 looks", 0.279, 0.003, "the disease"),),
+        (
+            disease(
+                equal("false alarms over 28 looks", 0.279, 0.003, "reference value"),
+                "before the end only the sequential p-value decides",
+                "rule_no_effect",
+            ),
+        ),
         100_000,
         20_000,
         _fixed,
@@ -309,7 +320,14 @@ SIMULATIONS = (
         "non-inferiority, O'Brien-Fleming",
         "28 daily looks, worse by exactly the margin",
         (track_sequential_p,),
-        (equal("arms at the margin called harmless", 0.025),),
+        (
+            equal(HARMLESS, 0.025),
+            disease(
+                least(f"{HARMLESS}, fixed test every day", 0.1),
+                "a margin is read at its own spending bound",
+                "rule_guardrail_at_margin",
+            ),
+        ),
         100_000,
         20_000,
         _guardrail,
@@ -339,7 +357,13 @@ SIMULATIONS = (
         "Holm on the fixed p-values of each day",
         "28 daily looks at three metrics, one with an effect",
         (),
-        (least("any false alarm", 0.15, why="the disease"),),
+        (
+            disease(
+                least("any false alarm", 0.15),
+                "Holm runs on sequential p-values",
+                "holm_on_sequential_p",
+            ),
+        ),
         20_000,
         4_000,
         _daily_holm,

@@ -1,6 +1,7 @@
 """Sample sizes: does an experiment of the planned size find what it was planned for?"""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
@@ -10,13 +11,15 @@ from exp_platform.pipelines.calibration.gate import (
     Flags,
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
 )
-from exp_platform.pipelines.calibration.moments import draw_normal
-from exp_platform.pipelines.calibration.totals import MEAN, NAMES, totals_of
-from exp_platform.records import MarginScale
+from exp_platform.pipelines.calibration.moments import draw_joint, draw_normal
+from exp_platform.pipelines.calibration.paths import DAYS, draw_paths, schedule_at
+from exp_platform.pipelines.calibration.totals import MEAN, NAMES, RATIO, totals_of
+from exp_platform.records import MarginScale, MetricTotals
 from exp_platform.stats.adjustment import adjust_arms
 from exp_platform.stats.design import (
     Design,
@@ -36,11 +39,16 @@ from exp_platform.stats.power import (
 )
 from exp_platform.stats.proportion import compare_proportions
 from exp_platform.stats.quantile import estimate_quantile, summarise_quantile
+from exp_platform.stats.ratio import estimate_ratio
 from exp_platform.stats.score import Counts
+from exp_platform.stats.sequential_p import track_sequential_p
+from exp_platform.stats.spending import Spending
 from exp_platform.stats.welch import Arm, compare_arms
 
 NOISE = Noise(mean=2.0, variance=1.0)
 POWER = "power at the planned size"
+LOOKS_COST = 1.05
+"""Units with 28 daily looks over units with one, O'Brien and Fleming's spending."""
 
 
 def _draw(
@@ -134,6 +142,49 @@ def _finds_median(random: Generator) -> bool:
     return (estimate_quantile(totals[0], totals[1], MEAN).p_value or 1.0) <= 0.05
 
 
+def _daily_looks(random: Generator, runs: int) -> Values:
+    """What 28 looks cost is paid in units."""
+    design = Design(inflation=LOOKS_COST)
+    n = _sizes(MetricDesign("metric", NOISE, Target(0.1)), design)[0]
+    z = draw_paths(random, runs, DAYS, drift=0.1 / math.sqrt(2 / n))
+    p = track_sequential_p(z, schedule_at(DAYS, DAYS), Spending())[:, -1]
+    return {POWER: p <= 0.05}
+
+
+def _three_arms(random: Generator, runs: int) -> Values:
+    """One of three treatments is better; the first step of Holm must find it."""
+    design = Design(n_treatments=3)
+    sizes = _sizes(MetricDesign("metric", NOISE, Target(0.2)), design)
+    return {POWER: _found(_draw(random, runs, sizes, 0.2), design.goal_alpha)}
+
+
+def _ratios(random: Generator, runs: int) -> Values:
+    """Value and denominator jointly normal; the ratio rises from .5 to .52."""
+    found = []
+    for _ in range(runs):
+        pilot = _ratio_totals(random, 4000, 2.0)
+        noise = noise_of_totals(pilot, RATIO) or NOISE
+        sizes = _sizes(MetricDesign("metric", noise, Target(0.02)), Design())
+        arms = [
+            _ratio_totals(random, n, mean)
+            for n, mean in zip(sizes, (2.0, 2.08), strict=True)
+        ]
+        row = estimate_ratio(arms[0], arms[1], RATIO)
+        found.append((row.p_value or 1.0) <= 0.05)
+    return {POWER: np.array(found)}
+
+
+def _ratio_totals(random: Generator, n: int, mean: float) -> MetricTotals:
+    covariance = [[1.0, 0.5], [0.5, 0.6]]
+    drawn = draw_joint(random, 1, n, mean=[mean, 4.0], covariance=covariance)
+    return replace(
+        totals_of(drawn.arm)[0],
+        denominator_mean=float(drawn.means[0, 1]),
+        denominator_variance=float(drawn.covariances[0, 1, 1]),
+        denominator_covariance=float(drawn.covariances[0, 0, 1]),
+    )
+
+
 def _goals_and_guardrails(random: Generator, runs: int) -> Values:
     """One goal at its target, two goals and three guardrails without an effect."""
     metrics = [MetricDesign("goal", NOISE, Target(0.1)) for _ in range(3)]
@@ -220,13 +271,48 @@ SIMULATIONS = (
         _past_data,
     ),
     Simulation(
+        "power_ratio",
+        "sample size for a ratio, from past data",
+        "a pilot of 4,000 units, value and denominator jointly normal, the planned "
+        "effect",
+        (noise_of_totals,),
+        (equal(POWER, 0.8, 0.01, "the noise is estimated"),),
+        4_000,
+        300,
+        _ratios,
+    ),
+    Simulation(
+        "power_three_arms",
+        "sample size for three treatments",
+        "normal values, one treatment with the planned effect, first level of Holm",
+        (find_units,),
+        (equal(POWER, 0.8, 0.003, "whole units"),),
+        100_000,
+        20_000,
+        _three_arms,
+    ),
+    Simulation(
+        "power_daily_looks",
+        "sample size for the group sequential default, 5 % more units",
+        "28 daily looks, the planned effect",
+        (find_units,),
+        (equal(POWER, 0.8, 0.003, "5 % is rounded"),),
+        100_000,
+        20_000,
+        _daily_looks,
+    ),
+    Simulation(
         "power_experiment",
         "size of an experiment with 3 goals and 3 guardrails",
         "independent metrics, one goal at its target",
         (size_experiment,),
         (
             least("shipped at the planned size", 0.8),
-            most("shipped at the size of one metric", 0.4, why="why metrics add up"),
+            disease(
+                most("shipped at the size of one metric", 0.4),
+                "the size is that of the whole decision",
+                "power_experiment",
+            ),
         ),
         20_000,
         4_000,

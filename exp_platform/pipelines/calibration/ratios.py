@@ -9,8 +9,10 @@ from exp_platform.pipelines.calibration.gate import (
     Array,
     Simulation,
     Values,
+    disease,
     equal,
     least,
+    uniform,
 )
 from exp_platform.pipelines.calibration.moments import draw_units
 from exp_platform.pipelines.calibration.quantities import (
@@ -84,7 +86,11 @@ def _delta(random: Generator, runs: int) -> Values:
     linear = [linearise_ratio(above, below, both) for above, below, both, _ in arms]
     found = compare_arms(linear[0], linear[1], 0.05, is_normal=True).inference
     naive = compare_arms(arms[0][3], arms[1][3], 0.05).inference
-    return {**tails_of(found), "false alarms, sessions as units": naive.p_value < 0.05}
+    return {
+        **tails_of(found),
+        "p-values": found.p_value,
+        "false alarms, sessions as units": naive.p_value < 0.05,
+    }
 
 
 def _ratio_totals(random: Generator, runs: int) -> list[MetricTotals]:
@@ -129,7 +135,12 @@ SIMULATIONS = (
         (linearise_ratio,),
         (
             *both_tails(slack=0.001, why=NORMAL),
-            least("false alarms, sessions as units", 0.1, why="the disease"),
+            uniform("p-values"),
+            disease(
+                least("false alarms, sessions as units", 0.1),
+                "a test on sessions is refused when users were assigned",
+                "ratio_on_sessions",
+            ),
         ),
         20_000,
         2_000,

@@ -14,6 +14,7 @@ from exp_platform.pipelines.calibration.gate import (
     Array,
     Simulation,
     Values,
+    disease,
     equal,
     least,
 )
@@ -112,7 +113,11 @@ SIMULATIONS = (
         (
             least(COVERS, 0.95),
             equal("quick test agrees with the interval", 1.0),
-            least("false alarms at Mbar = 0", 0.5, why="the disease"),
+            disease(
+                least("false alarms at Mbar = 0", 0.5),
+                "SHIP needs the interval at Mbar = 1",
+                "tests/decision/test_rules.py::test_did_never_ships_without_a_sensitivity_interval",
+            ),
         ),
         1_000,
         60,

@@ -14,6 +14,7 @@ from exp_platform.pipelines.calibration.gate import (
     Gate,
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
@@ -39,6 +40,7 @@ from exp_platform.stats.multiplicity import adjust_holm
 
 ROLLED_BACK, SHIPPED = "experiments rolled back", "experiments shipped"
 AGREES = "runs in which the rule on records answers the same"
+UNDIVIDED = "harmed at one-sided .025 in any metric"
 RULE = "decision rule, stopped at its first SHIP or ROLL_BACK"
 SETTING = "28 days, 150 units an arm a day, 3 goals and 3 guardrails, daily looks"
 COVERS = (decide_looks, judge_looks, apply_rules, adjust_goals)
@@ -81,6 +83,20 @@ def _agrees(trial: Trial, metrics: Sequence[Arms], stops: Sequence[Stop]) -> Fla
             for run in chosen
         ]
     )
+
+
+def _no_effect(random: Generator, runs: int) -> Values:
+    """All metrics' margins and harms, as the rule reads them and undivided."""
+    trial = Trial()
+    metrics = draw_trial(random, runs, trial, NOTHING)
+    found = _read(trial, metrics)
+    stops = stop_trials(trial, found)
+    return {
+        ROLLED_BACK: _is(stops, Outcome.ROLL_BACK),
+        SHIPPED: _is(stops, Outcome.SHIP),
+        UNDIVIDED: (found.harm[:, :, -1] <= 0.025).any(axis=1),
+        AGREES: _agrees(trial, metrics, stops),
+    }
 
 
 def _rates(
@@ -153,11 +169,24 @@ def _early_stop(random: Generator, runs: int) -> Values:
 
 
 SIMULATIONS = (
-    _simulate(
-        "no_effect",
-        "no effect, margins of 4 errors",
-        NOTHING,
-        (most(ROLLED_BACK, 0.05), most(SHIPPED, 0.025)),
+    Simulation(
+        "rule_no_effect",
+        RULE,
+        f"{SETTING}; no effect, margins of 4 errors",
+        COVERS,
+        (
+            most(ROLLED_BACK, 0.05),
+            most(SHIPPED, 0.025),
+            disease(
+                equal(UNDIVIDED, 0.139, 0.005, "METHODS section 4"),
+                "the level of harm is shared by all metrics and arms",
+                "rule_no_effect",
+            ),
+            equal(AGREES, 1.0),
+        ),
+        20_000,
+        1_000,
+        _no_effect,
     ),
     _simulate(
         "guardrail_at_margin",

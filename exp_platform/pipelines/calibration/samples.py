@@ -5,7 +5,13 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from exp_platform.pipelines.calibration.gate import Simulation, Values, equal
+from exp_platform.pipelines.calibration.gate import (
+    Simulation,
+    Values,
+    disease,
+    equal,
+    least,
+)
 from exp_platform.pipelines.calibration.totals import MEAN, NAMES, columns, totals_of
 from exp_platform.records import MetricTotals
 from exp_platform.stats.bootstrap import (
@@ -159,7 +165,14 @@ SIMULATIONS = (
         "400 against 400 users with 1 to about 15 events, those of one user alike; no "
         "effect",
         (summarise_quantile, estimate_quantile),
-        (equal("false alarms, events of users", 0.05, 0.01, "400 users"),),
+        (
+            equal("false alarms, events of users", 0.05, 0.01, "400 users"),
+            disease(
+                least("false alarms, events as units", 0.08),
+                "shares are clustered by user",
+                "quantiles_of_events",
+            ),
+        ),
         4_000,
         600,
         _clustered_quantiles,

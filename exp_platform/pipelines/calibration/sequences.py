@@ -6,6 +6,7 @@ from numpy.random import Generator
 from exp_platform.pipelines.calibration.gate import (
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
@@ -134,7 +135,11 @@ SIMULATIONS = (
         (
             most(f"{FALSE}, one-sided", 0.05),
             most(f"{FALSE}, two-sided", 0.05),
-            least(f"{FALSE}, fixed test", 0.4, why="the disease"),
+            disease(
+                least(f"{FALSE}, fixed test", 0.4, why="reference value .478"),
+                "without a registered end only the confidence sequence speaks",
+                "confidence_sequence_every_unit",
+            ),
         ),
         20_000,
         1_500,

@@ -9,6 +9,7 @@ from exp_platform.pipelines.calibration.gate import (
     Array,
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
@@ -168,8 +169,26 @@ SIMULATIONS = (
         "28 days, 100,000 units, as planned",
         (log_e_split,),
         (
-            equal("alarms of a daily chi-square at .001", 0.0102, 0.001, "the disease"),
-            equal("alarms of a daily chi-square at .01", 0.0755, 0.003, "the disease"),
+            disease(
+                equal(
+                    "alarms of a daily chi-square at .001",
+                    0.0102,
+                    0.001,
+                    "reference value",
+                ),
+                "while running the e-value decides, chi-square only warns",
+                "srm_check",
+            ),
+            disease(
+                equal(
+                    "alarms of a daily chi-square at .01",
+                    0.0755,
+                    0.003,
+                    "reference value",
+                ),
+                "while running the e-value decides, chi-square only warns",
+                "srm_check",
+            ),
             most("alarms of the e-value at .01", 0.01, why="reference value .0017"),
             most("alarms of the e-value at .001", 0.001),
         ),

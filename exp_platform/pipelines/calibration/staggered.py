@@ -24,6 +24,7 @@ from exp_platform.pipelines.calibration.gate import (
     Array,
     Simulation,
     Values,
+    disease,
     equal,
     most,
 )
@@ -223,7 +224,11 @@ SIMULATIONS = (
                 f"{FACTOR}, normal draws",
             ),
             equal("alarms of the leads", 0.05, 0.01, FACTOR),
-            most("coverage, two-way fixed effects", 0.5, why="the disease"),
+            disease(
+                most("coverage, two-way fixed effects", 0.5),
+                "stands beside with a warning of forbidden comparisons",
+                "tests/causal/test_twfe.py::test_forbidden_comparisons_are_warned_of",
+            ),
         ),
         4_000,
         100,
@@ -247,7 +252,11 @@ SIMULATIONS = (
         (compare_units, path_of_effects, assess_cohorts),
         (
             equal("coverage, doubly robust", 0.95, 0.01, FACTOR),
-            most("coverage without the covariate", 0.6, why="the disease"),
+            disease(
+                most("coverage without the covariate", 0.6),
+                "its leads move, and bounds that allow a straight drift cover",
+                "callaway_santanna_covariate",
+            ),
             equal("straight drift covered by the bounds", 0.95, 0.01, FACTOR),
             equal("reports with the same interval", 1.0),
         ),

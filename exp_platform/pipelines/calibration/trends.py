@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.random import Generator
+from scipy.special import chdtrc
 
 from exp_platform.causal.contrasts import contrast_days
 from exp_platform.causal.pretrends import assess_pretrends
@@ -10,9 +11,11 @@ from exp_platform.pipelines.calibration.gate import (
     Array,
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
+    uniform,
 )
 from exp_platform.pipelines.calibration.series import draw_arms
 from exp_platform.pipelines.calibration.totals import columns
@@ -26,6 +29,7 @@ from exp_platform.records import (
 BEFORE = range(-6, 1)
 AROUND = range(-7, 7)
 ROTH = "100 against 100 units, 5 leads, independent days"
+CHI_SQUARE = "alarms, joint by chi-square"
 Pairs = list[tuple[GramTotals, GramTotals]]
 
 
@@ -38,23 +42,47 @@ def _test(control: GramTotals, treatment: GramTotals) -> TrendTest:
     return found
 
 
+def _chi_square(test: TrendTest) -> float:
+    """Of the same statistic, its covariance taken for known."""
+    q, df = test.df_numerator, test.df_denominator
+    return float(chdtrc(q, test.f_statistic * q * (df + q - 1) / df))
+
+
 def _p_values(pairs: Pairs) -> tuple[Array, Array]:
     found = columns([_test(*pair) for pair in pairs], "p_joint", "p_slope")
     return found[0], found[1]
 
 
-def _size_at(n: int) -> Simulation:
+def _size_at(n: int, chi_square: float) -> Simulation:
     def draw(random: Generator, runs: int) -> Values:
         """Leads without a trend."""
-        joint, slope = _p_values(draw_arms(random, runs, (n, n), BEFORE, rho=0.5))
-        return {"alarms, joint": joint < 0.05, "alarms, slope": slope < 0.05}
+        tests = [_test(*p) for p in draw_arms(random, runs, (n, n), BEFORE, rho=0.5)]
+        joint, slope = columns(tests, "p_joint", "p_slope")
+        known = np.array([_chi_square(test) for test in tests])
+        return {
+            "alarms, joint": joint < 0.05,
+            "alarms, slope": slope < 0.05,
+            "p-values, joint": joint,
+            "p-values, slope": slope,
+            CHI_SQUARE: known < 0.05,
+        }
 
     return Simulation(
         f"pretrend_size_{n}",
         "joint and slope test of the leads",
         f"{n} against {n} units, 5 leads, AR(1) .5, no trend",
         (assess_trend, contrast_days),
-        (equal("alarms, joint", 0.05), equal("alarms, slope", 0.05)),
+        (
+            equal("alarms, joint", 0.05),
+            equal("alarms, slope", 0.05),
+            uniform("p-values, joint"),
+            uniform("p-values, slope"),
+            disease(
+                least(CHI_SQUARE, chi_square, why="it takes errors for known"),
+                "the joint test is Hotelling's",
+                f"pretrend_size_{n}",
+            ),
+        ),
         6_000,
         800,
         draw,
@@ -153,8 +181,8 @@ def _detectable(random: Generator, runs: int) -> Values:
 
 
 SIMULATIONS = (
-    _size_at(100),
-    _size_at(20),
+    _size_at(100, 0.05),
+    _size_at(20, 0.08),
     Simulation(
         "pretrend_size_unequal",
         "joint and slope test of the leads",

@@ -27,6 +27,7 @@ from exp_platform.checks.verdict import assess_verdict
 from exp_platform.pipelines.calibration.gate import (
     Simulation,
     Values,
+    disease,
     equal,
     least,
     most,
@@ -163,7 +164,13 @@ SIMULATIONS = (
         "15 checks without a budget",
         "clean experiments",
         (),
-        (equal("clean experiments that are TRUSTED", 0.95**15, 0.0, "the disease"),),
+        (
+            disease(
+                equal("clean experiments that are TRUSTED", 0.95**15),
+                "checks share one budget of false alarms",
+                "verdict_clean",
+            ),
+        ),
         100_000,
         20_000,
         _uncorrected,

@@ -3,7 +3,14 @@
 import numpy as np
 from numpy.random import Generator
 
-from exp_platform.pipelines.calibration.gate import Simulation, Values, equal, least
+from exp_platform.pipelines.calibration.gate import (
+    Simulation,
+    Values,
+    disease,
+    equal,
+    least,
+    uniform,
+)
 from exp_platform.pipelines.calibration.quantities import (
     both_tails,
     tails,
@@ -41,6 +48,7 @@ def _clusters(random: Generator, runs: int) -> Values:
     found = tails(p_values, difference)
     return {
         **found,
+        "p-values": p_values,
         "false alarms, units taken for independent": np.array(naive) < 0.05,
     }
 
@@ -63,7 +71,12 @@ SIMULATIONS = (
         (summarise_clusters, estimate_cluster_means),
         (
             *both_tails(slack=0.004, why="delta method with 30 clusters"),
-            least("false alarms, units taken for independent", 0.15, why="the disease"),
+            uniform("p-values"),
+            disease(
+                least("false alarms, units taken for independent", 0.15),
+                "a test on units inside assigned clusters is refused",
+                "tests/stats/test_cluster.py::test_units_inside_assigned_clusters_are_refused",
+            ),
         ),
         8_000,
         800,
