@@ -16,9 +16,11 @@ from exp_platform.pipelines.calibration.gate import (
 )
 from exp_platform.pipelines.calibration.moments import Moments, draw_joint
 from exp_platform.pipelines.calibration.quantities import (
+    TRUE_P,
     both_misses,
     both_tails,
     misses,
+    p_values_of,
     ratio_of_variances,
     tails_of,
 )
@@ -105,7 +107,11 @@ def _rows(random: Generator, runs: int) -> Values:
     control, treatment = map(totals_with_covariate, arms)
     rows = [estimate_cuped(c, t, MEAN) for c, t in pair_up(control, treatment)]
     limits = columns(rows, "ci_lower", "ci_upper")
-    return {**misses(limits, 0.1), STATED: details(rows, "variance_ratio")}
+    return {
+        **misses(limits, 0.1),
+        TRUE_P: p_values_of(rows, 0.1),
+        STATED: details(rows, "variance_ratio"),
+    }
 
 
 def _new_units(random: Generator, runs: int) -> Values:
@@ -180,7 +186,8 @@ def _two_covariates(random: Generator, runs: int) -> Values:
         )
         arms.append(_adjustment_totals(moments, str(n), is_ratio=True))
     rows = [estimate_adjusted(c, t, MEAN) for c, t in pair_up(arms[0], arms[1])]
-    return misses(columns(rows, "ci_lower", "ci_upper"), 0.05)
+    limits = columns(rows, "ci_lower", "ci_upper")
+    return {**misses(limits, 0.05), TRUE_P: p_values_of(rows, 0.05)}
 
 
 def _many_arms(random: Generator, runs: int) -> Values:
@@ -249,7 +256,11 @@ SIMULATIONS = (
         "CUPED, whole rows",
         f"{NORMAL}; 400 against 600, effect .1",
         (estimate_cuped,),
-        (*both_misses(), equal(STATED, 0.64, 0.002, "slopes are estimated")),
+        (
+            *both_misses(),
+            uniform(TRUE_P),
+            equal(STATED, 0.64, 0.002, "slopes are estimated"),
+        ),
         6_000,
         1_000,
         _rows,
@@ -274,7 +285,10 @@ SIMULATIONS = (
         "400 against 300 units, numerator, denominator and covariates jointly normal, "
         "effect .05",
         (estimate_adjusted,),
-        both_misses(slack=0.002, why="normal quantiles, the bend of a ratio"),
+        (
+            *both_misses(slack=0.002, why="normal quantiles, the bend of a ratio"),
+            uniform(TRUE_P),
+        ),
         6_000,
         1_000,
         _two_covariates,

@@ -14,6 +14,7 @@ from exp_platform.causal.few_clusters import (
 from exp_platform.causal.period_totals import total_periods
 from exp_platform.pipelines.calibration.gate import (
     Array,
+    Drawn,
     Flags,
     Simulation,
     Values,
@@ -23,9 +24,11 @@ from exp_platform.pipelines.calibration.gate import (
     uniform,
 )
 from exp_platform.pipelines.calibration.quantities import (
+    TRUE_P,
     both_misses,
     both_tails,
     misses,
+    p_values_of,
     tails,
 )
 from exp_platform.pipelines.calibration.series import draw_ar1, draw_arms
@@ -68,7 +71,8 @@ def _unequal(random: Generator, runs: int) -> Values:
     drift = 0.5 * (np.array(DAYS) >= 0)
     pairs = draw_arms(random, runs, (40, 20), DAYS, drift=drift)
     rows = [estimate_did(panel_of(c), panel_of(t), MEAN) for c, t in pairs]
-    return misses(columns(rows, "ci_lower", "ci_upper"), 0.5)
+    limits = columns(rows, "ci_lower", "ci_upper")
+    return {**misses(limits, 0.5), TRUE_P: p_values_of(rows, 0.5)}
 
 
 def _unbalanced(random: Generator, runs: int) -> Values:
@@ -89,7 +93,8 @@ def _unbalanced(random: Generator, runs: int) -> Values:
             for part, name in ((one[:30], "control"), (one[30:], "treatment"))
         ]
         rows.append(estimate_did(panel_of(arms[0]), panel_of(arms[1]), MEAN))
-    return misses(columns(rows, "ci_lower", "ci_upper"), 0.0)
+    limits = columns(rows, "ci_lower", "ci_upper")
+    return {**misses(limits, 0.0), TRUE_P: p_values_of(rows, 0.0)}
 
 
 def _event_study(random: Generator, runs: int) -> Values:
@@ -101,7 +106,10 @@ def _event_study(random: Generator, runs: int) -> Values:
     rows = [estimate_event_study(*pair, MEAN) for pair in pairs]
     limits = columns(rows, "ci_lower", "ci_upper")
     deltas = [estimate_deltas(*pair) for pair in pairs]
-    quantities = dict(misses(limits, average))
+    quantities: dict[str, Drawn] = {
+        **misses(limits, average),
+        TRUE_P: p_values_of(rows, average),
+    }
     for place, name in ((0, "first lead"), (8, "last lag")):
         lower, upper = columns([d[place] for d in deltas], "ci_lower", "ci_upper")
         covers = (lower <= truth[place]) & (truth[place] <= upper)
@@ -212,7 +220,12 @@ SIMULATIONS = (
         "2x2 difference, CR1 and t(G - 1)",
         f"40 against 20 units, {SERIES}, effect .5",
         (estimate_did,),
-        both_misses(slack=0.006, why="t(G - 1) with 20 treated; CR1 has one factor"),
+        (
+            *both_misses(
+                slack=0.006, why="t(G - 1) with 20 treated; CR1 has one factor"
+            ),
+            uniform(TRUE_P),
+        ),
         8_000,
         800,
         _unequal,
@@ -222,7 +235,7 @@ SIMULATIONS = (
         "2x2 difference from period totals",
         "30 against 30 units over 8 periods, AR(1) .5, a fifth of the cells missing",
         (total_periods,),
-        both_misses(slack=0.003, why="means over different units"),
+        (*both_misses(slack=0.003, why="means over different units"), uniform(TRUE_P)),
         4_000,
         300,
         _unbalanced,
@@ -234,6 +247,7 @@ SIMULATIONS = (
         (estimate_event_study, estimate_deltas),
         (
             *both_misses(slack=0.003, why="CR1 has one factor for both arms"),
+            uniform(TRUE_P),
             equal("coverage of the first lead", 0.95, 0.005, "CR1 has one factor"),
             equal("coverage of the last lag", 0.95, 0.005, "CR1 has one factor"),
         ),

@@ -22,10 +22,12 @@ from exp_platform.pipelines.calibration.moments import (
 )
 from exp_platform.pipelines.calibration.quantities import (
     LOWER,
+    TRUE_P,
     UPPER,
     both_misses,
     both_tails,
     misses,
+    p_values_of,
     tails_of,
 )
 from exp_platform.pipelines.calibration.totals import (
@@ -72,7 +74,8 @@ def _rows(random: Generator, runs: int) -> Values:
     treatment = draw_normal(random, runs, 400, mean=1.3, sd=1.5)
     pairs = zip(totals_of(control), totals_of(treatment), strict=True)
     rows = [estimate_welch(*pair, MEAN) for pair in pairs]
-    return misses(columns(rows, "ci_lower", "ci_upper"), 0.3)
+    limits = columns(rows, "ci_lower", "ci_upper")
+    return {**misses(limits, 0.3), TRUE_P: p_values_of(rows, 0.3)}
 
 
 def _small_revenue(random: Generator, runs: int) -> Values:
@@ -183,7 +186,7 @@ SIMULATIONS = (
         "Welch's t, whole rows",
         "250 against 400 normal values, 1.5 times the spread, effect .3",
         (estimate_welch,),
-        both_misses(slack=0.001, why=APPROXIMATE),
+        (*both_misses(slack=0.001, why=APPROXIMATE), uniform(TRUE_P)),
         10_000,
         2_000,
         _rows,

@@ -24,8 +24,14 @@ from exp_platform.pipelines.calibration.gate import (
     equal,
     least,
     most,
+    uniform,
 )
-from exp_platform.pipelines.calibration.quantities import both_misses, misses
+from exp_platform.pipelines.calibration.quantities import (
+    TRUE_P,
+    both_misses,
+    misses,
+    p_values_of,
+)
 from exp_platform.pipelines.calibration.series import draw_ar1
 from exp_platform.pipelines.calibration.totals import MEAN, columns
 from exp_platform.records import Estimate
@@ -92,6 +98,8 @@ def _observational(random: Generator, runs: int) -> Values:
         apart.append(estimate_aipw(_draw_units(random, 6.0), MEAN).reason)
     return {
         "coverage, regression adjustment": _covers(adjusted, 0.5),
+        f"{TRUE_P}, regression adjustment": p_values_of(adjusted, 0.5),
+        f"{TRUE_P}, AIPW": p_values_of(weighted, 0.5),
         "coverage, AIPW": _covers(weighted, 0.5),
         "coverage, plain difference": np.array(naive),
         "refused without overlap": np.array([r == "POOR_OVERLAP" for r in apart]),
@@ -138,6 +146,7 @@ def _adjusted_did(random: Generator, runs: int) -> Values:
         plain.append(estimate_did_adjusted(bare, MEAN))
     return {
         **misses(columns(adjusted, "ci_lower", "ci_upper"), 0.5),
+        TRUE_P: p_values_of(adjusted, 0.5),
         "coverage without covariates": _covers(plain, 0.5),
     }
 
@@ -197,6 +206,8 @@ SIMULATIONS = (
         (
             equal("coverage, regression adjustment", 0.95, 0.007, "300 units"),
             equal("coverage, AIPW", 0.95, 0.01, "300 units, five folds"),
+            uniform(f"{TRUE_P}, regression adjustment"),
+            uniform(f"{TRUE_P}, AIPW"),
             disease(
                 most("coverage, plain difference", 0.3),
                 "units that chose are never compared as if randomised",
@@ -225,6 +236,7 @@ SIMULATIONS = (
         (estimate_did_adjusted,),
         (
             *both_misses(slack=0.004, why="errors without a small-sample factor"),
+            uniform(TRUE_P),
             disease(
                 most("coverage without covariates", 0.6),
                 "without a pre-period whose trends hold nothing ships",

@@ -20,8 +20,8 @@ is the Monte Carlo error at which {n_gates} gates together fail once in {family}
 although every method is right, {reach:.1f} standard errors for an `=`. Where a method
 is an approximation, or is known to depart, a slack is added to it and named under
 "why". "The disease" marks what happens without the method, or where a method fails:
-such a row must show it, and the last but two of the sections below says what the
-platform does about it. A distance is Kolmogorov and Smirnov's between the p-values of all runs and the uniform
+such a row must show it, and "Where a method fails" says what the platform does about
+it. A distance is Kolmogorov and Smirnov's between the p-values of all runs and the uniform
 distribution. Random numbers follow from the simulation's name, so that the page is the
 same on every machine with the same versions of numpy and scipy.
 

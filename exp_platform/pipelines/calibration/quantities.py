@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import stdtr
 
 from exp_platform.pipelines.calibration.gate import (
     Array,
@@ -11,8 +12,11 @@ from exp_platform.pipelines.calibration.gate import (
     Measured,
     equal,
 )
+from exp_platform.pipelines.calibration.totals import columns
+from exp_platform.records import Estimate
 from exp_platform.stats.inference import Inference
 
+TRUE_P = "p-values of the true effect"
 LOWER, UPPER = "false alarms below 0", "false alarms above 0"
 TOO_HIGH, TOO_LOW = "intervals above the truth", "intervals below the truth"
 
@@ -51,6 +55,19 @@ def covers(limits: Sequence[Array], truth: Array | float) -> Flags:
     """
     lower, upper = limits
     return np.asarray((lower <= truth) & (truth <= upper))
+
+
+def p_values_of(rows: Sequence[Estimate], truth: float) -> Array:
+    """Two-sided p-value of the hypothesis that the effect is what it is.
+
+    Args:
+        rows: by t with `df`, or normal without.
+        truth: the same in all rows.
+    """
+    names = ("difference", "standard_error", "df")
+    difference, error, df = columns(rows, *names)
+    spread = -np.abs(difference - truth) / error
+    return np.asarray(2 * stdtr(np.where(np.isnan(df), np.inf, df), spread))
 
 
 def both_tails(

@@ -27,7 +27,9 @@ from exp_platform.pipelines.calibration.gate import (
     disease,
     equal,
     most,
+    uniform,
 )
+from exp_platform.pipelines.calibration.quantities import TRUE_P, p_values_of
 from exp_platform.pipelines.calibration.series import draw_ar1
 from exp_platform.pipelines.calibration.totals import MEAN, columns
 from exp_platform.records import EstimateStatus
@@ -90,12 +92,13 @@ def _is_banded(found: StaggeredEffects) -> bool:
 
 
 def _averages(random: Generator, runs: int) -> Values:
-    covered, banded, leads, by_twfe = [], [], [], []
+    covered, banded, leads, by_twfe, simple = [], [], [], [], []
     for _ in range(runs):
         data = _draw_panel(random)
         found = estimate_staggered(data, MEAN)
         lower, upper = columns(found.estimates, "ci_lower", "ci_upper")
         covered.append((lower <= TRUTHS) & (upper >= TRUTHS))
+        simple.append(found.estimates[0])
         banded.append(_is_banded(found))
         leads.append(found.estimates[2].details["pretrend_p_value"] < 0.05)
         lower, upper = columns([estimate_twfe(data, MEAN)], "ci_lower", "ci_upper")
@@ -103,6 +106,7 @@ def _averages(random: Generator, runs: int) -> Values:
     shares = np.array(covered).T
     return {
         **{f"coverage, {kind}": c for kind, c in zip(KINDS, shares, strict=True)},
+        f"{TRUE_P}, simple": p_values_of(simple, TRUTHS[0]),
         "simultaneous coverage, bands by cohort": np.array(banded),
         "alarms of the leads": np.array(leads),
         "coverage, two-way fixed effects": np.array(by_twfe),
@@ -217,6 +221,7 @@ SIMULATIONS = (
         (estimate_staggered, estimate_twfe),
         (
             *(equal(f"coverage, {kind}", 0.95, 0.005, FACTOR) for kind in KINDS),
+            uniform(f"{TRUE_P}, simple"),
             equal(
                 "simultaneous coverage, bands by cohort",
                 0.95,

@@ -3,11 +3,18 @@
 import numpy as np
 from numpy.random import Generator
 
-from exp_platform.pipelines.calibration.gate import Simulation, Values, equal
+from exp_platform.pipelines.calibration.gate import (
+    Simulation,
+    Values,
+    equal,
+    uniform,
+)
 from exp_platform.pipelines.calibration.moments import draw_normal
 from exp_platform.pipelines.calibration.quantities import (
+    TRUE_P,
     both_misses,
     misses,
+    p_values_of,
     ratio_of_variances,
 )
 from exp_platform.pipelines.calibration.totals import MEAN, columns, details
@@ -46,6 +53,7 @@ def _rows(random: Generator, runs: int) -> Values:
     plain = details(rows, "difference_raw")
     return {
         **misses((lower, upper), TRUTH),
+        TRUE_P: p_values_of(rows, TRUTH),
         "variance of the estimate over that of Welch's": ratio_of_variances(
             difference, plain
         ),
@@ -80,6 +88,7 @@ SIMULATIONS = (
         (estimate_post_stratified,),
         (
             *both_misses(),
+            uniform(TRUE_P),
             equal(
                 "variance of the estimate over that of Welch's",
                 1 / (1 + BETWEEN),
