@@ -25,7 +25,6 @@ REASONS = {
     "causal.covariates.encode_covariates": ALGEBRA,
     "stats.sequential_cost.find_cost": PLANNED,
     "stats.seeds.derive_seed": ALGEBRA,
-    "causal.cluster_sums.sum_clusters": SUMS,
     "causal.cohort_totals.split_clusters": SUMS,
     "causal.effect.stop_effect": REFUSAL,
     "causal.period_totals.days_of_cohort": SUMS,
