@@ -39,6 +39,8 @@ def _find_end(
         return None
     for _ in range(BISECTIONS):
         middle = (inside + outside) / 2
+        if middle in (inside, outside):
+            break
         if p_of(middle) <= alpha:
             outside = middle
         else:

@@ -47,21 +47,17 @@ class WildBootstrap:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Weighted sums of one arm's residuals A - b B, for every draw.
+    """Mean residual of one arm and its variance by draw, as powers of the effect b.
+
+    Residuals under the null are A - b B.
 
     Attributes:
-        n: units. first, second: sums of w A and w B, shape (n_draws,).
-        sized: sums of w A n_g and w B n_g, shape (n_draws, 2).
-        squares: sums of w^2 A^2, w^2 A B and w^2 B^2, shape (n_draws, 3).
-        size_squares: sum of n_g^2.
+        mean: constant and slope, shape (n_draws,) each.
+        variance: constant, slope and square, up to the small-sample factor.
     """
 
-    n: float
-    first: Array
-    second: Array
-    sized: Array
-    squares: Array
-    size_squares: float
+    mean: tuple[Array, Array]
+    variance: tuple[Array, Array, Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,33 +190,39 @@ def _sample(
 
 
 def _weigh(arm: ClusterSums, factors: Array, mean: float, treated: float) -> _Sample:
-    residual, slope = arm.changes - mean * arm.units, treated * arm.units
-    both = np.column_stack([residual, slope])
-    squares = np.column_stack([residual**2, residual * slope, slope**2])
-    sums = factors @ both
-    return _Sample(
-        n=float(arm.units.sum()),
-        first=sums[:, 0],
-        second=sums[:, 1],
-        sized=factors @ (both * arm.units[:, None]),
-        squares=factors**2 @ squares,
-        size_squares=float(arm.units @ arm.units),
+    """Sums of w A, w B, and of their squares within the arm, for every draw."""
+    n, units = float(arm.units.sum()), arm.units
+    residual, slope = arm.changes - mean * units, treated * units
+    first, second = factors @ residual / n, factors @ slope / n
+    sized, sized_slope = factors @ (residual * units), factors @ (slope * units)
+    squares = factors**2 @ np.column_stack([residual**2, residual * slope, slope**2])
+    total = float(units @ units)
+    variance = (
+        squares[:, 0] - 2 * first * sized + first**2 * total,
+        2
+        * (
+            first * sized_slope
+            + second * sized
+            - squares[:, 1]
+            - first * second * total
+        ),
+        squares[:, 2] - 2 * second * sized_slope + second**2 * total,
     )
+    constant, linear, square = (part / n**2 for part in variance)
+    return _Sample((first, -second), (constant, linear, square))
 
 
 def _difference(samples: tuple[_Sample, _Sample], effect: float) -> Array:
     """Bootstrap difference less the effect under test, for every draw."""
-    means = [(arm.first - effect * arm.second) / arm.n for arm in samples]
-    return np.asarray(means[1] - means[0])
+    control, treatment = (arm.mean[0] + effect * arm.mean[1] for arm in samples)
+    return np.asarray(treatment - control)
 
 
 def _variance(samples: tuple[_Sample, _Sample], effect: float) -> Array:
     """Its cluster-robust variance, up to the small-sample factor."""
-    total = np.zeros(samples[0].first.shape)
-    for arm in samples:
-        mean = (arm.first - effect * arm.second) / arm.n
-        sized = arm.sized @ np.array([1.0, -effect])
-        squares = arm.squares @ np.array([1.0, -2 * effect, effect**2])
-        within = squares - 2 * mean * sized + mean**2 * arm.size_squares
-        total += np.maximum(within, 0.0) / arm.n**2
-    return total
+    control, treatment = (
+        # Rounding may leave a little less than 0.
+        np.maximum(constant + effect * (slope + effect * square), 0.0)
+        for constant, slope, square in (arm.variance for arm in samples)
+    )
+    return np.asarray(control + treatment)
