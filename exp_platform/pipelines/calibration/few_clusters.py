@@ -44,8 +44,9 @@ def _draw_arm(
     clusters = np.repeat(np.arange(n_clusters), sizes)
     level = mean + np.sqrt(0.1) * random.standard_normal(n_clusters)
     values = level[clusters] + np.sqrt(0.9) * random.standard_normal(clusters.size)
-    sums = sum_clusters(NAMES, (np.zeros(values.size), values), clusters, days=(0, 1))
-    return summarise_clusters(NAMES, values, clusters.astype(float)), sums
+    labels = clusters.astype(float)
+    sums = sum_clusters(NAMES, (np.zeros(values.size), values), labels, days=(0, 1))
+    return summarise_clusters(NAMES, values, labels), sums
 
 
 def _means(random: Generator, runs: int, counts: tuple[int, int]) -> Values:
