@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from exp_platform.pipelines.calibration.demands import DEMANDS
 from exp_platform.pipelines.calibration.gate import (
     Measured,
     Simulation,
@@ -110,6 +111,12 @@ def test_every_disease_has_a_guard_that_exists():
             assert f"\ndef {test}(" in text, guard.shown_by
         else:
             assert guard.shown_by in names
+
+
+def test_every_demand_has_simulations():
+    names = {simulation.name for simulation in SIMULATIONS}
+    assert {name for _, found in DEMANDS for name in found} <= names
+    assert all(found for _, found in DEMANDS)
 
 
 def test_seed_follows_from_the_name():

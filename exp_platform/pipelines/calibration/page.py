@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from exp_platform.pipelines.calibration.demands import DEMANDS
 from exp_platform.pipelines.calibration.gate import Gate
 from exp_platform.pipelines.calibration.judge import FAMILY, Row
 from exp_platform.pipelines.calibration.reach import REASONS, covered_by
@@ -66,7 +67,7 @@ def render_page(rows: Sequence[Row]) -> str:
         f"## {title}\n\n" + render_table([r for s in group for r in by_name[s.name]])
         for title, group in THEMES
     ]
-    tail = "\n".join((_render_guards(rows), _coverage()))
+    tail = "\n".join((_render_demands(), _render_guards(rows), _coverage()))
     return _head(rows) + "\n".join(sections) + "\n" + tail
 
 
@@ -127,6 +128,21 @@ def _head(rows: Sequence[Row]) -> str:
         reach=-float(ndtri(FAMILY / len(rows) / 2)),
         verdict=verdict,
     )
+
+
+def _render_demands() -> str:
+    lines = [
+        "## What was asked for",
+        "",
+        "The gates of METHODS section 7 and of the published experiments.",
+        "",
+        "| demand | simulations |",
+        "|---|---|",
+    ]
+    for demand, names in DEMANDS:
+        found = ", ".join(f"`{name}`" for name in names)
+        lines.append(f"| {demand} | {found} |")
+    return "\n".join(lines) + "\n"
 
 
 def _render_guards(rows: Sequence[Row]) -> str:

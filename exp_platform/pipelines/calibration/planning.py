@@ -8,6 +8,7 @@ from numpy.random import Generator
 
 from exp_platform.pipelines.calibration.covariates import draw_pair
 from exp_platform.pipelines.calibration.gate import (
+    Drawn,
     Flags,
     Simulation,
     Values,
@@ -19,7 +20,7 @@ from exp_platform.pipelines.calibration.gate import (
 from exp_platform.pipelines.calibration.moments import draw_joint, draw_normal
 from exp_platform.pipelines.calibration.paths import DAYS, draw_paths, schedule_at
 from exp_platform.pipelines.calibration.totals import MEAN, NAMES, RATIO, totals_of
-from exp_platform.records import MarginScale, MetricTotals
+from exp_platform.records import LookMethod, MarginScale, MetricTotals
 from exp_platform.stats.adjustment import adjust_arms
 from exp_platform.stats.design import (
     Design,
@@ -41,14 +42,13 @@ from exp_platform.stats.proportion import compare_proportions
 from exp_platform.stats.quantile import estimate_quantile, summarise_quantile
 from exp_platform.stats.ratio import estimate_ratio
 from exp_platform.stats.score import Counts
+from exp_platform.stats.sequential_cost import LookRule, find_cost
 from exp_platform.stats.sequential_p import track_sequential_p
 from exp_platform.stats.spending import Spending
 from exp_platform.stats.welch import Arm, compare_arms
 
 NOISE = Noise(mean=2.0, variance=1.0)
 POWER = "power at the planned size"
-LOOKS_COST = 1.05
-"""Units with 28 daily looks over units with one, O'Brien and Fleming's spending."""
 
 
 def _draw(
@@ -143,12 +143,22 @@ def _finds_median(random: Generator) -> bool:
 
 
 def _daily_looks(random: Generator, runs: int) -> Values:
-    """What 28 looks cost is paid in units."""
-    design = Design(inflation=LOOKS_COST)
-    n = _sizes(MetricDesign("metric", NOISE, Target(0.1)), design)[0]
-    z = draw_paths(random, runs, DAYS, drift=0.1 / math.sqrt(2 / n))
-    p = track_sequential_p(z, schedule_at(DAYS, DAYS), Spending())[:, -1]
-    return {POWER: p <= 0.05}
+    """What 28 looks cost is paid in units; some come back by stopping early."""
+    cost = find_cost(LookRule(LookMethod.GROUP_SEQUENTIAL, DAYS.size), 0.05, 0.8)
+    metric = MetricDesign("metric", NOISE, Target(0.1))
+    n = _sizes(metric, Design(goal_cost=cost))[0]
+    quantities: dict[str, Drawn] = {}
+    for name, effect, share in (
+        ("the planned effect", 0.1, cost.expected),
+        ("no effect", 0.0, cost.expected_null),
+    ):
+        z = draw_paths(random, runs, DAYS, drift=effect / math.sqrt(2 / n))
+        p = track_sequential_p(z, schedule_at(DAYS, DAYS), Spending())
+        is_out = p <= 0.05
+        used = np.where(is_out.any(axis=1), DAYS[np.argmax(is_out, axis=1)], 1.0)
+        quantities[f"units used under {name}, less the predicted"] = used - share
+        quantities[f"found under {name}"] = is_out[:, -1]
+    return quantities
 
 
 def _three_arms(random: Generator, runs: int) -> Values:
@@ -293,10 +303,15 @@ SIMULATIONS = (
     ),
     Simulation(
         "power_daily_looks",
-        "sample size for the group sequential default, 5 % more units",
-        "28 daily looks, the planned effect",
-        (find_units,),
-        (equal(POWER, 0.8, 0.003, "5 % is rounded"),),
+        "sample size for the group sequential default",
+        "28 daily looks, the planned effect and none",
+        (find_units, find_cost),
+        (
+            equal("found under the planned effect", 0.8, 0.001, "whole units"),
+            equal("found under no effect", 0.05),
+            equal("units used under the planned effect, less the predicted", 0.0),
+            equal("units used under no effect, less the predicted", 0.0),
+        ),
         100_000,
         20_000,
         _daily_looks,

@@ -15,7 +15,6 @@ ALGEBRA = "algebra without an error rate; tested against its definition"
 ROUTING = "chooses a method and gives no number; every rule is a tested row"
 REFUSAL = "part of a row without numbers"
 STORED = "moves numbers that were computed elsewhere into a row"
-PLANNED = "size of a rule that other gates simulate; its own paths in the unit tests"
 REASONS = {
     "causal.adjusted_rules.list_adjusted": ROUTING,
     "causal.choice_rules.came_by": ROUTING,
@@ -23,7 +22,6 @@ REASONS = {
     "causal.choice_rules.is_quantile": ROUTING,
     "causal.choice_rules.is_ratio": ROUTING,
     "causal.covariates.encode_covariates": ALGEBRA,
-    "stats.sequential_cost.find_cost": PLANNED,
     "stats.seeds.derive_seed": ALGEBRA,
     "causal.cohort_totals.split_clusters": SUMS,
     "causal.effect.stop_effect": REFUSAL,
