@@ -61,13 +61,14 @@ def p_values_of(rows: Sequence[Estimate], truth: float) -> Array:
     """Two-sided p-value of the hypothesis that the effect is what it is.
 
     Args:
-        rows: by t with `df`, or normal without.
+        rows: by t with `df`, or normal without; refused ones have none.
         truth: the same in all rows.
     """
     names = ("difference", "standard_error", "df")
     difference, error, df = columns(rows, *names)
-    spread = -np.abs(difference - truth) / error
-    return np.asarray(2 * stdtr(np.where(np.isnan(df), np.inf, df), spread))
+    is_told = ~np.isnan(error)
+    spread = -np.abs(difference - truth)[is_told] / error[is_told]
+    return np.asarray(2 * stdtr(np.where(np.isnan(df), np.inf, df)[is_told], spread))
 
 
 def both_tails(
