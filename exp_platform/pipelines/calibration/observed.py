@@ -211,7 +211,7 @@ SIMULATIONS = (
             disease(
                 most("coverage, plain difference", 0.3),
                 "units that chose are never compared as if randomised",
-                "tests/causal/test_identification.py::test_self_selected_units_identify_nothing",
+                "tests/causal/test_identification.py::test_self_selected_units_are_adjusted_and_nothing_is_primary",
             ),
             least("refused without overlap", 0.99),
         ),
