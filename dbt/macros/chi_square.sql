@@ -7,8 +7,7 @@ case {{ df }}
 {%- for degrees in range(1, 10) %}
     {%- if degrees == 1 %}
     when 1 then 2e0 * {{ root_tail }}
-    {%- elif degrees % 2 == 0 %}
-    when {{ degrees }} then exp(-5e-1 * {{ x }}) * {{ chi_square_sum(x, degrees) }}
+    {%- elif degrees % 2 == 0 %} when {{ degrees }} then exp(-5e-1 * {{ x }}) * {{ chi_square_sum(x, degrees) }}
     {%- else %}
     when {{ degrees }} then 2e0 * ({{ root_tail }} + {{ normal_density(root) }} * {{ root }} * {{ chi_square_sum(x, degrees) }})
     {%- endif %}

@@ -1,34 +1,4 @@
-with exposures as (
-
-    select * from {{ ref('stg_exposures') }}
-
-),
-
-experiments as (
-
-    select * from {{ input('run', 'run_experiments') }}
-
-),
-
-variants as (
-
-    select * from {{ input('run', 'run_variants') }}
-
-),
-
-metrics as (
-
-    select * from {{ input('run', 'run_metrics') }}
-
-),
-
-unit_values as (
-
-    select * from {{ ref('metric_calculations') }}
-
-),
-
-guardrails as (
+with guardrails as (
 
     select
         unit_values.experiment_id,
@@ -38,8 +8,8 @@ guardrails as (
             'case when metrics.denominator is null then unit_values.value'
             ~ ' else unit_values.value / nullif(unit_values.denominator, 0) end'
         ) }} as guardrails
-    from unit_values
-    inner join metrics
+    from {{ ref('metric_calculations') }} as unit_values
+    inner join {{ input('run', 'run_metrics') }} as metrics
         on
             unit_values.experiment_id = metrics.experiment_id
             and unit_values.metric_name = metrics.metric_name
@@ -58,8 +28,8 @@ numbered as (
             partition by exposures.experiment_id, exposures.user_id
             order by exposures.exposure_us, exposures.variant, {{ map_text('exposures.attributes') }} nulls last
         ) as exposure_number
-    from exposures
-    inner join experiments
+    from {{ ref('stg_exposures') }} as exposures
+    inner join {{ input('run', 'run_experiments') }} as experiments
         on exposures.experiment_id = experiments.experiment_id
 
 ),
@@ -90,7 +60,7 @@ select
     case when ordered.is_first then guardrails.guardrails end as guardrails,
     ordered.attributes
 from ordered
-inner join variants
+inner join {{ input('run', 'run_variants') }} as variants
     on
         ordered.experiment_id = variants.experiment_id
         and ordered.variant = variants.variant

@@ -7,9 +7,7 @@
 with levels as (
 
     select
-        experiment_id,
-        slice,
-        level,
+        experiment_id, slice, level,
         count(*) - 1 as df,
         min(expected) as smallest_expected,
         sum(chi_square_term) as chi_square,
@@ -34,10 +32,8 @@ p_values as (
         tails.*,
         case
             when
-                smallest_expected >= 5
-                and slice <> 'cumulative_day'
-                and experiments.cluster_attribute = ''
-                and experiments.assignment = 'randomised'
+                smallest_expected >= 5 and slice <> 'cumulative_day'
+                and experiments.cluster_attribute = '' and experiments.assignment = 'randomised'
                 then {{ chi_square_tail('chi_square', 'root', 'root_tail', 'df') }}
         end as p_value
     from tails
@@ -59,18 +55,11 @@ ranked as (
 )
 
 select
-    experiment_id,
-    slice,
-    level,
-    chi_square,
-    df,
-    p_value,
+    experiment_id, slice, level, chi_square, df, p_value,
     case
         when p_value is not null
             then least(1e0, max(p_value * n_left) over (
-                partition by experiment_id, slice
-                order by n_left desc
-                rows between unbounded preceding and current row
+                partition by experiment_id, slice order by n_left desc rows between unbounded preceding and current row
             ))
     end as p_value_adjusted
 from ranked

@@ -1,41 +1,11 @@
-with exposures as (
-
-    select * from exp_run.stg_exposures
-
-),
-
-experiments as (
-
-    select * from exp_run.run_experiments
-
-),
-
-variants as (
-
-    select * from exp_run.run_variants
-
-),
-
-metrics as (
-
-    select * from exp_run.run_metrics
-
-),
-
-unit_values as (
-
-    select * from exp_run.metric_calculations
-
-),
-
-guardrails as (
+with guardrails as (
 
     select
         unit_values.experiment_id,
         unit_values.user_id,
         cast(to_json(map(list(unit_values.metric_name order by unit_values.metric_name), list(case when metrics.denominator is null then unit_values.value else unit_values.value / nullif(unit_values.denominator, 0) end order by unit_values.metric_name))) as varchar) as guardrails
-    from unit_values
-    inner join metrics
+    from exp_run.metric_calculations as unit_values
+    inner join exp_run.run_metrics as metrics
         on
             unit_values.experiment_id = metrics.experiment_id
             and unit_values.metric_name = metrics.metric_name
@@ -54,8 +24,8 @@ numbered as (
             partition by exposures.experiment_id, exposures.user_id
             order by exposures.exposure_us, exposures.variant, cast(exposures.attributes as varchar) nulls last
         ) as exposure_number
-    from exposures
-    inner join experiments
+    from exp_run.stg_exposures as exposures
+    inner join exp_run.run_experiments as experiments
         on exposures.experiment_id = experiments.experiment_id
 
 ),
@@ -86,7 +56,7 @@ select
     case when ordered.is_first then guardrails.guardrails end as guardrails,
     ordered.attributes
 from ordered
-inner join variants
+inner join exp_run.run_variants as variants
     on
         ordered.experiment_id = variants.experiment_id
         and ordered.variant = variants.variant

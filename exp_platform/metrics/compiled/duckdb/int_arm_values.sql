@@ -5,32 +5,21 @@
 with moments as (
 
     select
-        totals.experiment_id,
-        totals.metric_name,
-        totals.segment,
-        totals.variant,
-        totals.n,
+        totals.experiment_id, totals.metric_name, totals.segment, totals.variant, totals.n,
         totals.denominator_mean is not null as is_ratio,
         clusters.n_clusters is not null as is_clustered,
         coalesce(clusters.n_clusters, totals.n) as n_independent,
-        totals.mean,
-        totals.variance,
+        totals.mean, totals.variance,
         coalesce(clusters.sum_mean, totals.mean) as numerator_mean,
         coalesce(clusters.size_mean, totals.denominator_mean) as denominator_mean,
         case when clusters.n_clusters is null then totals.variance else clusters.sum_variance end as numerator_variance,
-        case
-            when clusters.n_clusters is null then totals.denominator_variance else clusters.size_variance
-        end as denominator_variance,
-        case
-            when clusters.n_clusters is null then totals.denominator_covariance else clusters.size_covariance
-        end as denominator_covariance
+        case when clusters.n_clusters is null then totals.denominator_variance else clusters.size_variance end as denominator_variance,
+        case when clusters.n_clusters is null then totals.denominator_covariance else clusters.size_covariance end as denominator_covariance
     from exp_run.metric_aggregates_overall as totals
     left join exp_run.int_cluster_totals as clusters
         on
-            totals.experiment_id = clusters.experiment_id
-            and totals.metric_name = clusters.metric_name
-            and totals.segment = clusters.segment
-            and totals.variant = clusters.variant
+            totals.experiment_id = clusters.experiment_id and totals.metric_name = clusters.metric_name
+            and totals.segment = clusters.segment and totals.variant = clusters.variant
 
 ),
 
@@ -70,14 +59,7 @@ units as (
 )
 
 select
-    experiment_id,
-    metric_name,
-    segment,
-    variant,
-    n,
-    is_ratio,
-    is_clustered,
-    n_independent,
+    experiment_id, metric_name, segment, variant, n, is_ratio, is_clustered, n_independent,
     -- clusters of equal size that would be as good
     case
         when is_clustered

@@ -1,28 +1,4 @@
-with calculations as (
-
-    select * from exp_run.metric_calculations
-
-),
-
-assignments as (
-
-    select * from exp_run.experiment_assignments
-
-),
-
-experiments as (
-
-    select * from exp_run.run_experiments
-
-),
-
-metrics as (
-
-    select * from exp_run.run_metrics
-
-),
-
-maturities as (
+with maturities as (
 
     select
         calculations.*,
@@ -35,12 +11,12 @@ maturities as (
             end as double
         ) as new_flag,
         experiments.last_look_us
-    from calculations
-    inner join assignments
+    from exp_run.metric_calculations as calculations
+    inner join exp_run.experiment_assignments as assignments
         on calculations.unit_no = assignments.unit_no
-    inner join experiments
+    inner join exp_run.run_experiments as experiments
         on calculations.experiment_id = experiments.experiment_id
-    inner join metrics
+    inner join exp_run.run_metrics as metrics
         on
             calculations.experiment_id = metrics.experiment_id
             and calculations.metric_name = metrics.metric_name

@@ -2,18 +2,10 @@
 -- every earlier exclusion. Bots leave only when the plan says so, and units that met two
 -- arms stay (intention to treat): such a stage is no exclusion, it counts what would be
 -- left without them.
-with delivered_units as (
-
-    select * from exp_run.int_delivered_units
-
-),
-
-arms as (
+with arms as (
 
     select
-        assignments.experiment_id,
-        assignments.variant,
-        experiments.exclude_bots,
+        assignments.experiment_id, assignments.variant, experiments.exclude_bots,
         count(*) as n_units,
         sum(n_exposures) as n_rows,
         sum(case when is_bot then 0 else 1 end) as n_people,
@@ -32,8 +24,7 @@ arms as (
 assigned_units as (
 
     select
-        experiment_id,
-        user_id,
+        experiment_id, user_id,
         min_by(variant, row(assigned_us, variant)) as variant,
         count(*) as n_rows
     from exp_run.stg_assignments
@@ -48,16 +39,16 @@ stages as (
     group by experiment_id, variant
     union all
     select experiment_id, 'exposed' as stage, 2 as stage_order, '', delivered_variant, count(*), sum(n_rows), true
-    from delivered_units
+    from exp_run.int_delivered_units as delivered_units
     group by experiment_id, delivered_variant
     union all
     select experiment_id, 'valid' as stage, 3 as stage_order, '', valid_variant, count(*), sum(n_valid_rows), true
-    from delivered_units
+    from exp_run.int_delivered_units as delivered_units
     where n_valid_rows > 0
     group by experiment_id, valid_variant
     union all
     select experiment_id, 'deduplicated' as stage, 4 as stage_order, '', valid_variant, count(*), sum(n_distinct_rows), true
-    from delivered_units
+    from exp_run.int_delivered_units as delivered_units
     where n_distinct_rows > 0
     group by experiment_id, valid_variant
     union all
@@ -80,11 +71,7 @@ stages as (
 )
 
 select
-    experiment_id,
-    stage,
-    cast(stage_order as bigint) as stage_order,
-    metric_name,
-    variant,
+    experiment_id, stage, cast(stage_order as bigint) as stage_order, metric_name, variant,
     cast(n_units as bigint) as n_units,
     cast(n_rows as bigint) as n_rows,
     is_exclusion

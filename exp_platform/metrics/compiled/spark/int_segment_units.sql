@@ -1,36 +1,12 @@
-with assignments as (
-
-    select * from exp_run.experiment_assignments
-
-),
-
-segments as (
-
-    select * from exp_run.unit_segments
-
-),
-
-metrics as (
-
-    select * from exp_run.run_metrics
-
-),
-
-incomplete_units as (
-
-    select * from exp_run.int_incomplete_units
-
-),
-
-sizes as (
+with sizes as (
 
     select
         assignments.experiment_id,
         assignments.variant,
         segments.segment,
         count(*) as n_units
-    from assignments
-    inner join segments
+    from exp_run.experiment_assignments as assignments
+    inner join exp_run.unit_segments as segments
         on assignments.unit_no = segments.unit_no
     where assignments.is_in_analysis
     group by assignments.experiment_id, assignments.variant, segments.segment
@@ -52,10 +28,10 @@ left_out as (
                 else 0
             end
         ) as n_missing
-    from incomplete_units
-    inner join assignments
+    from exp_run.int_incomplete_units as incomplete_units
+    inner join exp_run.experiment_assignments as assignments
         on incomplete_units.unit_no = assignments.unit_no
-    inner join segments
+    inner join exp_run.unit_segments as segments
         on incomplete_units.unit_no = segments.unit_no
     group by
         incomplete_units.experiment_id,
@@ -74,7 +50,7 @@ select
     cast(coalesce(left_out.n_immature, 0) as bigint) as n_immature,
     cast(coalesce(left_out.n_missing, 0) as bigint) as n_missing
 from sizes
-inner join metrics
+inner join exp_run.run_metrics as metrics
     on sizes.experiment_id = metrics.experiment_id
 left join left_out
     on

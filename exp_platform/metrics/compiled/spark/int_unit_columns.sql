@@ -1,28 +1,4 @@
-with calculations as (
-
-    select * from exp_run.metric_calculations
-
-),
-
-assignments as (
-
-    select * from exp_run.experiment_assignments
-
-),
-
-metric_covariates as (
-
-    select * from exp_run.metric_covariates
-
-),
-
-covariates as (
-
-    select * from exp_run.run_covariates
-
-),
-
-unknown as (
+with unknown as (
 
     select distinct metric_name, covariate_name, unit_no
     from exp_run.metric_missing_values
@@ -39,12 +15,12 @@ units as (
         covariates.lookback_us + assignments.exposure_us % covariates.grain_us as span_us,
         assignments.exposure_us,
         assignments.first_seen_us
-    from calculations
-    inner join covariates
+    from exp_run.metric_calculations as calculations
+    inner join exp_run.run_covariates as covariates
         on
             calculations.experiment_id = covariates.experiment_id
             and calculations.metric_name = covariates.metric_name
-    inner join assignments
+    inner join exp_run.experiment_assignments as assignments
         on calculations.unit_no = assignments.unit_no
 
 ),
@@ -58,7 +34,7 @@ covariate_values as (
         unknown.unit_no is not null
         or coalesce(units.first_seen_us >= units.exposure_us - units.span_us, false) as is_unknown
     from units
-    left join metric_covariates
+    left join exp_run.metric_covariates as metric_covariates
         on
             units.unit_no = metric_covariates.unit_no
             and units.metric_name = metric_covariates.metric_name

@@ -1,22 +1,4 @@
-with calculations as (
-
-    select * from exp_run.metric_calculations
-
-),
-
-segments as (
-
-    select * from exp_run.unit_segments
-
-),
-
-segment_units as (
-
-    select * from exp_run.int_segment_units
-
-),
-
-unit_values as (
+with unit_values as (
 
     select
         calculations.*,
@@ -28,8 +10,8 @@ unit_values as (
                 else 0
             end as double
         ) as new_flag
-    from calculations
-    inner join segments
+    from exp_run.metric_calculations as calculations
+    inner join exp_run.unit_segments as segments
         on calculations.unit_no = segments.unit_no
 
 ),
@@ -37,10 +19,7 @@ unit_values as (
 centres as (
 
     select
-        experiment_id,
-        metric_name,
-        variant,
-        segment,
+        experiment_id, metric_name, variant, segment,
         avg(value) as centre
     from unit_values
     group by experiment_id, metric_name, variant, segment
@@ -50,10 +29,7 @@ centres as (
 moments as (
 
     select
-        unit_values.experiment_id,
-        unit_values.metric_name,
-        unit_values.variant,
-        unit_values.segment,
+        unit_values.experiment_id, unit_values.metric_name, unit_values.variant, unit_values.segment,
         count(*) as n,
         avg(unit_values.value) as mean,
         var_samp(unit_values.value) as variance,
@@ -76,47 +52,25 @@ moments as (
     from unit_values
     inner join centres
         on
-            unit_values.experiment_id = centres.experiment_id
-            and unit_values.metric_name = centres.metric_name
-            and unit_values.variant = centres.variant
-            and unit_values.segment = centres.segment
-    group by
-        unit_values.experiment_id,
-        unit_values.metric_name,
-        unit_values.variant,
-        unit_values.segment
+            unit_values.experiment_id = centres.experiment_id and unit_values.metric_name = centres.metric_name
+            and unit_values.variant = centres.variant and unit_values.segment = centres.segment
+    group by unit_values.experiment_id, unit_values.metric_name, unit_values.variant, unit_values.segment
 
 )
 
 -- an arm without a counted unit keeps its row: n = 0, no moments
 select
-    segment_units.experiment_id,
-    segment_units.metric_name,
-    segment_units.variant,
-    segment_units.segment,
+    segment_units.experiment_id, segment_units.metric_name, segment_units.variant, segment_units.segment,
     coalesce(moments.n, 0) as n,
-    moments.mean,
-    moments.variance,
-    moments.third_moment,
-    moments.min_value,
-    moments.max_value,
-    moments.exact_sum,
-    moments.denominator_mean,
-    moments.denominator_variance,
-    moments.denominator_covariance,
-    moments.covariate_mean,
-    moments.covariate_variance,
-    moments.covariate_covariance,
-    moments.covariate_denominator_covariance,
-    moments.new_share,
-    moments.new_covariance,
-    segment_units.n_immature,
-    segment_units.n_missing
-from segment_units
+    moments.mean, moments.variance, moments.third_moment,
+    moments.min_value, moments.max_value, moments.exact_sum,
+    moments.denominator_mean, moments.denominator_variance, moments.denominator_covariance,
+    moments.covariate_mean, moments.covariate_variance, moments.covariate_covariance, moments.covariate_denominator_covariance,
+    moments.new_share, moments.new_covariance,
+    segment_units.n_immature, segment_units.n_missing
+from exp_run.int_segment_units as segment_units
 left join moments
     on
-        segment_units.experiment_id = moments.experiment_id
-        and segment_units.metric_name = moments.metric_name
-        and segment_units.variant = moments.variant
-        and segment_units.segment = moments.segment
+        segment_units.experiment_id = moments.experiment_id and segment_units.metric_name = moments.metric_name
+        and segment_units.variant = moments.variant and segment_units.segment = moments.segment
 order by segment_units.metric_name, segment_units.segment, segment_units.variant

@@ -1,29 +1,5 @@
-with assignments as (
-
-    select * from exp_run.experiment_assignments
-
-),
-
-missing_values as (
-
-    select * from exp_run.metric_missing_values
-
-),
-
-experiments as (
-
-    select * from exp_run.run_experiments
-
-),
-
-metrics as (
-
-    select * from exp_run.run_metrics
-
-),
-
 -- days of a day-grained metric begin at midnight, those of others at the exposure
-immature as (
+with immature as (
 
     select
         assignments.experiment_id,
@@ -32,10 +8,10 @@ immature as (
         true as is_immature,
         false as is_value_missing,
         false as is_covariate_missing
-    from assignments
-    inner join experiments
+    from exp_run.experiment_assignments as assignments
+    inner join exp_run.run_experiments as experiments
         on assignments.experiment_id = experiments.experiment_id
-    inner join metrics
+    inner join exp_run.run_metrics as metrics
         on assignments.experiment_id = metrics.experiment_id
     where
         assignments.is_in_analysis
@@ -53,8 +29,8 @@ without_value as (
         false as is_immature,
         missing_values.covariate_name is null as is_value_missing,
         coalesce(missing_values.covariate_name = metrics.covariate, false) as is_covariate_missing
-    from missing_values
-    inner join metrics
+    from exp_run.metric_missing_values as missing_values
+    inner join exp_run.run_metrics as metrics
         on
             missing_values.experiment_id = metrics.experiment_id
             and missing_values.metric_name = metrics.metric_name

@@ -1,22 +1,4 @@
-with totals as (
-
-    select * from exp_run.metric_aggregates_overall
-
-),
-
-quantiles as (
-
-    select * from exp_run.int_quantiles
-
-),
-
-ranked_values as (
-
-    select * from exp_run.int_ranked_values
-
-),
-
-metrics as (
+with metrics as (
 
     select * from exp_run.run_metrics
     where quantile is not null
@@ -42,10 +24,10 @@ arms as (
             else sqrt(metrics.quantile * (1 - metrics.quantile) / totals.n)
         end as share_error,
         1.959963984540054e0 as z
-    from totals
+    from exp_run.metric_aggregates_overall as totals
     inner join metrics
         on totals.experiment_id = metrics.experiment_id and totals.metric_name = metrics.metric_name
-    left join quantiles
+    left join exp_run.int_quantiles as quantiles
         on
             totals.experiment_id = quantiles.experiment_id
             and totals.metric_name = quantiles.metric_name
@@ -68,7 +50,7 @@ select
     lower_values.value as lower,
     upper_values.value as upper
 from arms
-left join ranked_values as lower_values
+left join exp_run.int_ranked_values as lower_values
     on
         arms.experiment_id = lower_values.experiment_id
         and arms.metric_name = lower_values.metric_name
@@ -76,7 +58,7 @@ left join ranked_values as lower_values
         and arms.variant = lower_values.variant
         and cast(ceil((arms.quantile - arms.z * arms.share_error) * arms.n_values - 1e-9) as bigint)
         = lower_values.value_rank
-left join ranked_values as upper_values
+left join exp_run.int_ranked_values as upper_values
     on
         arms.experiment_id = upper_values.experiment_id
         and arms.metric_name = upper_values.metric_name
