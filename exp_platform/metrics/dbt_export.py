@@ -1,11 +1,12 @@
 """Metric definitions as models of a dbt project that installs ours as a package."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.lake.types import quote_text as quote
+from exp_platform.metrics.definitions import require_caps
 from exp_platform.metrics.generated import generate_selects
+from exp_platform.metrics.models import ROWS, place_relations
 from exp_platform.metrics.observations import transpile
 from exp_platform.metrics.scope import metric_tables
 from exp_platform.records import AnalysisPlan, MetricDefinition, MetricPlan
@@ -19,24 +20,14 @@ PREFIX = "exp_"
 _EXPERIMENTS = "exp_run.run_experiments"
 _REFERENCES = {
     _EXPERIMENTS: f"ref('{PREFIX}run_experiments')",
-    **{
-        f"exp_run.{name}": f"ref('exp_platform', '{name}')"
-        for name in (
-            "int_unit_outcomes",
-            "int_unit_events",
-            "int_missing_values",
-            "experiment_assignments",
-        )
-    },
+    **{f"exp_run.{name}": f"ref('exp_platform', '{name}')" for name in ROWS},
 }
 _TYPES = {"bool": "boolean", "int64": "bigint", "double": "double", "string": "varchar"}
 _HEAD = (
     "-- Written by `exp metrics export --format dbt`; change the definitions instead.\n"
 )
-# texts and comments, in which nothing is a relation; a backslash escapes in Spark alone
-_COMMENT = r"/\*.*?\*/"
-_TEXTS = re.compile(rf"({_COMMENT}|'[^']*')", re.DOTALL)
-_SPARK_TEXTS = re.compile(rf"({_COMMENT}|'(?:[^'\\]|\\.)*')", re.DOTALL)
+_BRACE = "\ue000"
+"""Stands for a brace, which only texts have, until the references are in."""
 
 
 def export_models(
@@ -57,8 +48,13 @@ def export_models(
 
     Returns:
         File name -> text.
+
+    Raises:
+        UsageError: a percentile cap without its number.
     """
     chosen = {name: definitions[name] for name in sorted(definitions)}
+    for definition in chosen.values():
+        require_caps(definition)
     selects = generate_selects(chosen.values(), segments, fixed_point=())
     plan = AnalysisPlan(metrics=tuple(_plan_of(metric) for metric in chosen.values()))
     for name, table in metric_tables("", chosen, plan).items():
@@ -85,15 +81,15 @@ def _as_model(sql: str, dialect: str) -> str:
 
     A text may hold anything, the braces of a template included.
     """
-    written = sql if dialect == "duckdb" else transpile(sql, dialect)
-    pieces = (_SPARK_TEXTS if dialect == "spark" else _TEXTS).split(written)
-    for place, piece in enumerate(pieces):
-        if place % 2:
-            pieces[place] = piece.replace("{", "{{ '{' }}")
-            continue
-        for name, reference in _REFERENCES.items():
-            pieces[place] = pieces[place].replace(name, f"{{{{ {reference} }}}}")
-    return "".join(pieces)
+    safe = sql.replace("{", _BRACE)
+    written = safe if dialect == "duckdb" else transpile(safe, dialect)
+    referring = place_relations(written, dialect, _refer)
+    return referring.replace(_BRACE, "{{ '{' }}")
+
+
+def _refer(relation: str) -> str:
+    reference = _REFERENCES.get(relation)
+    return relation if reference is None else f"{{{{ {reference} }}}}"
 
 
 def _rows_sql(table: "pa.Table") -> str:

@@ -138,7 +138,8 @@ def choose_definitions(
         experiment_id: for the error.
 
     Raises:
-        UsageError: the plan names a metric that nobody defined.
+        UsageError: the plan names a metric that nobody defined, or one whose percentile
+            cap has no number.
     """
     chosen: dict[str, MetricDefinition] = {}
     for name in names:
@@ -154,7 +155,25 @@ def choose_definitions(
                 allowed=did_you_mean(name, [*project, *own]),
                 next_step="add a YAML file for it or correct the plan",
             )
+        require_caps(chosen[name])
     return chosen
+
+
+def require_caps(definition: MetricDefinition) -> None:
+    """Refuse a percentile cap without its number: values would go uncapped.
+
+    Raises:
+        UsageError: the definition or a covariate of it has one.
+    """
+    for part in (definition, *definition.covariates):
+        rule = part.percentile_cap
+        if rule is not None and part.cap is None:
+            raise UsageError(
+                f"the cap of metric {definition.name!r} has no number",
+                found=f"percentile {rule.share:g}",
+                allowed="a number such as `cap: 250`",
+                next_step="take the number from earlier data and write it down",
+            )
 
 
 def tell_findings(findings: Sequence[Finding]) -> UsageError:

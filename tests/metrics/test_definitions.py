@@ -132,3 +132,21 @@ def test_definition_hash_follows_the_meaning_only() -> None:
     capped = parse_definition(PLAIN | {"cap": 5}, "here")
     assert plain.definition_hash == worded.definition_hash
     assert plain.definition_hash != capped.definition_hash
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        {"cap": {"percentile": 0.99}},
+        {"covariate": {"lookback_days": 7, "cap": {"percentile": 0.99}}},
+    ],
+)
+def test_choose_definitions_refuses_a_percentile_cap_without_its_number(
+    text: dict[str, Any],
+) -> None:
+    document = {"name": "m", "type": "mean", "source": {"outcome": "m"}, **text}
+    definition = parse_definition(document, "m.yml")
+    with pytest.raises(UsageError, match="has no number"):
+        choose_definitions(["m"], {"m": definition}, {}, experiment_id="exp_a")
+    with pytest.raises(UsageError, match="has no number"):
+        choose_definitions(["m"], {}, {"m": document}, experiment_id="exp_a")
