@@ -1,11 +1,15 @@
 """What the project says about itself: nothing is without a description."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exp_platform.lake import Engine
+
+QUESTIONS = Path(__file__).resolve().parents[2] / "docs" / "metrics-questions.md"
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,29 @@ def test_marts_have_an_enforced_contract_and_a_key(manifest: dict[str, Any]) -> 
     for mart in marts:
         assert mart["contract"]["enforced"], mart["name"]
         assert mart["unique_id"] in keyed, mart["name"]
+
+
+def test_questions_name_what_there_is(manifest: dict[str, Any]) -> None:
+    text = QUESTIONS.read_text("utf-8")
+    assert re.findall(r"^\*\*(\d+)\. ", text, re.MULTILINE) == [
+        str(number) for number in range(1, 11)
+    ]
+    models = _models(manifest)
+    known = {*models, *(c for model in models.values() for c in model["columns"])}
+    known |= {
+        column for name in manifest["sources"] for column in _columns(manifest, name)
+    }
+    named = set(
+        re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", " ".join(re.findall("`[^`]+`", text)))
+    )
+    # a shipped metric, functions of SQL, names inside a model, a segment
+    named -= {"three_day_revenue", "row_number", "exposure_order", "new_flag"}
+    named -= {"not_bot", "without_bots"}
+    assert named <= known
+
+
+def _columns(manifest: dict[str, Any], source: str) -> list[str]:
+    return list(manifest["sources"][source]["columns"])
 
 
 def test_exposures_are_the_memo_the_dashboard_and_the_api(
