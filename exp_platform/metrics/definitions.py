@@ -15,7 +15,7 @@ from exp_platform.metrics.definition_record import make_definition
 from exp_platform.metrics.definition_rules import Problem, find_problems
 from exp_platform.metrics.definition_text import MetricText
 from exp_platform.metrics.positions import Document, UnreadableError, read_document
-from exp_platform.records import MetricDefinition
+from exp_platform.records import Covariate, MetricDefinition
 
 _NEXT = "correct the metric's definition"
 _SHOWN = 20
@@ -165,7 +165,8 @@ def require_caps(definition: MetricDefinition) -> None:
     Raises:
         UsageError: the definition or a covariate of it has one.
     """
-    for part in (definition, *definition.covariates):
+    parts: list[MetricDefinition | Covariate] = [definition, *definition.covariates]
+    for part in parts:
         rule = part.percentile_cap
         if rule is not None and part.cap is None:
             raise UsageError(
