@@ -236,7 +236,7 @@ SIMULATIONS = (
             ),
         ),
         4_000,
-        100,
+        50,
         _averages,
     ),
     Simulation(
