@@ -21,7 +21,7 @@ OUTCOME_TITLES = {
 }
 OUTCOME_MEANINGS = {
     Outcome.SHIP: "The evidence supports releasing this change.",
-    Outcome.ROLL_BACK: "The evidence says this change does harm.",
+    Outcome.ROLL_BACK: "The one-sided test for harm is past its level: undo this change.",
     Outcome.KEEP_RUNNING: "There is not enough evidence yet; let the test go on.",
     Outcome.REVIEW: "The rules do not settle this; a person has to look.",
 }

@@ -13,9 +13,11 @@ def _results(lake: Lake) -> list[str]:
     return sorted(map(repr, rows))
 
 
-def test_maintain_keeps_what_was_published(published):
-    settings = load_settings(published.config)
-    assert published.job("exp_tiny").code == 0
+def test_maintain_keeps_what_was_published(deliver):
+    project = deliver()
+    settings = load_settings(project.config)
+    for _ in range(2):
+        assert project.job("exp_tiny").code == 0
     with open_lake(settings) as lake:
         before = _results(lake)
     left = settings.paths.warehouse / "exp" / "outcomes" / "data" / "left.parquet"
@@ -44,4 +46,4 @@ def test_maintain_keeps_what_was_published(published):
         "tables: nothing to rewrite or expire",
         "files that nobody reaches: 0 removed",
     ]
-    assert published.job("exp_tiny").code == 0
+    assert project.job("exp_tiny").code == 0
