@@ -39,6 +39,19 @@ def read_pairs(flag: str, values: Iterable[str] | None) -> dict[str, str]:
     return found
 
 
+def read_lists(flag: str, values: Iterable[str] | None) -> dict[str, tuple[str, ...]]:
+    """`NAME=VALUE`, several values of a name in their order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for value in values or ():
+        for name, right in read_pairs(flag, [value]).items():
+            if right in found.get(name, ()):
+                raise UsageError(
+                    f"{flag} takes each NAME=VALUE once", found=repr(value)
+                )
+            found[name] = (*found.get(name, ()), right)
+    return found
+
+
 def read_numbers(flag: str, values: Iterable[str] | None) -> dict[str, float]:
     """`NAME=NUMBER`, above 0."""
     found: dict[str, float] = {}

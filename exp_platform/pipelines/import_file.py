@@ -129,6 +129,10 @@ def _describe_roles(request: ImportRequest) -> list[str]:
             f"received: {request.received} says who took the treatment; the effect of "
             "assignment decides, the effect on compliers stands beside it"
         )
+    notes += [
+        f"covariates of {name}: {', '.join(columns)}, as they are, from before exposure"
+        for name, columns in request.covariates.items()
+    ]
     watched = [n for n in names if n in undecided and n not in guarded]
     if watched:
         notes.append(f"monitored only: {', '.join(watched)}")
@@ -198,6 +202,9 @@ def _check_rows(engine: Engine, request: ImportRequest, file: Path) -> None:
             )
     for name in request.adjust_by:
         _check_covariate(engine, name, file)
+    if request.long is None:
+        for name in request.past:
+            _check_numbers(engine, name, file)
     if request.long is not None:
         _check_outcome_names(engine, request, request.long.metric_name, file)
     elif request.unit is not None and not request.keep_duplicates:
@@ -218,6 +225,24 @@ def _check_covariate(engine: Engine, name: str, file: Path) -> None:
             where=str(file),
             found=f"{n_levels:,}",
             allowed=f"numbers, or up to {_MOST_LEVELS} different values",
+        )
+
+
+def _check_numbers(engine: Engine, name: str, file: Path) -> None:
+    """Of texts alone, nothing would be left to adjust with."""
+    column = identifier(name)
+    n_values, n_readable, example = engine.rows(
+        f"select count({column}), count(coalesce(try_cast({column} as double),\n"
+        f"    cast(try_cast({column} as boolean) as integer))),\n"
+        f"    min(cast({column} as varchar)) from exp_run.delivered"
+    )[0]
+    if n_values and not n_readable:
+        raise UsageError(
+            f"covariate {name!r} has no number at all",
+            where=str(file),
+            found=repr(example),
+            allowed="a column of numbers, or of true and false",
+            next_step="name another column, or write texts as numbers first",
         )
 
 
@@ -253,7 +278,7 @@ def _check_outcome_names(
         f"where {column} is not null"
     )
     known = [str(row[0]) for row in rows]
-    for name in (*request.metrics, *request.covariates.values()):
+    for name in (*request.metrics, *request.past):
         if name not in known:
             raise UsageError(
                 f"no row has an outcome named {name!r}",

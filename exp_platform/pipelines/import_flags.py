@@ -69,11 +69,11 @@ def read_request(given: Mapping[str, Any], *, assignment: str) -> ImportRequest:
 
 def _read_covariates(
     values: list[str] | None, assignment: str
-) -> tuple[dict[str, str], tuple[str, ...]]:
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Pairs for an experiment; plain columns, for all metrics, where units chose."""
     if assignment == Assignment.SELF_SELECTED:
         return {}, tuple(dict.fromkeys(values or ()))
-    return flags.read_pairs("--covariate", values), ()
+    return flags.read_lists("--covariate", values), ()
 
 
 def _numbers(given: Mapping[str, Any], flag: str) -> dict[str, float]:

@@ -14,6 +14,7 @@ from exp_platform.records import (
     MarginScale,
     MetricPlan,
     MetricRole,
+    MetricType,
     Variant,
 )
 
@@ -91,8 +92,11 @@ def _definitions(
             "source": {"outcome": name},
             "description": f"Column {name} of the imported file.",
         }
-        if name in request.covariates:
-            documents[name]["covariate"] = {"outcome": request.covariates[name]}
+        past = [_covariate(name, kind, one) for one in request.covariates.get(name, ())]
+        if len(past) > 1:
+            documents[name]["covariates"] = past
+        elif past:
+            documents[name]["covariate"] = past[0]
         if name in request.caps:
             documents[name]["cap"] = request.caps[name]
     for name, (numerator, denominator) in request.ratios.items():
@@ -110,6 +114,14 @@ def _definitions(
     for name, document in documents.items():
         parse_definition(document, f"import of metric {name[:60]}")
     return documents
+
+
+def _covariate(name: str, kind: str, column: str) -> dict[str, Any]:
+    """Another column is taken as it is, also where the metric is yes or no."""
+    is_own = column == name
+    if is_own or kind != MetricType.PROPORTION:
+        return {"outcome": column}
+    return {"outcome": column, "aggregation": "sum"}
 
 
 def _plan_metrics(request: ImportRequest) -> tuple[MetricPlan, ...]:

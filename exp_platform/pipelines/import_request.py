@@ -31,7 +31,7 @@ class ImportRequest:
             `long.metric_name`.
         unit: column with the unit's identifier; None = the row number is the unit.
         cluster: column with the level at which treatment was assigned; None = by unit.
-        covariates: metric -> column with a value from before exposure.
+        covariates: metric -> columns with a value from before exposure.
         segments: columns with facts from before exposure.
         ratios: ratio's name -> (numerator metric, denominator metric).
         guardrails: metric -> largest acceptable harm, relative to control;
@@ -55,7 +55,7 @@ class ImportRequest:
     metrics: Mapping[str, str]
     unit: str | None = None
     cluster: str | None = None
-    covariates: Mapping[str, str] = field(default_factory=dict)
+    covariates: Mapping[str, Sequence[str]] = field(default_factory=dict)
     segments: Sequence[str] = ()
     ratios: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     guardrails: Mapping[str, float] = field(default_factory=dict)
@@ -84,6 +84,12 @@ class ImportRequest:
         named += [self.cluster] if self.cluster else []
         return tuple(dict.fromkeys(named))
 
+    @property
+    def past(self) -> tuple[str, ...]:
+        """Columns with values from before exposure, each once."""
+        named = [column for columns in self.covariates.values() for column in columns]
+        return tuple(dict.fromkeys(named))
+
 
 def check_request(
     request: ImportRequest, columns: Mapping[str, str], file: Path
@@ -101,7 +107,7 @@ def check_request(
     named = [request.variant, *request.facts]
     named += [name for name in (request.unit, request.exposure_ts) if name]
     if request.long is None:
-        named += [*request.metrics, *request.covariates.values()]
+        named += [*request.metrics, *request.past]
     else:
         long = request.long
         named += [long.metric_name, long.value, long.outcome_ts]
@@ -161,8 +167,8 @@ def _check_known(name: str, known: Any, flag: str) -> None:
 
 
 def _check_contradictions(request: ImportRequest, file: Path) -> None:
-    for name, column in request.covariates.items():
-        if request.long is None and name == column:
+    for name, columns in request.covariates.items():
+        if request.long is None and name in columns:
             raise UsageError(
                 f"the covariate of {name!r} is the metric itself",
                 where=str(file),
@@ -207,7 +213,7 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
 def _check_parts(request: ImportRequest) -> None:
     """What comes from before exposure is no outcome; a ratio has no parts of its own."""
     for flag, columns in (
-        ("--covariate", request.covariates.values()),
+        ("--covariate", request.past),
         ("--covariate", request.adjust_by),
         ("--segment", request.segments),
     ):

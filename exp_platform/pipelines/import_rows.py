@@ -47,7 +47,7 @@ def outcomes_sql(experiment_id: str, request: ImportRequest, start: datetime) ->
     exposure = _exposure_ts(request, start)
     if request.long is not None:
         long = request.long
-        sources = dict.fromkeys([*request.metrics, *request.covariates.values()])
+        sources = dict.fromkeys([*request.metrics, *request.past])
         names = ", ".join(text(name) for name in sources)
         return (
             f"{head}, cast({identifier(long.metric_name)} as varchar) as metric_name,\n"
@@ -65,7 +65,7 @@ def outcomes_sql(experiment_id: str, request: ImportRequest, start: datetime) ->
         f"{head}, {text(column)} as metric_name, {_value(column)} as value,\n"
         f"    {exposure} - interval 1 day as outcome_ts, __exp_row_number\n"
         "from exp_run.delivered"
-        for column in dict.fromkeys(request.covariates.values())
+        for column in request.past
     ]
     union = "\nunion all\n".join(branches)
     return (
