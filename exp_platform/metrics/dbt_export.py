@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.lake.types import quote_text as quote
-from exp_platform.metrics.definitions import require_caps
+from exp_platform.metrics.caps import require_caps
 from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.models import ROWS, place_relations
 from exp_platform.metrics.observations import transpile

@@ -15,7 +15,7 @@ from exp_platform.metrics.definition_record import make_definition
 from exp_platform.metrics.definition_rules import Problem, find_problems
 from exp_platform.metrics.definition_text import MetricText
 from exp_platform.metrics.positions import Document, UnreadableError, read_document
-from exp_platform.records import Covariate, MetricDefinition
+from exp_platform.records import MetricDefinition
 
 _NEXT = "correct the metric's definition"
 _SHOWN = 20
@@ -138,8 +138,7 @@ def choose_definitions(
         experiment_id: for the error.
 
     Raises:
-        UsageError: the plan names a metric that nobody defined, or one whose percentile
-            cap has no number.
+        UsageError: the plan names a metric that nobody defined.
     """
     chosen: dict[str, MetricDefinition] = {}
     for name in names:
@@ -155,26 +154,7 @@ def choose_definitions(
                 allowed=did_you_mean(name, [*project, *own]),
                 next_step="add a YAML file for it or correct the plan",
             )
-        require_caps(chosen[name])
     return chosen
-
-
-def require_caps(definition: MetricDefinition) -> None:
-    """Refuse a percentile cap without its number: values would go uncapped.
-
-    Raises:
-        UsageError: the definition or a covariate of it has one.
-    """
-    parts: list[MetricDefinition | Covariate] = [definition, *definition.covariates]
-    for part in parts:
-        rule = part.percentile_cap
-        if rule is not None and part.cap is None:
-            raise UsageError(
-                f"the cap of metric {definition.name!r} has no number",
-                found=f"percentile {rule.share:g}",
-                allowed="a number such as `cap: 250`",
-                next_step="take the number from earlier data and write it down",
-            )
 
 
 def tell_findings(findings: Sequence[Finding]) -> UsageError:

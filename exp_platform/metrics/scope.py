@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.lake import Engine
+from exp_platform.metrics.caps import require_caps
 from exp_platform.metrics.measures import (
     denominator_part,
     events_of,
@@ -66,9 +67,15 @@ def metric_tables(
     definitions: Mapping[str, MetricDefinition],
     plan: AnalysisPlan,
 ) -> dict[str, "pa.Table"]:
-    """What an experiment measures: run_metrics, run_covariates, run_events."""
+    """What an experiment measures: run_metrics, run_covariates, run_events.
+
+    Raises:
+        UsageError: a percentile cap without its number.
+    """
     import pyarrow as pa
 
+    for definition in definitions.values():
+        require_caps(definition)
     metrics = [
         _metric_row(experiment_id, definition, plan.of(name))
         for name, definition in definitions.items()

@@ -16,6 +16,7 @@ from exp_platform.errors import UsageError
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.did_pretrends import Pretrends, store_pretrends
 from exp_platform.pipelines.estimates import store_methods
+from exp_platform.pipelines.frozen_caps import require_metrics_stage
 from exp_platform.pipelines.panel_data import (
     REPLACED_STAGES,
     PanelMetric,
@@ -103,7 +104,11 @@ def analyze_panel(run: Run, ingested: Ingested, layout: PanelLayout) -> PanelRes
         run: its engine holds the canonical tables.
         ingested: the experiment and its definitions.
         layout: of the panel.
+
+    Raises:
+        UsageError: a metric has a percentile cap.
     """
+    require_metrics_stage(ingested.definitions.values())
     panel = open_panel(run, ingested, layout)
     metrics, choices = panel.metrics, panel.choices
     estimates: list[Estimate] = []

@@ -1,10 +1,12 @@
 """Stage metrics: canonical rows to moments per metric and arm, all of it in SQL."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from exp_platform.metrics.caps import lacks_cap
 from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
+from exp_platform.metrics.freezing import compute_caps
 from exp_platform.metrics.generated import generate_selects
 from exp_platform.metrics.handover import build_models_elsewhere
 from exp_platform.metrics.models import build_models
@@ -120,8 +122,36 @@ _QUANTILES = "exp_run.metric_quantiles"
 _ADJUSTMENTS = "exp_run.metric_adjustments"
 
 
+def freeze_caps(run: Run, ingested: Ingested) -> Ingested:
+    """Take the number of each percentile cap that has none, in DuckDB.
+
+    `build_metrics` stores it with the definition, where later runs find it.
+
+    Args:
+        run: its engine holds the canonical rows.
+        ingested: the experiment, with the numbers that earlier runs froze.
+
+    Raises:
+        ContractError: no unit has a total yet.
+        UsageError: the cap would not be positive.
+    """
+    if not any(map(lacks_cap, ingested.definitions.values())):
+        return ingested
+    definitions = compute_caps(
+        run.engine,
+        ingested.spec,
+        ingested.definitions,
+        fixed_point=fixed_point(run),
+    )
+    return replace(ingested, definitions=definitions)
+
+
 def build_metrics(run: Run, ingested: Ingested) -> Measured:
-    """Compute every total of the experiment and stage the metric tables."""
+    """Compute every total of the experiment and stage the metric tables.
+
+    Raises:
+        UsageError: a percentile cap without its number, see `freeze_caps`.
+    """
     engine, spec = run.engine, ingested.spec
     definitions = ingested.definitions
     write_scope(engine, spec, definitions)
@@ -345,7 +375,7 @@ def run_alone(run: Run) -> None:
     """Load from the lake, compute, store."""
     ingested = load_ingested(run)
     require_rows_by_user(run)
-    build_metrics(run, ingested)
+    build_metrics(run, freeze_caps(run, ingested))
 
 
 def main() -> int:

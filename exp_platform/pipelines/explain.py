@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.metrics.caps import require_caps
 from exp_platform.metrics.generated import EMPTY
 from exp_platform.metrics.measures import has_several_covariates
 from exp_platform.metrics.models import (
@@ -39,7 +40,8 @@ def explain_sql(
         is_full: every step up to the totals per arm, as a script.
 
     Raises:
-        UsageError: no such metric in the experiment's plan, or no such dialect.
+        UsageError: no such metric in the experiment's plan, no such dialect, or its
+            percentile cap was not frozen yet.
         ContractError: the experiment was never ingested.
     """
     check_format(dialect, DIALECTS)
@@ -53,6 +55,7 @@ def explain_sql(
             next_step="choose one of these",
         )
     definition = ingested.definitions[metric]
+    require_caps(definition)
     selects = metric_selects(definition, dialect=dialect, fixed_point=exact)
     if is_full:
         return _script(ingested, definition, selects, dialect)

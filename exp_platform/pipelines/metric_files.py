@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.metrics.caps import lacks_cap
 from exp_platform.metrics.changes import Change, compare_definitions
 from exp_platform.metrics.definitions import (
     DefinitionFile,
@@ -97,9 +98,14 @@ def show_metric(folder: Path, name: str, *, dialect: str = "duckdb") -> str:
         f"  {topic + ':':<15}{text}" for topic, text in describe(definition).items()
     )
     blocks = [f"{name}\n{words}"]
+    if lacks_cap(definition):
+        blocks.append(_UNCAPPED)
     for relation, sql in metric_selects(definition, dialect=dialect).items():
         blocks.append(f"-- {relation}\n{sql}")
     return "\n\n".join(blocks)
+
+
+_UNCAPPED = "-- without the percentile cap: `exp run` freezes its number, `exp sql` then shows it"
 
 
 def metric_selects(

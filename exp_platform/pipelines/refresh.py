@@ -14,6 +14,7 @@ from typing import Any
 
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError
+from exp_platform.metrics.caps import require_caps
 from exp_platform.metrics.cohorts import CohortKey
 from exp_platform.metrics.refresh import (
     NEW_PARTIALS,
@@ -85,7 +86,8 @@ def refresh_experiment(
         takes_in: ingest what was delivered first, in a transaction of its own.
 
     Raises:
-        UsageError: a ready-made panel, or an analysis without bots.
+        UsageError: a ready-made panel, an analysis without bots, or a percentile cap
+            that no run has frozen.
         ContractError: the experiment was never ingested.
     """
     if takes_in:
@@ -155,6 +157,8 @@ def state_key(spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition])
 
 
 def _require_refreshable(run: Run, data: Ingested) -> None:
+    for definition in data.definitions.values():
+        require_caps(definition)
     if find_layout(run) is not None:
         raise UsageError(
             "a ready-made panel has no rows to refresh totals from",

@@ -30,6 +30,7 @@ from exp_platform.pipelines import (
     write_memo,
 )
 from exp_platform.pipelines.commands import guarded, stage_parser
+from exp_platform.pipelines.frozen_caps import require_metrics_stage
 from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.panel_data import find_layout
 from exp_platform.pipelines.progress import Progress
@@ -94,10 +95,17 @@ def run_end_to_end(
         return _run_stages(run, options.skip)
 
 
+def _ingest(run: Run, skip: frozenset[str]) -> run_ingest.Ingested:
+    data = run_ingest.ingest(run)
+    if "metrics" in skip:
+        require_metrics_stage(data.definitions.values())
+    return data
+
+
 def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
     progress = Progress(run.experiment_id)
     progress.say("ingest")
-    data = run_ingest.ingest(run)
+    data = _ingest(run, skip)
     checks = measured = None
     if "dq" not in skip:
         progress.say("check the data")
@@ -105,6 +113,7 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
     layout = find_layout(run, skip=skip)
     if layout is None and "metrics" not in skip:
         progress.say("compute the metrics")
+        data = compute_metric_aggregates.freeze_caps(run, data)
         measured = compute_metric_aggregates.build_metrics(run, data)
     for stage in STAGES:
         if stage in skip:

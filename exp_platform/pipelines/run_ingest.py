@@ -12,6 +12,7 @@ from exp_platform.lake import raw_folder, verify_raw
 from exp_platform.lake.raw import require_raw
 from exp_platform.lake.validation import Delivery, accept_rows
 from exp_platform.metrics.definitions import choose_definitions, load_definitions
+from exp_platform.pipelines.frozen_caps import recall_frozen
 from exp_platform.pipelines.ingest_events import (
     ingest_events,
     load_events,
@@ -33,7 +34,8 @@ class Ingested:
     """What ingest hands over; the rows stand in the engine as `exp.<table>`.
 
     Attributes:
-        definitions: of the metrics in the plan, in plan order.
+        definitions: of the metrics in the plan, in plan order; a percentile cap has its
+            number once a run has frozen it.
         deliveries: what came in each file and what became of it.
     """
 
@@ -159,12 +161,13 @@ def _describe(
     deliveries: tuple[Delivery, ...],
 ) -> Ingested:
     where = f"experiment_registry of {spec.experiment_id}"
-    definitions = choose_definitions(
+    declared = choose_definitions(
         (plan.metric_name for plan in spec.plan.metrics),
         load_definitions(run.settings.paths.metrics),
         read_mapping(row["definitions"], "definitions", where),
         experiment_id=spec.experiment_id,
     )
+    definitions = recall_frozen(run, declared)
     run.seed = row.get("seed")
     run.definition_hash = definition_hash(definitions.values())
     return Ingested(spec, definitions, deliveries)

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from exp_platform.errors import UsageError
+from exp_platform.metrics.caps import require_caps
+from exp_platform.metrics.dbt_export import export_models
 from exp_platform.metrics.definitions import (
     choose_definitions,
     load_definitions,
     parse_definition,
 )
-from exp_platform.records import Covariate, Direction, MetricType
+from exp_platform.metrics.scope import metric_tables
+from exp_platform.records import AnalysisPlan, Covariate, Direction, MetricType
 
 PLAIN = {"name": "revenue", "type": "mean", "source": {"outcome": "orders"}}
 RATIO = {
@@ -141,12 +144,14 @@ def test_definition_hash_follows_the_meaning_only() -> None:
         {"covariate": {"lookback_days": 7, "cap": {"percentile": 0.99}}},
     ],
 )
-def test_choose_definitions_refuses_a_percentile_cap_without_its_number(
+def test_require_caps_refuses_a_percentile_cap_without_its_number(
     text: dict[str, Any],
 ) -> None:
     document = {"name": "m", "type": "mean", "source": {"outcome": "m"}, **text}
     definition = parse_definition(document, "m.yml")
     with pytest.raises(UsageError, match="has no number"):
-        choose_definitions(["m"], {"m": definition}, {}, experiment_id="exp_a")
+        require_caps(definition)
     with pytest.raises(UsageError, match="has no number"):
-        choose_definitions(["m"], {}, {"m": document}, experiment_id="exp_a")
+        metric_tables("exp_a", {"m": definition}, AnalysisPlan(metrics=()))
+    with pytest.raises(UsageError, match="has no number"):
+        export_models({"m": definition})
