@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
@@ -26,7 +27,7 @@ from exp_platform.causal.observational import (
     estimate_aipw,
     estimate_regression_adjustment,
 )
-from exp_platform.errors import UsageError
+from exp_platform.errors import ContractError, UsageError
 from exp_platform.pipelines.frames import ArmUnits
 from exp_platform.records import Estimate
 from exp_platform.stats.settings import EstimateSettings
@@ -62,6 +63,7 @@ def cace(
 
     Raises:
         UsageError: as `compare`, or a frame without uptake.
+        ContractError: an uptake outside 0 to 1.
     """
     if uptake is None and not isinstance(data, ComplianceTotals):
         raise UsageError("a frame needs uptake", allowed="uptake=COLUMN")
@@ -75,9 +77,11 @@ def cace(
 
     def summarise(arm: ArmUnits) -> ComplianceTotals:
         experiment_id, metric_name, name = name_arm(arm, columns)
+        taken = arm.numbers[uptake or ""]
+        _check_uptake(taken, f"column {uptake!r}, arm {name}")
         return compliance_of_units(
             arm.values,
-            arm.numbers[uptake or ""],
+            taken,
             cluster=arm.labels[cluster] if cluster else None,
             metric_name=metric_name,
             variant=name,
@@ -89,6 +93,19 @@ def cace(
     )
     settings = settings_for(arms[0].metric_name, alpha=alpha, min_units=min_units)
     return compare_each(arms, estimate_cace, settings)
+
+
+def _check_uptake(taken: NDArray[Any], where: str) -> None:
+    """Codes 1 and 2, or percent, would pass for doses and shrink the effect."""
+    astray = taken[(taken < 0) | (taken > 1)]
+    if len(astray):
+        raise ContractError(
+            "the uptake is no yes or no",
+            where=where,
+            found=f"{len(astray):,} of {len(taken):,} values, e.g. {astray[0]:g}",
+            allowed="1 where the unit took the treatment, 0 where it did not",
+            next_step="recode the column and run again",
+        )
 
 
 def aipw(

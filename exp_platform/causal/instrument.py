@@ -193,9 +193,10 @@ def estimate_cace(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, TOO_FEW_CLUSTERS,
-        NEEDS_WILD_BOOTSTRAP, ZERO_VARIANCE or WEAK_FIRST_STAGE (F below 10, or an
-        unbounded interval); NOT_IDENTIFIED with UNIT_FINER_THAN_ASSIGNMENT;
-        METRIC_ERRORED with INVALID_MOMENTS.
+        NEEDS_WILD_BOOTSTRAP, ZERO_VARIANCE, WEAK_FIRST_STAGE (F below 10, or an
+        unbounded interval) or REVERSED_FIRST_STAGE (the offer lowers the uptake: it
+        is coded backwards, or the arms are swapped); NOT_IDENTIFIED with
+        UNIT_FINER_THAN_ASSIGNMENT; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Imbens and Angrist (1994); Angrist, Imbens and Rubin (1996); Anderson and Rubin
@@ -220,6 +221,8 @@ def estimate_cace(
     details = {**_describe_arms(control, treatment), **_describe_stages(stages)}
     if stages.f_statistic < WEAK_F:
         return refuse_design(draft, DesignRefusal.WEAK_FIRST_STAGE, details)
+    if stages.uptake < 0:
+        return refuse_design(draft, DesignRefusal.REVERSED_FIRST_STAGE, details)
     size = max(abs(arm.mean_outcome) for arm in arms)
     lost = judge_spread(math.sqrt(stages.itt_variance), size)
     if lost is not None:
@@ -274,9 +277,7 @@ def _infer(
     lower, upper = _anderson_rubin(stages, quantile)
     if not (math.isfinite(lower) and math.isfinite(upper)):
         return refuse_design(draft, DesignRefusal.WEAK_FIRST_STAGE, details)
-    # Its sign is that of the effect, also where the offer lowers the uptake.
     statistic = stages.itt / math.sqrt(stages.itt_variance)
-    statistic = math.copysign(statistic, effect) if statistic else 0.0
     lift = effect / means[0] if means[0] is not None and means[0] > 0 else None
     return replace(
         draft,

@@ -12,12 +12,14 @@ from exp_platform.stats.draft import keep_finite, status_of
 class DesignRefusal(StrEnum):
     """A lack of the data that a design rests on.
 
-    WEAK_FIRST_STAGE: assignment hardly moves the uptake. POOR_OVERLAP: units of one
-    arm have no counterpart in the other. COLLINEAR_COVARIATES: a covariate follows
-    from the others. The rest: what a synthetic control was to be made from.
+    WEAK_FIRST_STAGE: assignment hardly moves the uptake. REVERSED_FIRST_STAGE: it
+    lowers the uptake. POOR_OVERLAP: units of one arm have no counterpart in the other.
+    COLLINEAR_COVARIATES: a covariate follows from the others. The rest: what a
+    synthetic control was to be made from.
     """
 
     WEAK_FIRST_STAGE = "WEAK_FIRST_STAGE"
+    REVERSED_FIRST_STAGE = "REVERSED_FIRST_STAGE"
     POOR_OVERLAP = "POOR_OVERLAP"
     COLLINEAR_COVARIATES = "COLLINEAR_COVARIATES"
     TOO_FEW_DONORS = "TOO_FEW_DONORS"

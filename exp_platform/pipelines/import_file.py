@@ -202,6 +202,8 @@ def _check_rows(engine: Engine, request: ImportRequest, file: Path) -> None:
             )
     for name in request.adjust_by:
         _check_covariate(engine, name, file)
+    if request.received is not None:
+        _check_received(engine, request, request.received, file)
     if request.long is None:
         for name in request.past:
             _check_numbers(engine, name, file)
@@ -243,6 +245,29 @@ def _check_numbers(engine: Engine, name: str, file: Path) -> None:
             found=repr(example),
             allowed="a column of numbers, or of true and false",
             next_step="name another column, or write texts as numbers first",
+        )
+
+
+def _check_received(
+    engine: Engine, request: ImportRequest, name: str, file: Path
+) -> None:
+    """Codes 1 and 2, or percent, would pass for doses and shrink the effect."""
+    column, where = identifier(name), "true"
+    if request.long is not None:
+        column = identifier(request.long.value)
+        where = f"{identifier(request.long.metric_name)} = {text(name)}"
+    number = f"try_cast({column} as double)"
+    n_astray, example = engine.rows(
+        f"select count(*), min({number}) from exp_run.delivered\n"
+        f"where {where} and isfinite({number}) and {number} not between 0 and 1"
+    )[0]
+    if n_astray:
+        raise UsageError(
+            f"--received {name!r} is no yes or no",
+            where=str(file),
+            found=f"{n_astray:,} values, e.g. {example:g}",
+            allowed="1 where the unit received the treatment, 0 where it did not",
+            next_step="recode the column; nothing was written",
         )
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import exp_platform as xp
-from exp_platform.errors import UsageError
+from exp_platform.errors import ContractError, UsageError
 from exp_platform.records import EstimateRole
 
 ROUNDING = 1e-8
@@ -27,6 +27,20 @@ def test_cace_agrees_with_two_stage_least_squares(case, golden, make):
     for name in ("difference", "standard_error", "p_value"):
         assert getattr(row, name) == pytest.approx(answer[name], rel=ROUNDING)
     assert row.n_clusters == (answer["n_clusters"] if cluster else row.n_clusters)
+
+
+@pytest.mark.parametrize("code", [lambda d: d + 1, lambda d: 100 * d, lambda d: -d])
+def test_cace_refuses_an_uptake_that_is_no_yes_or_no(code):
+    took = [0, 1, 1, 0] * 200
+    units = {
+        "arm": ["a", "b"] * 400,
+        "y": list(range(800)),
+        "took": [code(one) for one in took],
+    }
+    with pytest.raises(ContractError, match="the uptake is no yes or no"):
+        xp.cace(
+            pd.DataFrame(units), uptake="took", metric="y", variant="arm", baseline="a"
+        )
 
 
 def test_aipw_and_regression_agree_with_statsmodels(golden, make):

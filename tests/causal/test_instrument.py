@@ -215,8 +215,7 @@ def test_p_value_and_interval_agree_about_no_effect(seed, settings):
         assert is_inside == (estimate.p_value >= settings.alpha)
 
 
-def test_an_offer_that_lowers_uptake_gives_the_same_effect(settings):
-    control, treatment = _draw()
+def test_estimate_cace_refuses_an_offer_that_lowers_the_uptake(settings):
     flipped = [
         replace(
             arm,
@@ -224,13 +223,14 @@ def test_an_offer_that_lowers_uptake_gives_the_same_effect(settings):
             cross_products=-arm.cross_products,
             mean_joint=None,
         )
-        for arm in (control, treatment)
+        for arm in _draw()
     ]
-    plain, other = (
-        estimate_cace(*arms, settings) for arms in ((control, treatment), flipped)
-    )
-    assert other.difference == pytest.approx(-plain.difference, rel=1e-9)
-    assert math.copysign(1, other.statistic) == math.copysign(1, other.difference)
+    estimate = estimate_cace(*flipped, settings)
+    assert estimate.status is EstimateStatus.INSUFFICIENT_DATA
+    assert estimate.reason == "REVERSED_FIRST_STAGE"
+    assert estimate.difference is estimate.p_value is estimate.ci_lower is None
+    assert estimate.details["complier_share"] < 0
+    assert estimate.details["first_stage_f"] > 10
 
 
 def test_compliance_of_totals_reads_uptake_from_the_denominator():

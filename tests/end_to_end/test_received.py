@@ -172,3 +172,30 @@ def test_received_needs_a_randomised_offer(project):
     )
     assert answer.code == 2
     assert "--received tells the effect of a randomised offer" in answer.err
+
+
+@pytest.mark.parametrize("code", ["2", "80", "-1"])
+@pytest.mark.parametrize("is_long", [False, True])
+def test_received_refuses_what_is_no_yes_or_no(project, code, is_long):
+    file = project.root / "coded.csv"
+    flags = ["--metric", "spend", "--received", "took"]
+    if is_long:
+        lines = [
+            f"{i},{'AB'[i % 2]},2026-01-01,{name},{value}"
+            for i in range(40)
+            for name, value in (("spend", i), ("took", code if i % 2 else 1))
+        ]
+        header = "id,arm,at,name,value"
+        flags += ["--unit", "id", "--exposure-ts", "at", "--metric-column", "name"]
+        flags += ["--value-column", "value", "--outcome-ts", "at"]
+    else:
+        lines = [f"{'AB'[i % 2]},{code if i % 2 else 1},{i}" for i in range(40)]
+        header = "arm,took,spend"
+    file.write_text("\n".join([header, *lines]) + "\n", "utf-8")
+    answer = project.exp(
+        *("import", file, "--experiment-id", "coded", "--variant", "arm"),
+        *("--control", "A", *flags),
+    )
+    assert answer.code == 2
+    assert "--received 'took' is no yes or no" in answer.err
+    assert f"20 values, e.g. {code}" in answer.err
