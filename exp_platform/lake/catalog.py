@@ -255,6 +255,7 @@ def _open_remote(uri: str, area: Area) -> LakeCatalog:
     with catalog_errors(catalog.shown), catalog.engine.connect() as connection:
         names = sorted(str(name) for name in connection.scalars(query))
     if names and CATALOG not in names:
+        catalog.close()
         raise StorageError(
             "the database holds a catalog of another name, whose tables nobody would see",
             where=catalog.shown,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import make_url
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 
 from exp_platform.errors import StorageError
 
@@ -23,7 +23,7 @@ def catalog_errors(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except DatabaseError as error:
+    except DBAPIError as error:
         raise StorageError(
             "the catalog cannot be used",
             where=where,

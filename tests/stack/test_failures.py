@@ -77,7 +77,8 @@ def test_unreachable_store(shared):
 @pytest.mark.usefixtures("states")
 def test_catalog_of_another_name(shared, new_database):
     url = new_database()
-    open_lake(shared.write("empty", catalog=url)).states()
+    with open_lake(shared.write("empty", catalog=url)) as lake:
+        lake.states()
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(
