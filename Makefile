@@ -66,9 +66,10 @@ stack-status:
 stack-env:  ## eval "$$(make -s stack-env)" sets what configs/stack.yaml reads
 	@$(BIN)/python -m infra.stack env
 
+# Spark's bridge to Java leaves sockets to the garbage collector.
 test-stack: stack-up  ## the tests that need the stack
 	eval "$$($(BIN)/python -m infra.stack env)" && \
-		$(BIN)/python -m pytest -q tests/stack; \
+		$(BIN)/python -m pytest -q -W "ignore:unclosed <socket:ResourceWarning" tests/stack; \
 		code=$$?; $(BIN)/python -m infra.stack down; exit $$code
 
 clean:
