@@ -114,3 +114,8 @@ def test_another_percentile_freezes_anew(project: Any) -> None:
     assert lower == order_statistics(project, 0.6)[0] < cap
     assert same == past
     assert other != version
+    units = read(project, "metric_calculations", "free")
+    theirs = f"{np.mean([unit['value'] for unit in units]):.6f}"
+    answer = project.exp("reconcile", ID, "capped", "--value", theirs, "--depth", "1")
+    assert answer.code == 0
+    assert "values not capped" in answer.out
