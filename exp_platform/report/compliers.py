@@ -1,7 +1,10 @@
 """The effect on those who took what their arm offered, beside the effect of the offer."""
 
 from exp_platform.causal.adjusted_rules import COMPLIERS
+from exp_platform.causal.identification import CUPED
 from exp_platform.causal.instrument import WEAK_F
+from exp_platform.causal.refusal import DesignRefusal
+from exp_platform.checks.wording import join_words
 from exp_platform.records import Estimate
 from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
@@ -18,20 +21,33 @@ _LEAD = (
     "or never take the treatment, and it decides nothing."
 )
 
+_UNADJUSTED = (
+    " Neither effect here is adjusted for the covariate, while the row that decides "
+    "about {metrics} is (CUPED): the effect of the offer differs from that row's."
+)
+_REVERSED = (
+    "in this arm fewer took it than in control; the uptake is coded backwards, or the "
+    "arm takes away what control has"
+)
+
 
 def describe_compliers(comparisons: tuple[Comparison, ...]) -> View | None:
     """One row per metric and arm where it is known who received the treatment."""
-    rows = tuple(
-        _describe(one, estimate)
+    shown = [
+        (one, estimate)
         for one in comparisons
         for estimate in one.views
         if estimate.method == COMPLIERS and estimate.reason not in _NOT_FOR_IT
-    )
-    if not rows:
+    ]
+    if not shown:
         return None
+    adjusted = dict.fromkeys(
+        one.metric_name for one, estimate in shown if estimate.is_ok and _adjusts(one)
+    )
+    unlike = _UNADJUSTED.format(metrics=join_words(list(adjusted))) if adjusted else ""
     return View(
         title="What it did to those who took it (compliers)",
-        lead=_LEAD,
+        lead=_LEAD + unlike,
         columns=(
             Column("Took it", "control, treatment"),
             Column("Compliers", "share of all"),
@@ -40,7 +56,7 @@ def describe_compliers(comparisons: tuple[Comparison, ...]) -> View | None:
             Column("Effect on compliers", "interval"),
             Column("p"),
         ),
-        rows=rows,
+        rows=tuple(_describe(*pair) for pair in shown),
     )
 
 
@@ -56,7 +72,10 @@ def _describe(comparison: Comparison, estimate: Estimate) -> ViewRow:
         Cell(", ".join(map(_share, took))),
         Cell(_share(details["complier_share"])),
         Cell("no limit" if f_statistic is None else f"{f_statistic:,.0f}"),
-        Cell(numbers.format_difference(definition, details["itt"])),
+        Cell(
+            numbers.format_difference(definition, details["itt"]),
+            "not adjusted" if _adjusts(comparison) else "",
+        ),
         Cell(
             numbers.format_difference(definition, *found),
             numbers.format_difference_interval(definition, *found),
@@ -66,6 +85,11 @@ def _describe(comparison: Comparison, estimate: Estimate) -> ViewRow:
     return ViewRow(metric, arm, cells)
 
 
+def _adjusts(comparison: Comparison) -> bool:
+    """The row that decides uses what units did before; these rows do not."""
+    return comparison.primary is not None and comparison.primary.method == CUPED
+
+
 def _share(share: float) -> str:
     """A share of units; a dose is no share and stays as it is."""
     return f"{100 * share:.1f} %" if -1 <= share <= 1 else f"{share:.3g}"
@@ -73,5 +97,7 @@ def _share(share: float) -> str:
 
 def _explain(estimate: Estimate) -> str:
     words = explain_missing(estimate)
+    if estimate.reason == DesignRefusal.REVERSED_FIRST_STAGE:
+        return f"{words}: {_REVERSED}"
     strength = estimate.details.get("first_stage_f")
     return words if strength is None else f"{words}: F is {strength:.1f}"
