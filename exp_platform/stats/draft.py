@@ -21,6 +21,7 @@ from exp_platform.records import (
 )
 from exp_platform.stats.comparison import Comparison
 from exp_platform.stats.inference import Array
+from exp_platform.stats.relative import both_vary
 from exp_platform.stats.settings import EstimateSettings
 
 ROUNDING = 1e-12
@@ -321,6 +322,8 @@ def _baseline_details(comparison: Comparison) -> dict[str, Any]:
         details["relative_reason"] = "BASELINE_NOT_POSITIVE"
     elif details["baseline_variance"] is None:
         details["relative_reason"] = "BASELINE_VARIANCE_MISSING"
+    elif not both_vary(comparison.inference.standard_error**2, baseline)[0]:
+        details["relative_reason"] = "ARM_WITHOUT_VARIANCE"
     elif relative.is_fieller[0] and _first(relative.ci_lower) is None:
         details["relative_reason"] = "INTERVAL_UNBOUNDED"
     return details

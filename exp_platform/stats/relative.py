@@ -21,6 +21,9 @@ NEAR_ZERO_ERRORS = 5.0
 0. With two equal arms and no effect the delta interval's lower-side error there is
 above .05 where .025 is due; Fieller's stays at .025."""
 
+NO_SPREAD = 1e-12
+"""Share of the difference's variance below which an arm's own is rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
@@ -41,7 +44,9 @@ class RelativeInference:
     """Relative lifts with their intervals, each field of shape (n_comparisons,).
 
     A baseline that is not positive has no lift. An unbounded Fieller set has a lift
-    and a p-value but no interval.
+    and a p-value but no interval. An arm whose mean has no sampling variance (no unit
+    with an event, or all) leaves a lift alone: the interval would be that of the other
+    arm, or a point.
     """
 
     lift: Array
@@ -76,8 +81,10 @@ def infer_relative(
     delta = _delta_interval(inference, baseline, lift, alpha)
     fieller = _fieller_interval(inference, baseline, lift, alpha)
     near_zero = mean < NEAR_ZERO_ERRORS * np.sqrt(baseline.variance)
+    has_spread = both_vary(inference.standard_error**2, baseline)
     if method == "log_delta":
         log = _log_delta_interval(inference, baseline, mean, alpha)
+        log = tuple(np.where(has_spread, values, np.nan) for values in log)
         return RelativeInference(lift, *log, np.zeros_like(near_zero))
     chosen = {
         "auto": near_zero,
@@ -85,9 +92,24 @@ def infer_relative(
         "fieller": np.ones_like(near_zero),
     }[method]
     lower, upper, p_value = (
-        np.where(chosen, f, d) for f, d in zip(fieller, delta, strict=True)
+        np.where(has_spread, np.where(chosen, f, d), np.nan)
+        for f, d in zip(fieller, delta, strict=True)
     )
     return RelativeInference(lift, lower, upper, p_value, chosen)
+
+
+def both_vary(variance: Array, baseline: Baseline) -> NDArray[np.bool_]:
+    """Has each arm's mean a sampling variance of its own?
+
+    Args:
+        variance: sampling variance of the difference.
+        baseline: of the control arm; the treatment arm's follows from both.
+    """
+    with np.errstate(all="ignore"):
+        own = variance + 2 * baseline.covariance + baseline.variance
+        least = NO_SPREAD * variance
+    # NaN is "not known", which the interval shows by itself.
+    return np.asarray(~((own <= least) | (baseline.variance == 0)))
 
 
 def fieller_limits(

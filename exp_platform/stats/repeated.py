@@ -8,7 +8,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from exp_platform.records import Estimate, EstimateStatus
 from exp_platform.stats.inference import Array
-from exp_platform.stats.relative import Baseline, fieller_limits
+from exp_platform.stats.relative import Baseline, both_vary, fieller_limits
 
 LARGEST_Z = 37.0
 """z beyond which a normal p-value is 0 in double precision."""
@@ -108,6 +108,8 @@ def relative_error(estimate: Estimate) -> float | None:
     if moments is None or lift is None or error is None:
         return None
     mean, variance, covariance = moments
+    if not _both_vary(error, moments):
+        return None
     # products, not powers: these overflow to infinity instead of raising
     spread = error * error - 2 * lift * covariance + lift * lift * variance
     return math.sqrt(spread) / mean if 0 < spread < math.inf else None
@@ -121,12 +123,19 @@ def _baseline_of(estimate: Estimate) -> tuple[float, float, float] | None:
     return float(moments[0]), float(moments[1]), float(moments[2])  # type: ignore[arg-type]
 
 
+def _both_vary(error: float, moments: tuple[float, float, float]) -> bool:
+    baseline = Baseline(*(np.array([moment]) for moment in moments))
+    return bool(both_vary(np.array([error * error]), baseline)[0])
+
+
 def _relative_limits(
     estimate: Estimate, critical: float
 ) -> tuple[float | None, float | None]:
     moments = _baseline_of(estimate)
     method = estimate.relative_method or ""
     if moments is None or estimate.relative_lift is None:
+        return None, None
+    if not _both_vary(estimate.standard_error or 0.0, moments):
         return None, None
     if method.startswith("fieller"):
         return _fieller_limits(estimate, moments, critical)

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from exp_platform.stats.lift import restate_lift
+from exp_platform.stats.proportion import estimate_proportions
 from exp_platform.stats.relative import Baseline, infer_relative
+from exp_platform.stats.repeated import relative_error, widen_interval
 from exp_platform.stats.welch import Arm, compare_arms, estimate_welch
 
 
@@ -68,8 +71,35 @@ def test_relative_p_differs_from_the_p_of_the_difference(total, settings):
 
 def test_certain_baseline_makes_delta_and_fieller_agree():
     inference = compare_arms(*_arms(2.0, 2.5), 0.05).inference
-    certain = Baseline(np.array([2.0]), np.zeros(1), np.zeros(1))
+    certain = Baseline(np.array([2.0]), np.array([1e-30]), np.zeros(1))
     delta = infer_relative(inference, certain, 0.05, method="delta")
     fieller = infer_relative(inference, certain, 0.05, method="fieller")
     np.testing.assert_allclose(delta.ci_lower, fieller.ci_lower, rtol=1e-12)
     np.testing.assert_allclose(delta.p_value, fieller.p_value, rtol=1e-12)
+
+
+# 12/200 is Fieller's, 60/200 delta's; the constant treatment mean has no event or all.
+@pytest.mark.parametrize("estimate", [estimate_welch, estimate_proportions])
+@pytest.mark.parametrize(
+    ("control_events", "treatment_events"),
+    [(5, 0), (12, 0), (60, 0), (100, 200), (200, 150)],
+)
+def test_arm_without_variance_has_a_lift_and_no_interval(
+    estimate, control_events, treatment_events, total, settings
+):
+    control, treatment = (
+        total(np.repeat([1.0, 0.0], [events, 200 - events]))
+        for events in (control_events, treatment_events)
+    )
+    row = estimate(control, treatment, settings)
+    assert row.is_ok
+    assert row.relative_lift == pytest.approx(treatment_events / control_events - 1)
+    assert (row.relative_ci_lower, row.relative_ci_upper) == (None, None)
+    assert row.relative_p_value is None
+    assert row.details["relative_reason"] == "ARM_WITHOUT_VARIANCE"
+    for method in ("delta", "fieller", "log_delta"):
+        again = restate_lift(row, method)
+        assert (again.relative_ci_lower, again.relative_p_value) == (None, None)
+    widened = widen_interval(row, 2.8)
+    assert (widened.relative_ci_lower, widened.relative_ci_upper) == (None, None)
+    assert relative_error(row) is None
