@@ -30,6 +30,10 @@ COLLINEAR = 1e-10
 """Smallest eigenvalue of the covariates' correlation matrix that still counts."""
 
 
+LARGEST = 1e140
+"""Values beyond have no sum of squares among the floats."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedUnits:
     """Units that were observed, not assigned.
@@ -83,8 +87,8 @@ def estimate_regression_adjustment(
     Outcomes:
         OK with role secondary at most; INSUFFICIENT_DATA with TOO_FEW_UNITS,
         TOO_FEW_CLUSTERS, NEEDS_WILD_BOOTSTRAP, NO_COVARIATE_DATA,
-        COLLINEAR_COVARIATES, POOR_OVERLAP or ZERO_VARIANCE; METRIC_ERRORED with
-        INVALID_MOMENTS.
+        COLLINEAR_COVARIATES, POOR_OVERLAP, ZERO_VARIANCE or PRECISION_LOST (values
+        beyond 1e140); METRIC_ERRORED with INVALID_MOMENTS.
 
     Raises:
         ContractError: the arrays do not fit together.
@@ -217,9 +221,7 @@ def _refuse(
         return Refusal.TOO_FEW_UNITS
     if not k:
         return Refusal.NO_COVARIATE_DATA
-    if not (np.isfinite(units.outcome).all() and np.isfinite(units.covariates).all()):
-        return Refusal.INVALID_MOMENTS
-    reason = refuse_clusters(*clusters)
+    reason = _refuse_values(units) or refuse_clusters(*clusters)
     if reason is not None:
         return reason
     design = units.design
@@ -228,6 +230,13 @@ def _refuse(
         if np.linalg.eigvalsh(squares)[0] <= COLLINEAR:
             return DesignRefusal.COLLINEAR_COVARIATES
     return None
+
+
+def _refuse_values(units: ObservedUnits) -> str | None:
+    largest = max(np.abs(values).max() for values in (units.outcome, units.covariates))
+    if not np.isfinite(largest):
+        return Refusal.INVALID_MOMENTS
+    return Refusal.PRECISION_LOST if largest > LARGEST else None
 
 
 def _labels(units: ObservedUnits) -> NDArray[np.int64]:

@@ -33,6 +33,8 @@ DIGITS = Context(prec=60)
 """Sums have 38 digits; the default context would round them to 28."""
 
 
+# Squares beyond the floats are infinite: the estimators refuse such moments.
+@np.errstate(over="ignore", invalid="ignore")
 def summarise_units(
     names: tuple[str, str, str],
     values: Array,
@@ -202,7 +204,8 @@ def _third_moment(one: MetricTotals, other: MetricTotals) -> float | None:
         return None
     n, gap = one.n + other.n, values[1] - values[0]
     inside = one.n * values[2] + other.n * values[3]
-    between = gap**3 * one.n * other.n * (one.n - other.n) / n**2
+    # Products, not a power: these overflow to infinity instead of raising.
+    between = gap * gap * gap * one.n * other.n * (one.n - other.n) / n**2
     mixed = 3 * gap * (one.n * squares[1] - other.n * squares[0]) / n
     return (inside + between + mixed) / n
 

@@ -77,3 +77,24 @@ def test_bad_input_names_what_is_allowed():
         xp.aipw(frame, **arms)
     with pytest.raises(UsageError, match="no method"):
         xp.aipw(frame, covariates="y", method="psm", **arms)
+
+
+@pytest.mark.parametrize("method", ["aipw", "regression"])
+@pytest.mark.parametrize("column", ["y", "x"])
+@pytest.mark.parametrize("change", [lambda v: v * 1e160, lambda v: [1e300, *v[1:]]])
+def test_values_without_a_sum_of_squares_have_no_numbers(change, column, method):
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "y": random.normal(size=600),
+            "x": random.normal(size=600),
+            "arm": random.choice(["a", "b"], 600),
+        }
+    )
+    frame[column] = change(frame[column])
+    (row,) = xp.aipw(
+        frame, metric="y", variant="arm", baseline="a", covariates="x", method=method
+    )
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "PRECISION_LOST")
+    numbers = (row.difference, row.standard_error, row.ci_lower, row.p_value)
+    assert numbers == (None,) * 4
