@@ -1,7 +1,9 @@
 """Arms from what a notebook has: moments, or a frame with one row per unit."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -341,8 +343,41 @@ def check_alpha(alpha: float) -> None:
     Raises:
         UsageError: not between 0 and 1.
     """
-    if not 0 < alpha < 1:
-        raise UsageError("alpha must lie between 0 and 1", found=str(alpha))
+    check_number("alpha", alpha, 0, 1)
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    is_closed: bool = False,
+) -> None:
+    """Refuse what is no finite number of a range.
+
+    Args:
+        name: of the argument.
+        value: as given.
+        low: end of the range that is outside of it, unless closed.
+        high: the other end, always outside.
+        is_closed: `low` itself is allowed.
+
+    Raises:
+        UsageError: text, NaN, an infinity, or a number outside.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if is_number and (low < value < high or (is_closed and value == low)):
+        return
+    what = f"{name} must lie between {low:g} and {high:g}"
+    if math.isinf(high):
+        least = "of at least" if is_closed else "above"
+        what = f"{name} must be a finite number"
+        what += "" if math.isinf(low) else f" {least} {low:g}"
+    bracket = "[" if is_closed else "("
+    raise UsageError(
+        what, found=repr(value), allowed=f"a number in {bracket}{low:g}, {high:g})"
+    )
 
 
 def check_word(name: str, word: str, known: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
     Columns,
     Method,
+    check_number,
     check_word,
     columns_for,
     find_method,
@@ -100,13 +101,13 @@ def sequential(
     )
     if rule == "msprt":
         return _follow_msprt(histories, settings, estimator, mixture_sd)
-    if planned_units is None or planned_units < 1:
+    if planned_units is None:
         raise UsageError(
             f"the rule {rule!r} needs planned_units",
-            found=str(planned_units),
             allowed="units per arm the experiment was sized for",
             next_step="sample_size(...) finds them",
         )
+    check_number("planned_units", planned_units, 1, is_closed=True)
     planned = (planned_units, planned_units)
     control, *others = histories
     found: list[Estimate] = []
@@ -133,6 +134,7 @@ def _follow_msprt(
             allowed="a positive number in units of the metric",
             next_step="set it to the smallest effect that matters",
         )
+    check_number("mixture_sd", mixture_sd, 0)
     control, *others = histories
     rows = [
         row

@@ -8,6 +8,7 @@ import numpy as np
 from exp_platform.analysis.arms import (
     Columns,
     Method,
+    check_number,
     check_word,
     columns_for,
     find_method,
@@ -101,10 +102,13 @@ def power(
         design: as `sample_size`.
 
     Raises:
-        UsageError: as `sample_size`.
+        UsageError: as `sample_size`, or a rate with the effect that is none.
     """
+    check_number("n_total", n_total, 0)
     found = _read_noise(baseline, sd, variance_ratio)
     target = _read_target(found, mde, difference, margin, (scale, direction))
+    if found.test == "pooled_z":
+        check_number("baseline + difference", found.mean + target.difference, 0, 1)
     return find_power(found, target, design, n_total)
 
 
@@ -133,6 +137,7 @@ def mde(
     Raises:
         UsageError: as `sample_size`.
     """
+    check_number("n_total", n_total, 0)
     check_word("direction", direction, tuple(Direction))
     found = _read_noise(baseline, sd, variance_ratio)
     return find_mde(found, design, n_total, direction=Direction(direction))
@@ -206,8 +211,11 @@ def _read_noise(
             raise UsageError("past data bring sd and variance_ratio with them")
         return baseline
     if sd is None:
+        check_number("baseline", baseline, 0, 1)
         return noise_of_rate(baseline, variance_ratio=variance_ratio)
-    return Noise(baseline, sd**2, variance_ratio=variance_ratio)
+    check_number("baseline", baseline)
+    check_number("sd", sd, 0)
+    return Noise(baseline, sd * sd, variance_ratio=variance_ratio)
 
 
 def _read_target(
@@ -227,6 +235,8 @@ def _read_target(
             found=f"{asked} of mde, difference, margin",
             allowed="exactly one",
         )
+    if mde is not None:
+        check_number("mde", mde, 0, is_closed=True)
     good = Direction(direction)
     if margin is not None:
         return Target(margin=margin, margin_scale=MarginScale(scale), direction=good)

@@ -1,8 +1,10 @@
 """Did the arms get the units that were planned for them?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
+from exp_platform.analysis.arms import check_number
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.pipelines.frames import read_labels, to_arrow
 from exp_platform.stats.srm import SplitSequence, SplitTest, assess_split, track_split
@@ -23,11 +25,11 @@ def check_srm(
         the p-value: exact where an arm expects fewer than 5 units.
 
     Raises:
-        UsageError: an arm that was not planned, or a frame without its column.
-        ContractError: a negative count, or a share that is not positive.
+        UsageError: an arm that was not planned, a frame without its column, units that
+            are no whole numbers of 0 or more, or a share that is not positive.
     """
     counts = data if isinstance(data, Mapping) else _count(data, variant)
-    shares = weights or dict.fromkeys(counts, 1.0)
+    shares = _read_shares(weights, counts)
     return assess_split(_order(counts, shares), list(shares.values()))
 
 
@@ -44,12 +46,52 @@ def track_srm(
         The e-values, and the p-value that holds at all looks.
 
     Raises:
-        UsageError: an arm that was not planned.
-        ContractError: a negative count, or a share that is not positive.
+        UsageError: as `check_srm`; units that fall from look to look, or an arm that
+            is missing after it was there.
     """
+    if not isinstance(looks, Sequence) or not all(
+        isinstance(look, Mapping) for look in looks
+    ):
+        raise UsageError(
+            "looks are not units by arm",
+            found=repr(looks)[:80],
+            allowed="a list of mappings, as [{'a': 10, 'b': 12}, ...]",
+        )
     arms = dict.fromkeys(arm for look in looks for arm in look)
-    shares = weights or dict.fromkeys(arms, 1.0)
-    return track_split([_order(look, shares) for look in looks], list(shares.values()))
+    shares = _read_shares(weights, arms)
+    cumulative = [_order(look, shares) for look in looks]
+    for place, (before, after) in enumerate(pairwise(looks), start=2):
+        _require_growth(before, after, place)
+    return track_split(cumulative, list(shares.values()))
+
+
+def _require_growth(
+    before: Mapping[str, int], after: Mapping[str, int], place: int
+) -> None:
+    for arm, units in before.items():
+        if arm not in after or after[arm] < units:
+            raise UsageError(
+                f"the units of the arm {arm!r} fall",
+                where=f"look {place}",
+                found=f"{units}, then {after.get(arm, 'nothing')}",
+                allowed="cumulative units, of every arm at every look",
+            )
+
+
+def _read_shares(
+    weights: Mapping[str, float] | None, arms: Iterable[str]
+) -> dict[str, float]:
+    """Planned shares by arm, equal where none are given."""
+    if weights is not None and not isinstance(weights, Mapping):
+        raise UsageError(
+            "weights are no shares by arm",
+            found=repr(weights)[:80],
+            allowed="a mapping, as {'a': 1, 'b': 1}",
+        )
+    shares = dict(weights or dict.fromkeys(arms, 1.0))
+    for arm, share in shares.items():
+        check_number(f"the share of the arm {arm!r}", share, 0)
+    return shares
 
 
 def _count(frame: Any, variant: str | None) -> dict[str, int]:
@@ -69,5 +111,12 @@ def _order(counts: Mapping[str, int], shares: Mapping[str, float]) -> list[int]:
             raise UsageError(
                 f"no share is planned for the arm {arm!r}",
                 allowed=did_you_mean(str(arm), [str(one) for one in shares]),
+            )
+        check_number(f"the units of the arm {arm!r}", counts[arm], 0, is_closed=True)
+        if counts[arm] != int(counts[arm]):
+            raise UsageError(
+                f"the units of the arm {arm!r} are no whole number",
+                found=repr(counts[arm]),
+                allowed="units that were counted",
             )
     return [int(counts.get(arm, 0)) for arm in shares]

@@ -1,5 +1,7 @@
 """`exp power`: sample size, smallest effect and run time, from numbers or past data."""
 
+import math
+
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.pipelines.plan_clusters import read_clusters
@@ -54,8 +56,17 @@ def _noise_of(request: PowerRequest) -> Noise:
             where="--sd",
             next_step="take it from past data with --from-experiment ID --metric NAME",
         )
+    if not 0 < request.sd < math.inf:
+        raise UsageError(
+            "a standard deviation is a positive number",
+            where="--sd",
+            found=str(request.sd),
+            allowed="(0, inf)",
+        )
     test: PowerTest = "normal" if request.kind in {"ratio", "quantile"} else "t"
-    return Noise(request.baseline, request.sd**2, test, request.variance_ratio)
+    return Noise(
+        request.baseline, request.sd * request.sd, test, request.variance_ratio
+    )
 
 
 def _target_of(request: PowerRequest) -> Target:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal
 
 from exp_platform.errors import UsageError
@@ -200,12 +201,13 @@ def _check(
     name: str, value: float, low: float, high: float, *, is_closed: bool = False
 ) -> None:
     """Refuse a number outside its range; open, or closed at the lower end."""
-    is_inside = low <= value < high if is_closed else low < value < high
-    if not is_inside:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    is_least = is_closed and is_number and value == low
+    if not (is_least or (is_number and low < value < high)):
         bracket = "[" if is_closed else "("
         raise UsageError(
             f"{name} is out of range",
             where="experiment design",
-            found=str(value),
+            found=repr(value),
             allowed=f"{bracket}{low:g}, {high:g})",
         )

@@ -179,7 +179,7 @@ def _require_split(observed: Sequence[int], weights: Sequence[float]) -> None:
         "units and planned shares of the arms do not fit together",
         found=f"units {list(observed)}, shares {list(weights)}",
         allowed="one count of 0 or more and one positive share per arm",
-        next_step="correct the variants of the experiment in the registry",
+        next_step="correct the units, or the shares that were planned",
     )
 
 

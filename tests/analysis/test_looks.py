@@ -100,3 +100,37 @@ def test_moments_of_different_looks_are_refused(data):
         xp.sequential([one, one], [other], planned_units=10)
     with pytest.raises(UsageError, match="two arms"):
         xp.sequential([one], [], planned_units=10)
+
+
+RULES = [
+    {"planned_units": 2000},
+    {"rule": "confidence_sequence", "planned_units": 2000},
+    {"rule": "msprt", "mixture_sd": 0.3},
+]
+
+
+@pytest.mark.parametrize("more", RULES)
+@pytest.mark.parametrize("change", [lambda y: y * 1e160, lambda y: [1e300, *y[1:]]])
+def test_values_without_a_sum_of_squares_have_no_numbers(change, more, data):
+    frame = pd.DataFrame(data)
+    frame["y"] = change(frame.y)
+    for row in xp.sequential(frame, look="day", metric="y", **more, **ARMS):
+        assert (row.status, row.reason) == ("METRIC_ERRORED", "INVALID_MOMENTS")
+        numbers = (row.difference, row.standard_error, row.ci_lower, row.p_value)
+        assert numbers == (None,) * 4
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 0, -5, "many", True])
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("group_sequential", "planned_units"),
+        ("confidence_sequence", "planned_units"),
+        ("msprt", "mixture_sd"),
+    ],
+)
+def test_plan_that_is_no_number_is_refused_by_name(value, rule, name, data):
+    options = {"look": "day", "metric": "y", "rule": rule, name: value, **ARMS}
+    with pytest.raises(UsageError, match=name) as caught:
+        xp.sequential(pd.DataFrame(data), **options)
+    assert caught.value.parts["found"] == repr(value)

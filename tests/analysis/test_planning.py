@@ -105,7 +105,7 @@ def test_check_srm_counts_an_arm_that_nobody_is_in():
         (lambda: xp.check_srm(pd.DataFrame({"arm": ["a"]})), "needs variant"),
         (lambda: xp.sample_size(0.1), "one target"),
         (lambda: xp.sample_size(0.1, mde=0.1, margin=0.1), "one target"),
-        (lambda: xp.sample_size(1.1, mde=0.1), "out of range"),
+        (lambda: xp.sample_size(1.1, mde=0.1), "between 0 and 1"),
         (lambda: xp.mde(0.1, 100, direction="up"), "no direction"),
         (lambda: xp.noise(pd.DataFrame({"y": [1.0]})), "needs metric"),
         (
@@ -119,3 +119,83 @@ def test_check_srm_counts_an_arm_that_nobody_is_in():
 def test_bad_input_names_what_is_allowed(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+NO_NUMBERS = [float("nan"), float("inf"), -10, "ten", None, True]
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, 0])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("n_total", lambda v: xp.power(0.1, v, mde=0.05)),
+        ("n_total", lambda v: xp.mde(0.1, v)),
+        ("sd", lambda v: xp.sample_size(10, sd="" if v is None else v, mde=0.05)),
+        ("sd", lambda v: xp.power(10, 100, sd="" if v is None else v, mde=0.05)),
+        ("variance_ratio", lambda v: xp.power(10, 100, sd=1, variance_ratio=v, mde=1)),
+        ("power", lambda v: xp.Design(power=v)),
+        ("alpha", lambda v: xp.Design(alpha=v)),
+    ],
+)
+def test_argument_that_is_no_number_is_refused_by_name(name, call, value):
+    with pytest.raises(UsageError, match=name) as caught:
+        call(value)
+    assert caught.value.parts["found"]
+    assert caught.value.parts["allowed"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "ten", True])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("baseline", lambda v: xp.sample_size(v, mde=0.05)),
+        ("baseline", lambda v: xp.mde(v, 100, sd=1)),
+        ("mde", lambda v: xp.sample_size(0.1, mde=v)),
+        ("difference", lambda v: xp.sample_size(0.1, difference=v)),
+        ("margin", lambda v: xp.power(0.1, 100, margin=v)),
+        ("difference", lambda _: xp.power(0.5, 100, difference=0.9)),
+    ],
+)
+def test_target_that_is_no_number_is_refused_by_name(name, call, value):
+    with pytest.raises(UsageError, match=name):
+        call(value)
+
+
+def test_mde_that_no_effect_reaches_is_none():
+    assert xp.mde(0.99, 1000) is None
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, 10.5, "10"])
+def test_units_that_were_not_counted_are_refused(value):
+    for call in (xp.check_srm, lambda units: xp.track_srm([units])):
+        with pytest.raises(UsageError, match="units of the arm 'a'") as caught:
+            call({"a": value, "b": 10})
+        assert "registry" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [*NO_NUMBERS, 0])
+def test_shares_that_are_not_positive_are_refused(share):
+    for call in (xp.check_srm, lambda units, w: xp.track_srm([units], w)):
+        with pytest.raises(UsageError, match="share of the arm 'a'"):
+            call({"a": 10, "b": 10}, {"a": share, "b": 1})
+
+
+@pytest.mark.parametrize(
+    ("looks", "words"),
+    [
+        ("abc", "not units by arm"),
+        ({"a": 1, "b": 1}, "not units by arm"),
+        ([{"a": 1, "b": 1}, "abc"], "not units by arm"),
+        (7, "not units by arm"),
+        ([{"a": 10, "b": 10}, {"a": 9, "b": 20}], "arm 'a' fall"),
+        ([{"a": 10, "b": 10}, {"a": 20}], "arm 'b' fall"),
+    ],
+)
+def test_looks_that_are_not_cumulative_are_refused(looks, words):
+    with pytest.raises(UsageError, match=words):
+        xp.track_srm(looks)
+
+
+def test_weights_that_are_a_list_are_refused():
+    with pytest.raises(UsageError, match="no shares by arm"):
+        xp.check_srm({"a": 1, "b": 1}, [1, 1])
