@@ -83,9 +83,11 @@ def infer_relative(
     near_zero = mean < NEAR_ZERO_ERRORS * np.sqrt(baseline.variance)
     has_spread = both_vary(inference.standard_error**2, baseline)
     if method == "log_delta":
-        log = _log_delta_interval(inference, baseline, mean, alpha)
-        log = tuple(np.where(has_spread, values, np.nan) for values in log)
-        return RelativeInference(lift, *log, np.zeros_like(near_zero))
+        lower, upper, p_value = (
+            np.where(has_spread, values, np.nan)
+            for values in _log_delta_interval(inference, baseline, mean, alpha)
+        )
+        return RelativeInference(lift, lower, upper, p_value, np.zeros_like(near_zero))
     chosen = {
         "auto": near_zero,
         "delta": np.zeros_like(near_zero),
