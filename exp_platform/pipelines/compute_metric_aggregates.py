@@ -85,9 +85,9 @@ class Measured:
 
     @property
     def segments(self) -> tuple[str, ...]:
-        """Segments that have totals, `all` first."""
-        found = dict.fromkeys(segment for _, segment, _ in self.totals)
-        return ("all", *(name for name in found if name != "all"))
+        """Segments that have totals: `all`, then by name, whatever engine summed them."""
+        found = {segment for _, segment, _ in self.totals}
+        return ("all", *sorted(found - {"all"}))
 
     def pair(
         self, metric: str, segment: str, spec: ExperimentSpec, treatment: str
