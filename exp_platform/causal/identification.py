@@ -199,7 +199,8 @@ RULES: tuple[Rule, ...] = (
         lambda facts: not facts.has_covariate_data,
         None,
         "NO_COVARIATE_DATA",
-        "There is no value from before exposure for this metric.",
+        "No value from before exposure, or the same one for all units: nothing to adjust "
+        "with.",
     ),
     Rule(
         (CUPED,),

@@ -174,7 +174,7 @@ _ENTRIES = (
         chance=Chance.NONE,
         level=0.0,
         protects_against="A planned adjustment that has nothing to adjust with.",
-        rule="Warns when no unit has a row in a declared pre-period.",
+        rule="Warns when no unit has a row in a declared pre-period, or an arm has one value only.",
         next_step="Load the outcomes from before the start, or change the plan in the "
         "open; nothing falls back in silence.",
     ),

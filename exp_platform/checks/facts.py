@@ -169,6 +169,7 @@ class PrePeriodFacts:
         units: units in the analysis set.
         units_with_data: those with at least one row before exposure.
         days: whole days of the pre-period that was promised.
+        is_constant: in an arm every unit has the same value.
     """
 
     experiment_id: str
@@ -176,6 +177,7 @@ class PrePeriodFacts:
     units: int
     units_with_data: int
     days: float
+    is_constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def check_pre_period_balance(facts: MeanFacts) -> CheckResult:
 
 
 def check_pre_period_present(facts: PrePeriodFacts) -> CheckResult:
-    """Does any unit have data in the pre-period that the plan relies on?
+    """Are there data in the pre-period that the plan relies on, not all the same?
 
     Args:
         facts: units and units with pre-exposure rows.
@@ -67,6 +67,8 @@ def check_pre_period_present(facts: PrePeriodFacts) -> CheckResult:
         status, reason = CheckStatus.NOT_RUN, "NO_UNITS"
     elif facts.units_with_data <= 0:
         status, reason = CheckStatus.WARNED, "NO_PRE_PERIOD_DATA"
+    elif facts.is_constant:
+        status, reason = CheckStatus.WARNED, "CONSTANT_PRE_PERIOD"
     else:
         status, reason = CheckStatus.PASSED, "PRE_PERIOD_DATA"
     share = facts.units_with_data / facts.units if facts.units > 0 else None
@@ -90,4 +92,7 @@ def _describe_presence(facts: PrePeriodFacts, share: float | None) -> str:
     units = format_count(facts.units, "unit")
     if share == 0:
         return f"{facts.subject}: none of {units} has data in the {span}."
-    return f"{facts.subject}: {format_share(share)} of {units} have data in the {span}."
+    have = f"{facts.subject}: {format_share(share)} of {units} have data in the {span}"
+    if facts.is_constant:
+        return f"{have}, the same in all units of an arm: nothing to adjust with."
+    return f"{have}."

@@ -307,6 +307,11 @@ def _varies(*arms: MetricTotals) -> bool:
     return all((arm.covariate_variance or 0.0) > 0 for arm in arms)
 
 
+def _is_set(*arms: MetricTotals) -> bool:
+    """Units without a row count as 0: some value differs from that."""
+    return any(arm.covariate_mean or arm.covariate_variance for arm in arms)
+
+
 def _check_covariate(
     spec: ExperimentSpec,
     definition: MetricDefinition,
@@ -321,8 +326,9 @@ def _check_covariate(
             spec.experiment_id,
             subject=f"{definition.name}:{arm.variant}",
             units=units,
-            units_with_data=known if _varies(control, arm) else 0,
+            units_with_data=known if _is_set(control, arm) else 0,
             days=float(covariate.lookback_days if covariate else 0),
+            is_constant=not _varies(control, arm),
         )
     )
 

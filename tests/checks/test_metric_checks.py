@@ -77,6 +77,16 @@ def test_check_pre_period_present_by_rule(units, with_data, status):
     assert check.message
 
 
+def test_check_pre_period_present_tells_constant_from_absent():
+    facts = PrePeriodFacts("e", "revenue", 10, 10, 14, is_constant=True)
+    check = check_pre_period_present(facts)
+    assert (check.status, check.reason) == (CheckStatus.WARNED, "CONSTANT_PRE_PERIOD")
+    assert "100 % of 10 units have data" in check.message
+    absent = check_pre_period_present(replace(facts, units_with_data=0))
+    assert absent.reason == "NO_PRE_PERIOD_DATA"
+    assert "none of 10 units has data" in absent.message
+
+
 PRETREND = PretrendTest(
     "e",
     "revenue",

@@ -595,6 +595,15 @@ def test_import_takes_the_covariate_of_a_proportion_as_it_is(project, bring, low
     assert cuped["standard_error"] == pytest.approx(error, rel=1e-9)
 
 
+def test_import_says_that_a_covariate_is_the_same_for_all_units(project, bring):
+    content = csv("user,grp,spend,x", lambda i: f"{spend(i)},7")
+    assert bring(content, *BASE, "--covariate", "spend=x").code == 0
+    assert project.exp("run", "exp_file").code == 0
+    (check,) = rows(project, "check_results", check_name="PRE_PERIOD_PRESENT")
+    assert (check["status"], check["reason"]) == ("WARNED", "CONSTANT_PRE_PERIOD")
+    assert "the same in all units" in check["message"]
+
+
 def test_import_takes_several_covariates_of_a_metric(project, bring):
     def line(i):
         parts = [random.Random(f"{i}{name}").gauss(5, 1) for name in "xye"]
