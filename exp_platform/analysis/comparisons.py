@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
@@ -28,6 +29,7 @@ from exp_platform.stats.bootstrap import (
     weighted_quantile,
     weighted_ratio,
 )
+from exp_platform.stats.inference import Array
 from exp_platform.stats.proportion import (
     ProportionInterval,
     ProportionTest,
@@ -320,9 +322,17 @@ def bootstrap(
         One row per treatment arm.
 
     Raises:
-        UsageError: as `compare`, or an unknown statistic.
+        UsageError: as `compare`, an unknown statistic, one that does not give a number
+            per resample, or a seed that is no whole number of 0 or more.
     """
     find = _find_statistic(statistic)
+    for name, count, least in (("seed", seed, 0), ("n_resamples", n_resamples, 1)):
+        if not isinstance(count, int | np.integer) or count < least:
+            raise UsageError(
+                f"{name} must be a whole number of at least {least}",
+                found=repr(count),
+                allowed=f"{least}, {least + 1}, ...",
+            )
     columns = Columns(metric, variant, baseline, denominator=denominator)
 
     def summarise(arm: ArmUnits) -> UnitSample:
@@ -339,9 +349,24 @@ def bootstrap(
     return compare_each(arms, estimate, settings)
 
 
+def _apply_statistic(
+    statistic: Statistic, values: Array, weights: NDArray[np.uint8]
+) -> Array:
+    """A caller's own statistic, held to one number per resample."""
+    found = np.asarray(statistic(values, weights))
+    if found.shape != (len(weights),) or found.dtype.kind not in "iuf":
+        raise UsageError(
+            "the statistic does not give one number per resample",
+            found=f"shape {found.shape}, {found.dtype}",
+            allowed=f"shape ({len(weights)},) of weights of shape {weights.shape}",
+            next_step="lambda values, weights: weights @ values[:, 0] / weights.sum(1)",
+        )
+    return found.astype(float)
+
+
 def _find_statistic(statistic: Statistic | str) -> Statistic:
     if callable(statistic):
-        return statistic
+        return partial(_apply_statistic, statistic)
     known: dict[str, Statistic] = {
         "mean": weighted_mean,
         "median": weighted_quantile(0.5),

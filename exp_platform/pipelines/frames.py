@@ -183,8 +183,15 @@ def to_arrow(frame: Any) -> "pa.Table":
 
     if isinstance(frame, pa.Table):
         return frame
+    _refuse_twins(frame)
     try:
         found = _convert(frame)
+    except pa.ArrowNotImplementedError as error:
+        raise UsageError(
+            "a column of the frame has a type that is no number, text or date",
+            found=str(error),
+            next_step="convert the column, or leave it out",
+        ) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise UsageError(
             "a column of the frame holds values of several kinds",
@@ -198,6 +205,19 @@ def to_arrow(frame: Any) -> "pa.Table":
             allowed="pandas, Polars, Arrow or a DuckDB relation",
         )
     return found
+
+
+def _refuse_twins(frame: Any) -> None:
+    """Only pandas lets two columns have one name, and then cannot convert them."""
+    if not hasattr(frame, "iloc") or not hasattr(frame, "columns"):
+        return
+    names = list(frame.columns)
+    twins = [str(name) for name in names if names.count(name) > 1]
+    if twins:
+        raise UsageError(
+            f"the frame has several columns {twins[0]!r}",
+            next_step="rename or drop all but one",
+        )
 
 
 def _convert(frame: Any) -> "pa.Table | None":

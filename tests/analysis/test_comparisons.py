@@ -201,3 +201,56 @@ def test_arms_may_be_numbers_and_categories():
     frame["arm"] = frame["arm"].astype(str).astype("category")
     (named,) = xp.compare(frame, metric="y", variant="arm", baseline="0")
     assert plain == named
+
+
+def _call(name, frame, **more):
+    options = {"metric": "y", "variant": "arm", "baseline": "a", **more}
+    return getattr(xp, name)(frame, **options)
+
+
+FRAME = pd.DataFrame({"y": np.arange(400.0), "arm": ["a", "b"] * 200})
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame([[1.0, 2.0, "a"]] * 4, columns=["y", "y", "arm"]),
+        pd.DataFrame([[1.0, 2.0, 3.0, "a"]] * 4, columns=["y", "x", "x", "arm"]),
+        pd.DataFrame({"y": [1 + 1j, 2, 3, 4], "arm": list("aabb")}),
+    ],
+)
+def test_frame_that_arrow_cannot_hold_is_refused(frame):
+    with pytest.raises(UsageError, match="column"):
+        _call("compare", frame)
+
+
+@pytest.mark.parametrize("value", ["x", -1, 1.5, None])
+@pytest.mark.parametrize("name", ["seed", "n_resamples"])
+def test_bootstrap_number_that_is_none_is_refused_by_name(name, value):
+    with pytest.raises(UsageError, match=name) as caught:
+        _call("bootstrap", FRAME, **{name: value})
+    assert caught.value.parts["found"] == repr(value)
+
+
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        lambda values, _: values.mean(),
+        lambda values, _: values[:, 0],
+        lambda values, weights: weights @ values,
+        lambda _, weights: ["x"] * len(weights),
+        lambda *_: None,
+    ],
+)
+def test_bootstrap_statistic_of_another_shape_is_refused(statistic):
+    with pytest.raises(UsageError, match="one number per resample"):
+        _call("bootstrap", FRAME, statistic=statistic)
+
+
+def test_bootstrap_statistic_of_ones_own_is_the_named_one():
+    (own,) = _call(
+        "bootstrap", FRAME, statistic=lambda v, w: w @ v[:, 0] / w.sum(axis=1)
+    )
+    (named,) = _call("bootstrap", FRAME, statistic="mean")
+    # The same weights, summed in another order
+    assert own.ci_lower == pytest.approx(named.ci_lower, rel=1e-9)
