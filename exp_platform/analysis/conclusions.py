@@ -1,7 +1,8 @@
 """What follows from a comparison: beliefs, margins, families, segments."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ from exp_platform.analysis.arms import (
     Columns,
     Method,
     check_alpha,
+    check_number,
     check_word,
     columns_for,
     compare_each,
@@ -160,6 +162,7 @@ def non_inferiority(
     """
     kind, estimator = find_method(method)
     check_alpha(alpha)
+    check_number("margin", margin, 0)
     check_word("scale", scale, tuple(MarginScale))
     columns = Columns(metric, variant, baseline, denominator, covariate)
     control, *others = gather_totals(
@@ -244,6 +247,12 @@ def adjust(
         ContractError: rows that are not several arms against one control.
     """
     check_word("method", method, (*CORRECTIONS, "dunnett"))
+    if isinstance(estimates, str | Estimate) or not isinstance(estimates, Iterable):
+        raise UsageError(
+            "adjust needs several results",
+            found=repr(estimates)[:80],
+            allowed="a list of estimates, or of p-values as [0.01, 0.2]",
+        )
     listed = list(estimates)
     is_rows = bool(listed) and all(isinstance(one, Estimate) for one in listed)
     if is_rows and method == "dunnett":
@@ -347,6 +356,13 @@ def interaction(
         UsageError: as `compare`.
     """
     check_alpha(alpha)
+    for name, pair in (("variants", variants), ("baselines", baselines)):
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise UsageError(
+                f"{name} must be two, one of each experiment",
+                found=repr(pair),
+                allowed=f"{name}=(FIRST, SECOND)",
+            )
     first, second = variants
     columns = Columns(metric, first, baselines[0], denominator, labels=(second,))
     cells: dict[tuple[str, str], MetricTotals] = {}
@@ -360,15 +376,17 @@ def interaction(
 
 
 def _read_p_values(values: Sequence[Any]) -> list[float | None]:
-    try:
-        found = [None if value is None else float(value) for value in values]
-    except (TypeError, ValueError) as error:
+    if any(isinstance(value, Estimate) for value in values):
         raise UsageError(
             "estimates or p-values are needed, not both",
-            found=str(error),
             allowed="a sequence of one of the two",
-        ) from error
-    for p in found:
-        if p is not None and not 0 <= p <= 1:
-            raise UsageError("a p-value lies between 0 and 1", found=str(p))
-    return found
+        )
+    for value in values:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if value is not None and not (is_number and 0 <= value <= 1):
+            raise UsageError(
+                "a p-value lies between 0 and 1",
+                found=repr(value),
+                allowed="a number in [0, 1], or None where there was no test",
+            )
+    return [None if value is None else float(value) for value in values]

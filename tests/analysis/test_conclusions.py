@@ -152,7 +152,7 @@ def test_interaction_agrees_with_statsmodels(golden, make):
             "no arm in 'arm' 'z'",
         ),
         (lambda _: xp.adjust([0.5, 1.5]), "between 0 and 1"),
-        (lambda _: xp.adjust([0.5, "x"]), "p-values"),
+        (lambda _: xp.adjust([0.5, "x"]), "p-value lies"),
         (lambda _: xp.adjust([0.5], method="dunnett"), "rows"),
         (lambda _: xp.adjust([0.5], method="holmes"), "did you mean 'holm'"),
         (lambda f: xp.bayes(f, metric="y", method="median", **ARMS), "no method"),
@@ -171,3 +171,34 @@ def test_bad_input_names_what_is_allowed(call, words):
     frame = pd.DataFrame({"y": [0.0, 1, 2, 3], "arm": list("aabb")})
     with pytest.raises(UsageError, match=words):
         call(frame)
+
+
+TWO_ARMS = pd.DataFrame({"y": np.arange(400.0), "arm": ["a", "b"] * 200})
+
+
+@pytest.mark.parametrize("margin", ["x", float("nan"), float("inf"), 0, -0.1, None])
+def test_margin_that_is_no_number_is_refused(margin):
+    with pytest.raises(UsageError, match="margin"):
+        xp.non_inferiority(
+            TWO_ARMS, margin=margin, metric="y", variant="arm", baseline="a"
+        )
+
+
+@pytest.mark.parametrize(
+    ("variants", "baselines", "words"),
+    [
+        (("arm",), ("a", "a"), "variants"),
+        (("arm", "arm"), ("a",), "baselines"),
+        ("arm", ("a", "a"), "variants"),
+        (("arm", "arm"), None, "baselines"),
+    ],
+)
+def test_interaction_of_other_than_two_is_refused(variants, baselines, words):
+    with pytest.raises(UsageError, match=words):
+        xp.interaction(TWO_ARMS, metric="y", variants=variants, baselines=baselines)
+
+
+@pytest.mark.parametrize("values", ["0.05", 0.05, ["0.05"], [0.1, float("nan")], [2]])
+def test_p_values_that_are_none_are_refused(values):
+    with pytest.raises(UsageError, match=r"several results|p-value lies"):
+        xp.adjust(values)
