@@ -239,3 +239,10 @@ def test_past_clusters_are_the_noise_of_new_ones(project):
     told = _ask(baseline=5.0, sd=(0.36 + 0.05) ** 0.5, mde=0.05).rows[0]
     assert row["n_clusters"] == pytest.approx(told["n_total"], rel=0.35)
     assert row["n_total"] == 20 * row["n_clusters"]
+
+
+@pytest.mark.parametrize("sd", [-1.0, 0.0, float("nan"), float("inf")])
+def test_spread_that_is_no_number_is_refused(sd):
+    with pytest.raises(UsageError, match="standard deviation") as caught:
+        _ask(baseline=10.0, sd=sd, mde=0.05)
+    assert caught.value.parts["where"] == "--sd"
