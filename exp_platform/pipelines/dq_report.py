@@ -153,7 +153,7 @@ def _crossover_facts(run: Run, spec: ExperimentSpec) -> CrossoverFacts:
         f"    and exposure_ts < {_instant(spec.end_ts)} group by user_id)\n"
         "select variant, count(*) as n_units,\n"
         "    count(*) filter (where is_crossed) as n_crossed\n"
-        "from units group by variant"
+        "from units group by variant order by variant"
     )
     return CrossoverFacts(
         spec.experiment_id,

@@ -17,6 +17,11 @@ from exp_platform.pipelines.run_end_to_end import RunOptions, run_end_to_end
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A Java machine keeps the jars it began with: those for S3 must be among them."""
+    items.sort(key=lambda item: "test_shared_lake" not in item.nodeid)
+
+
 @dataclass(frozen=True)
 class Shared:
     """Two configurations with the same scenarios, whose names nobody used before."""

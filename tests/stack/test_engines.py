@@ -374,10 +374,12 @@ def test_memo_is_the_same_but_for_run_facts(project: Project, engine: str) -> No
 
 
 def test_trino_drops_its_schemas(project: Project, trino_rows: Any) -> None:
+    before = {name for (name,) in trino_rows("show schemas from iceberg")}
     project.run("trino", "plain")
-    schemas = {name for (name,) in trino_rows("show schemas from iceberg")}
-    assert "exp" in schemas
-    assert not [name for name in schemas if name.startswith("exp_scratch_")]
+    after = {name for (name,) in trino_rows("show schemas from iceberg")}
+    assert "exp" in after
+    # what a killed run left goes a day later
+    assert not {name for name in after - before if name.startswith("exp_scratch_")}
 
 
 @pytest.mark.parametrize("engine", OTHERS)
@@ -401,6 +403,8 @@ def test_cookie_cats_agrees_with_duckdb(
     assert_engines_agree(project, engine, "cookie_cats", TOTALS)
 
 
+# dbt's own macros say "\\w" in a plain text
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
 def test_dbt_builds_and_tests_the_models_on_trino(project: Project) -> None:
     pytest.importorskip("dbt.adapters.trino")
     from exp_platform.pipelines.dbt_build import build_with_dbt
