@@ -5,7 +5,7 @@ run or a kept snapshot reaches stays on the disk until the sweeper finds it unre
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from exp_platform.lake.overwrite import KEPT_SNAPSHOTS
 from exp_platform.lake.partitions import Partition, where_partitions
 from exp_platform.lake.reading import plan_read, read_arrow
-from exp_platform.lake.staging import stage_partitions
+from exp_platform.lake.staging import StagedChange, stage_partitions
 from exp_platform.lake.writing import WrittenFile, new_data_file, write_data_file
 from exp_platform.schemas import TableSchema, load_schema
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import FileScanTask, Table
 
     from exp_platform.lake.areas import Area
-    from exp_platform.lake.catalog import LakeCatalog
+    from exp_platform.lake.catalog import LakeCatalog, StagedTable
 
 MIN_FILES = 8
 """A partition with this many files is worth rewriting."""
@@ -71,18 +71,26 @@ def keep_up(
     schema = load_schema(table.name()[-1])
     found = _fragmented(table, schema, min_files)
     written: dict[Partition, WrittenFile | None] = {}
+    staged: list[StagedTable] = []
     catalog.written.clear()
     try:
         if not is_rehearsal:
             for partition in found:
                 written[partition] = _rewrite(catalog.area, table, schema, partition)
-        n_expired = _commit(
-            catalog, table, written, keep_snapshots, is_rehearsal=is_rehearsal
-        )
+        change = stage_partitions(table, written, keep_snapshots=keep_snapshots)
+        n_expired = _count_expired(table, change)
+        if not is_rehearsal and (written or n_expired):
+            staged.append(catalog.stage(table, change.transaction))
+            catalog.write_staged(staged)
+            catalog.persist_metadata()
+            catalog.commit_staged(staged)
     except BaseException:
-        catalog.area.discard(file.place for file in written.values() if file)
-        catalog.area.remove(catalog.written)
+        # A commit may fail to answer and have happened: then the files are in use.
+        if not catalog.any_current(staged):
+            catalog.area.discard(file.place for file in written.values() if file)
+            catalog.area.remove(catalog.written)
         raise
+    catalog.remove_old_metadata(staged)
     return Upkeep(
         schema.name, tuple(found), sum(map(_count_files, found.values())), n_expired
     )
@@ -127,23 +135,7 @@ def _rewrite(
     return file
 
 
-def _commit(
-    catalog: "LakeCatalog",
-    table: "Table",
-    written: Mapping[Partition, WrittenFile | None],
-    keep_snapshots: int,
-    *,
-    is_rehearsal: bool,
-) -> int:
-    change = stage_partitions(table, written, keep_snapshots=keep_snapshots)
+def _count_expired(table: "Table", change: StagedChange) -> int:
     before = {snapshot.snapshot_id for snapshot in table.metadata.snapshots}
     after = change.transaction.table_metadata.snapshots
-    n_expired = len(before - {snapshot.snapshot_id for snapshot in after})
-    if is_rehearsal or not (written or n_expired):
-        return n_expired
-    staged = [catalog.stage(table, change.transaction)]
-    catalog.write_staged(staged)
-    catalog.persist_metadata()
-    catalog.commit_staged(staged)
-    catalog.remove_old_metadata(staged)
-    return n_expired
+    return len(before - {snapshot.snapshot_id for snapshot in after})

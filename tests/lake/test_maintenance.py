@@ -3,8 +3,9 @@ import time
 
 import pytest
 
-from exp_platform.errors import UsageError
+from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake import states_from_json, states_to_json
+from exp_platform.lake.catalog import LakeCatalog
 from exp_platform.lake.sweeper import retained_runs
 
 OLD = time.time() - 10 * 24 * 3600
@@ -122,6 +123,23 @@ def test_retained_runs_keeps_the_last_run_that_decided():
     assert retained_runs(rows, 1) == ["4", "2"]
     assert retained_runs(rows, 3) == ["2", "3", "4"]
     assert retained_runs(rows, None) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_keep_up_loses_no_row_when_a_commit_fails(worn, monkeypatch, is_committed):
+    before = _sorted(worn.read("analysis_runs"))
+    commit = LakeCatalog.commit_staged
+
+    def break_off(catalog, staged):
+        if is_committed:
+            commit(catalog, staged)
+        raise StorageError("the connection broke")
+
+    monkeypatch.setattr(LakeCatalog, "commit_staged", break_off)
+    with pytest.raises(StorageError, match="connection broke"):
+        worn.keep_up(min_files=2, keep_snapshots=10)
+    monkeypatch.undo()
+    assert _sorted(worn.read("analysis_runs")) == before
 
 
 def test_maintenance_refuses_to_keep_nothing(worn):
