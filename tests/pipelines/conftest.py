@@ -63,3 +63,20 @@ def deliver_again(published: Any, delivered: dict[str, pa.Table]) -> Callable[..
         return land(published, {**delivered, **changed})
 
     return make
+
+
+@pytest.fixture
+def bring(project: Any) -> Callable[..., Any]:
+    """Import a file's content by the command line."""
+
+    def make(
+        content: str | bytes,
+        *flags: str,
+        name: str = "file.csv",
+        experiment_id: str = "exp_file",
+    ) -> Any:
+        file = project.root / name
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return project.exp("import", file, "--experiment-id", experiment_id, *flags)
+
+    return make
