@@ -7,18 +7,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.analysis.arguments import check_whole, check_word
 from exp_platform.analysis.arms import (
+    Arms,
     Columns,
-    check_word,
     compare_each,
     gather_arms,
     gather_totals,
+    keep_arms,
     list_names,
     name_arm,
     read_arms,
     refuse_columns,
     require_moments,
     settings_for,
+    tell_left_out,
     total_segments,
 )
 from exp_platform.causal.cluster_means import estimate_means_by_cluster
@@ -116,9 +119,10 @@ def lin(
         UsageError: as `cuped`.
     """
     columns = _adjusted(metric, variant, baseline, covariate, None)
-    control, *others = _gather_adjusted(data, treatment, columns)
+    arms = _gather_adjusted(data, treatment, columns)
+    control, *others = arms
     settings = settings_for(control.metric_name, alpha=alpha)
-    return estimate_lin(control, others, settings)
+    return tell_left_out(estimate_lin(control, others, settings), arms)
 
 
 def post_stratify(
@@ -156,7 +160,8 @@ def post_stratify(
     names = list_names(strata, "strata")
     columns = Columns(metric, variant, baseline, labels=names)
     settings = settings_for(metric or "", alpha=alpha)
-    arms = [total_segments(arm, columns, names) for arm in read_arms(data, columns)]
+    units = read_arms(data, columns)
+    arms = keep_arms((total_segments(arm, columns, names) for arm in units), units)
     return compare_each(arms, estimate_post_stratified, settings)
 
 
@@ -191,6 +196,7 @@ def cluster_means(
     """
     if cluster is None and not isinstance(data, ClusterTotals):
         raise UsageError("a frame needs cluster", allowed="cluster=COLUMN")
+    check_whole("seed", seed, 0)
     columns = Columns(metric, variant, baseline, labels=(cluster,) if cluster else ())
     sums: dict[str, ClusterSums] = {}
     home: dict[str, str] = {}
@@ -235,18 +241,18 @@ def _adjusted(
     covariate: str | Sequence[str],
     denominator: str | None,
 ) -> Columns:
-    names = (covariate,) if isinstance(covariate, str) else tuple(covariate)
+    names = list_names(covariate, "covariate") if covariate else ()
     return Columns(metric, variant, baseline, denominator, covariates=names)
 
 
 def _gather_adjusted(
     data: Any, treatment: Any, columns: Columns
-) -> tuple[AdjustmentTotals, ...]:
+) -> Arms[AdjustmentTotals]:
     """Moments with covariates; one that is null anywhere has its indicator in all arms."""
     if isinstance(data, AdjustmentTotals) or treatment is not None:
         totals = require_moments(data, treatment, AdjustmentTotals)
         refuse_columns(columns)
-        return totals
+        return Arms(totals)
     list_names(columns.covariates, "covariate")
     arms = read_arms(data, columns)
     may_miss = [
@@ -255,7 +261,7 @@ def _gather_adjusted(
         if any(np.isnan(arm.numbers[name]).any() for arm in arms)
     ]
     below = columns.denominator
-    return tuple(
+    made = (
         summarise_adjustment(
             name_arm(arm, columns),
             arm.values,
@@ -265,3 +271,4 @@ def _gather_adjusted(
         )
         for arm in arms
     )
+    return keep_arms(made, arms)

@@ -1,15 +1,15 @@
 """Arms from what a notebook has: moments, or a frame with one row per unit."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.analysis.arguments import check_alpha, check_whole, check_word
+from exp_platform.errors import UsageError
 from exp_platform.pipelines.frames import ArmUnits, UnitColumns, read_units
 from exp_platform.records import (
     Direction,
@@ -70,6 +70,41 @@ class Columns:
     is_event: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Rows of one arm that could not enter for want of a value.
+
+    Attributes:
+        rows: how many.
+        nulls: how many of the arm's rows are null in each needed column.
+    """
+
+    rows: int
+    nulls: Mapping[str, int]
+
+
+class Arms(tuple[T, ...]):  # noqa: SLOT001 - a tuple has no room for its own slots
+    """What stands for each arm, control first, with the rows that were left out.
+
+    Attributes:
+        left_out: by arm; empty where moments were given.
+    """
+
+    left_out: Mapping[str, LeftOut] = MappingProxyType({})
+
+
+def keep_arms(values: Iterable[T], units: Sequence[ArmUnits]) -> Arms[T]:
+    """What was made of the units, with the rows that were left out of them.
+
+    Args:
+        values: one for each arm.
+        units: of the arms, as they were read.
+    """
+    arms = Arms(values)
+    arms.left_out = {arm.variant: LeftOut(arm.n_missing, arm.nulls) for arm in units}
+    return arms
+
+
 def gather_arms(
     data: Any,
     treatment: Any,
@@ -77,7 +112,7 @@ def gather_arms(
     *,
     kind: type[T],
     summarise: Callable[[ArmUnits], T],
-) -> tuple[T, ...]:
+) -> Arms[T]:
     """Control's moments and those of the other arms, from moments or from a frame.
 
     Args:
@@ -93,8 +128,9 @@ def gather_arms(
     if isinstance(data, kind) or treatment is not None:
         arms = require_moments(data, treatment, kind)
         refuse_columns(columns)
-        return arms
-    return tuple(summarise(arm) for arm in read_arms(data, columns))
+        return Arms(arms)
+    units = read_arms(data, columns)
+    return keep_arms((summarise(arm) for arm in units), units)
 
 
 def refuse_columns(columns: Columns) -> None:
@@ -141,7 +177,7 @@ def require_moments(data: Any, treatment: Any, kind: type[T]) -> tuple[T, ...]:
     return tuple(found)
 
 
-def read_arms(frame: Any, columns: Columns) -> tuple[ArmUnits, ...]:
+def read_arms(frame: Any, columns: Columns) -> Arms[ArmUnits]:
     """The units of a frame's arms, control first.
 
     Args:
@@ -149,7 +185,8 @@ def read_arms(frame: Any, columns: Columns) -> tuple[ArmUnits, ...]:
         columns: which columns.
 
     Raises:
-        UsageError: a column that was not named, or cannot be read.
+        UsageError: a column that was not named, or cannot be read; a covariate that
+            an arm has no value of.
     """
     metric, variant, baseline = columns.metric, columns.variant, columns.baseline
     if metric is None or variant is None or baseline is None:
@@ -159,7 +196,7 @@ def read_arms(frame: Any, columns: Columns) -> tuple[ArmUnits, ...]:
         )
     extra = [columns.covariate] if columns.covariate else []
     below = [columns.denominator] if columns.denominator else []
-    return read_units(
+    units = read_units(
         frame,
         UnitColumns(
             metric=metric,
@@ -170,6 +207,22 @@ def read_arms(frame: Any, columns: Columns) -> tuple[ArmUnits, ...]:
             labels=columns.labels,
         ),
     )
+    for name in (*extra, *columns.covariates):
+        _require_values(units, name)
+    return keep_arms(units, units)
+
+
+def _require_values(units: Sequence[ArmUnits], covariate: str) -> None:
+    """Without a value in an arm there is nothing to adjust, or nothing to compare with."""
+    for arm in units:
+        if np.isnan(arm.numbers[covariate]).all():
+            raise UsageError(
+                f"the covariate {covariate!r} is empty",
+                where=f"column {covariate!r}, arm {arm.variant!r}",
+                found=f"null in all of {len(arm.values):,} rows",
+                allowed="a column with values from before exposure in every arm",
+                next_step="leave it out: compare(...) needs no covariate",
+            )
 
 
 def total_arm(arm: ArmUnits, columns: Columns, *, segment: str = "all") -> MetricTotals:
@@ -212,9 +265,7 @@ def name_arm(arm: ArmUnits, columns: Columns) -> tuple[str, str, str]:
     return "", columns.metric or "", arm.variant
 
 
-def gather_totals(
-    data: Any, treatment: Any, columns: Columns
-) -> tuple[MetricTotals, ...]:
+def gather_totals(data: Any, treatment: Any, columns: Columns) -> Arms[MetricTotals]:
     """Every arm's `MetricTotals`, control first.
 
     Args:
@@ -269,11 +320,15 @@ def list_names(names: str | Sequence[str], role: str) -> tuple[str, ...]:
         role: for the error.
 
     Raises:
-        UsageError: none was given.
+        UsageError: none was given, or something that is no name.
     """
-    listed = (names,) if isinstance(names, str) else tuple(names)
+    allowed = f"{role}=COLUMN, or several"
+    is_listed = isinstance(names, str | Sequence)
+    listed = (names,) if isinstance(names, str) else tuple(names if is_listed else ())
+    if not is_listed or not all(isinstance(name, str) for name in listed):
+        raise UsageError(f"{role} names no columns", found=repr(names), allowed=allowed)
     if not listed:
-        raise UsageError(f"a frame needs {role}", allowed=f"{role}=COLUMN, or several")
+        raise UsageError(f"a frame needs {role}", allowed=allowed)
     return listed
 
 
@@ -295,9 +350,11 @@ def settings_for(
         direction: which way is good.
 
     Raises:
-        UsageError: an alpha that is no error rate, or an unknown direction.
+        UsageError: an alpha that is no error rate, units that are no whole number, or
+            an unknown direction.
     """
     check_alpha(alpha)
+    check_whole("min_units", min_units, 0)
     check_word("direction", direction, tuple(Direction))
     definition = MetricDefinition(
         metric_name, 1, kind, Direction(direction), metric_name
@@ -337,68 +394,12 @@ def columns_for(data: Any, method: str, columns: Columns) -> Columns:
     return replace(columns, is_event=method == "proportion")
 
 
-def check_alpha(alpha: float) -> None:
-    """Refuse what is no error rate.
-
-    Raises:
-        UsageError: not between 0 and 1.
-    """
-    check_number("alpha", alpha, 0, 1)
-
-
-def check_number(
-    name: str,
-    value: Any,
-    low: float = -math.inf,
-    high: float = math.inf,
-    *,
-    is_closed: bool = False,
-) -> None:
-    """Refuse what is no finite number of a range.
-
-    Args:
-        name: of the argument.
-        value: as given.
-        low: end of the range that is outside of it, unless closed.
-        high: the other end, always outside.
-        is_closed: `low` itself is allowed.
-
-    Raises:
-        UsageError: text, NaN, an infinity, or a number outside.
-    """
-    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if is_number and (low < value < high or (is_closed and value == low)):
-        return
-    what = f"{name} must lie between {low:g} and {high:g}"
-    if math.isinf(high):
-        least = "of at least" if is_closed else "above"
-        what = f"{name} must be a finite number"
-        what += "" if math.isinf(low) else f" {least} {low:g}"
-    bracket = "[" if is_closed else "("
-    raise UsageError(
-        what, found=repr(value), allowed=f"a number in {bracket}{low:g}, {high:g})"
-    )
-
-
-def check_word(name: str, word: str, known: Sequence[str]) -> None:
-    """Refuse an option that does not exist.
-
-    Raises:
-        UsageError: not one of the known words.
-    """
-    if word not in known:
-        raise UsageError(
-            f"no {name} {word!r}",
-            allowed=did_you_mean(str(word), [str(one) for one in known]),
-        )
-
-
 def compare_each(
     arms: Sequence[Any],
     estimate: Callable[[Any, Any, EstimateSettings], Estimate],
     settings: EstimateSettings,
 ) -> tuple[Estimate, ...]:
-    """One row per treatment arm.
+    """One row per treatment arm; `details` says how many rows were left out, and why.
 
     Args:
         arms: control first.
@@ -406,4 +407,32 @@ def compare_each(
         settings: of the comparison.
     """
     control, *treatments = arms
-    return tuple(estimate(control, treatment, settings) for treatment in treatments)
+    rows = (estimate(control, treatment, settings) for treatment in treatments)
+    return tell_left_out(rows, arms)
+
+
+def tell_left_out(
+    rows: Iterable[Estimate], arms: Sequence[Any]
+) -> tuple[Estimate, ...]:
+    """The rows with what was left out of their two arms, where something was.
+
+    Args:
+        rows: of any methods.
+        arms: as they were gathered.
+    """
+    left_out = arms.left_out if isinstance(arms, Arms) else {}
+    return tuple(_tell(row, left_out) for row in rows)
+
+
+def _tell(row: Estimate, left_out: Mapping[str, LeftOut]) -> Estimate:
+    found = {name: left_out.get(name) for name in (row.control, row.treatment)}
+    known = {name: one for name, one in found.items() if one is not None and one.rows}
+    if not known:
+        return row
+    told = {
+        "left_out": {
+            name: {"rows": one.rows, "nulls": {c: n for c, n in one.nulls.items() if n}}
+            for name, one in known.items()
+        }
+    }
+    return replace(row, details={**row.details, **told})

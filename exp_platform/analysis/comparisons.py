@@ -6,10 +6,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.analysis.arguments import check_whole, check_word
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
     Columns,
-    check_word,
     compare_each,
     gather_arms,
     gather_totals,
@@ -326,13 +326,8 @@ def bootstrap(
             per resample, or a seed that is no whole number of 0 or more.
     """
     find = _find_statistic(statistic)
-    for name, count, least in (("seed", seed, 0), ("n_resamples", n_resamples, 1)):
-        if not isinstance(count, int | np.integer) or count < least:
-            raise UsageError(
-                f"{name} must be a whole number of at least {least}",
-                found=repr(count),
-                allowed=f"{least}, {least + 1}, ...",
-            )
+    check_whole("seed", seed, 0)
+    check_whole("n_resamples", n_resamples, 1)
     columns = Columns(metric, variant, baseline, denominator=denominator)
 
     def summarise(arm: ArmUnits) -> UnitSample:

@@ -1,29 +1,35 @@
 """What follows from a comparison: beliefs, margins, families, segments."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from exp_platform.analysis.arguments import (
+    check_alpha,
+    check_number,
+    check_whole,
+    check_word,
+)
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
     Columns,
     Method,
-    check_alpha,
-    check_number,
-    check_word,
     columns_for,
     compare_each,
     find_method,
     gather_totals,
     list_names,
+    name_arm,
     read_arms,
     settings_for,
+    tell_left_out,
     total_segments,
 )
 from exp_platform.errors import UsageError
+from exp_platform.pipelines.frames import ArmUnits
 from exp_platform.records import (
     Estimate,
     MarginScale,
@@ -101,6 +107,12 @@ def bayes(
         arms[0].metric_name, kind, alpha=alpha, min_units=min_units, direction=direction
     )
     is_rate = method == "proportion" and not isinstance(prior, NormalPrior)
+    if not isinstance(prior, NormalPrior | BetaPrior | None):
+        raise UsageError(
+            "the prior is none",
+            found=repr(prior),
+            allowed="NormalPrior(mean, sd), BetaPrior(events, others), or None",
+        )
     if isinstance(prior, BetaPrior) and not is_rate:
         raise UsageError(
             "a beta prior is one of rates",
@@ -213,15 +225,39 @@ def equivalence(
         One assessment per row: EQUIVALENT, NOT_SHOWN or UNKNOWN.
 
     Raises:
-        UsageError: an unknown scale or an alpha that is no error rate.
+        UsageError: no rows, a margin that is no number, an unknown scale, or an alpha
+            that is no error rate.
         ContractError: margins that are no range.
     """
     check_alpha(alpha)
     check_word("scale", scale, tuple(MarginScale))
-    lower, upper = margin if isinstance(margin, tuple) else (-margin, margin)
-    margins = Margins(lower, upper, MarginScale(scale))
+    margins = Margins(*_read_margin(margin), MarginScale(scale))
     rows = (estimates,) if isinstance(estimates, Estimate) else estimates
+    if not isinstance(rows, list | tuple) or not all(
+        isinstance(row, Estimate) for row in rows
+    ):
+        raise UsageError(
+            "estimates are needed",
+            found=repr(estimates)[:80],
+            allowed="a row, or several, of compare(...) or another comparison",
+        )
     return tuple(assess_equivalence(row, margins, alpha=alpha) for row in rows)
+
+
+def _read_margin(margin: Any) -> tuple[float, float]:
+    """Both ends of what does not matter; one number is meant in both directions."""
+    if not isinstance(margin, tuple | list):
+        check_number("margin", margin, 0)
+        return -margin, margin
+    if len(margin) != 2:
+        raise UsageError(
+            "margin must be a number, or two",
+            found=repr(margin),
+            allowed="margin=0.02, or margin=(-0.01, 0.03)",
+        )
+    for place, end in zip(("lower", "upper"), margin, strict=True):
+        check_number(f"the {place} margin", end)
+    return margin[0], margin[1]
 
 
 def adjust(
@@ -253,6 +289,8 @@ def adjust(
             found=repr(estimates)[:80],
             allowed="a list of estimates, or of p-values as [0.01, 0.2]",
         )
+    if family_size is not None:
+        check_whole("family_size", family_size, 1)
     listed = list(estimates)
     is_rows = bool(listed) and all(isinstance(one, Estimate) for one in listed)
     if is_rows and method == "dunnett":
@@ -295,14 +333,15 @@ def segments(
         alpha: two-sided error rate of the intervals.
 
     Returns:
-        One test of interaction per segment column and treatment arm, with its rows.
+        One test of interaction per segment column and treatment arm, with its rows, and
+        those without a number apart; without a test a reason.
 
     Raises:
-        UsageError: as `compare`, or a frame without segment.
+        UsageError: as `compare`, a frame without segment, or rows of no segments.
     """
     check_word("scale", scale, get_args(Scale))
     if isinstance(data, Sequence):
-        return assess_segments(data, scale=scale)
+        return assess_segments(_require_segments(data), scale=scale)
     kind, estimator = find_method(method)
     names = list_names(segment, "segment")
     columns = columns_for(
@@ -312,19 +351,47 @@ def segments(
     )
     arms = read_arms(data, columns)
     settings = settings_for(metric or "", kind, alpha=alpha, min_units=min_units)
-    rows: list[Estimate] = []
-    for name in names:
-        control, *others = [
-            {one.segment: one for one in total_segments(arm, columns, [name])}
-            for arm in arms
-        ]
-        rows += [
-            estimator(control[level], other[level], settings)
-            for other in others
-            for level in control.keys() & other.keys()
-        ]
+    rows = [
+        estimator(control, other, settings)
+        for name in names
+        for control, other in _pair_levels(arms, columns, name)
+    ]
     ordered = sorted(rows, key=lambda row: (row.treatment, row.segment))
-    return assess_segments(ordered, scale=scale)
+    return assess_segments(tell_left_out(ordered, arms), scale=scale)
+
+
+def _pair_levels(
+    arms: Sequence[ArmUnits], columns: Columns, name: str
+) -> Iterator[tuple[MetricTotals, MetricTotals]]:
+    """Control's and each other arm's moments by level; a level may be empty in one."""
+    control, *others = [
+        {one.segment: one for one in total_segments(arm, columns, [name])}
+        for arm in arms
+    ]
+    blanks = [MetricTotals(*name_arm(arm, columns), 0, None, None) for arm in arms]
+    for other, blank in zip(others, blanks[1:], strict=True):
+        for level in control.keys() | other.keys():
+            yield (
+                control.get(level, replace(blanks[0], segment=level)),
+                other.get(level, replace(blank, segment=level)),
+            )
+
+
+def _require_segments(rows: Sequence[Any]) -> Sequence[Estimate]:
+    for row in rows:
+        if not isinstance(row, Estimate) or "=" not in row.segment:
+            raise UsageError(
+                "rows of single segments are needed",
+                found=repr(getattr(row, "segment", row))[:80],
+                allowed="estimates whose segment is `attribute=value`, or a frame",
+            )
+    if not rows:
+        raise UsageError(
+            "rows of single segments are needed",
+            found="no rows",
+            allowed="estimates whose segment is `attribute=value`, or a frame",
+        )
+    return rows
 
 
 def interaction(

@@ -6,10 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.analysis.arguments import check_whole, check_word
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
     Columns,
-    check_word,
     compare_each,
     gather_arms,
     list_names,
@@ -142,6 +142,7 @@ def aipw(
         UsageError: as `compare`, or no covariates.
     """
     check_word("method", method, ("aipw", "regression"))
+    check_whole("n_folds", n_folds, 1)
     names = list_names(covariates, "covariates")
     labels = (cluster,) if cluster else ()
     columns = Columns(metric, variant, baseline, numbers=names, labels=labels)

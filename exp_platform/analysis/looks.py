@@ -1,26 +1,28 @@
 """Arms compared again and again while units come in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from exp_platform.analysis.arguments import check_number, check_word
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
     Columns,
     Method,
-    check_number,
-    check_word,
     columns_for,
     find_method,
+    keep_arms,
     pick_units,
     read_arms,
     refuse_columns,
     require_moments,
     settings_for,
+    tell_left_out,
     total_arm,
 )
+from exp_platform.analysis.split import find_share, read_weights
 from exp_platform.errors import UsageError
 from exp_platform.records import Estimate, MetricTotals, SpendingKind
 from exp_platform.stats.confidence_sequence import (
@@ -52,6 +54,7 @@ def sequential(
     covariate: str | None = None,
     rule: Rule = "group_sequential",
     planned_units: int | None = None,
+    weights: Mapping[str, float] | None = None,
     spending: SpendingKind = "obrien_fleming",
     mixture_sd: float | None = None,
     min_units: int = LARGE_SAMPLE,
@@ -73,8 +76,9 @@ def sequential(
         covariate: column, for CUPED.
         rule: `group_sequential` spends the error rate as units come in,
             `confidence_sequence` and `msprt` may be looked at for ever.
-        planned_units: units per arm the experiment was sized for: where the spending
-            ends, or where the sequence is tightest.
+        planned_units: units of all arms the experiment was sized for: where the
+            spending ends, or where the sequence is tightest.
+        weights: planned shares by arm, on any scale; None = equal.
         spending: `obrien_fleming`, `pocock` or `power`, of a group sequential test.
         mixture_sd: standard deviation of the effects an mSPRT mixes over, in units of
             the metric, set before the data.
@@ -104,14 +108,15 @@ def sequential(
     if planned_units is None:
         raise UsageError(
             f"the rule {rule!r} needs planned_units",
-            allowed="units per arm the experiment was sized for",
-            next_step="sample_size(...) finds them",
+            allowed="units of all arms the experiment was sized for",
+            next_step="sample_size(...).n_total finds them",
         )
-    check_number("planned_units", planned_units, 1, is_closed=True)
-    planned = (planned_units, planned_units)
+    check_number("planned_units", planned_units, 2, is_closed=True)
     control, *others = histories
+    shares = read_weights(weights, [history[0].variant for history in histories])
     found: list[Estimate] = []
     for other in others:
+        planned = _plan_units(planned_units, shares, (control, other))
         rows = [estimator(*pair, settings) for pair in zip(control, other, strict=True)]
         if rule == "group_sequential":
             plan = SequentialPlan(Spending(spending), planned, "units", min_units)
@@ -119,7 +124,19 @@ def sequential(
         else:
             sequence = SequencePlan(planned, min_units_per_arm=min_units)
             found += track_confidence_sequence(rows, sequence)
-    return _mark(found, len(control))
+    return tell_left_out(_mark(found, len(control)), histories)
+
+
+def _plan_units(
+    planned: float, shares: Mapping[str, float], pair: tuple[History, History]
+) -> tuple[int, int]:
+    """Planned units of control and one arm, of those of all arms."""
+    whole = sum(shares.values())
+    control, arm = (
+        max(1, round(planned * find_share(shares, history[0].variant) / whole))
+        for history in pair
+    )
+    return control, arm
 
 
 def _follow_msprt(
@@ -143,7 +160,7 @@ def _follow_msprt(
             control, other, settings, tau=mixture_sd, estimator=estimator
         )
     ]
-    return _mark(rows, len(control))
+    return tell_left_out(_mark(rows, len(control)), histories)
 
 
 def _mark(rows: Sequence[Estimate], n_looks: int) -> tuple[Estimate, ...]:
@@ -156,7 +173,7 @@ def _mark(rows: Sequence[Estimate], n_looks: int) -> tuple[Estimate, ...]:
 
 def _gather(
     data: Any, treatment: Any, columns: Columns, look: str | None
-) -> list[History]:
+) -> Sequence[History]:
     """Cumulative moments at every look by arm, control first."""
     if isinstance(data, list | tuple):
         pair = (tuple(data), tuple(treatment or ()))
@@ -175,10 +192,11 @@ def _gather(
         raise UsageError("a frame needs look", allowed="look=COLUMN")
     arms = read_arms(data, replace(columns, numbers=(look,)))
     looks = np.unique(np.concatenate([arm.numbers[look] for arm in arms]))
-    return [
+    histories = (
         accumulate_totals(
             total_arm(pick_units(arm, arm.numbers[look] == number), columns)
             for number in looks
         )
         for arm in arms
-    ]
+    )
+    return keep_arms(histories, arms)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Required, TypedDict, TypeVar, Unpack, get_args
 
-from exp_platform.analysis.arms import check_alpha, check_word
+from exp_platform.analysis.arguments import check_alpha, check_word
 from exp_platform.causal.group_times import ControlGroup
 from exp_platform.causal.identification import AVERAGES, DID, STAGGERED
 from exp_platform.causal.panel_rules import SYNTHETIC, choose_panel_methods

@@ -5,11 +5,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from exp_platform.analysis.arguments import check_number, check_word
 from exp_platform.analysis.arms import (
     Columns,
     Method,
-    check_number,
-    check_word,
     columns_for,
     find_method,
     settings_for,

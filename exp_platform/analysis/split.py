@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from exp_platform.analysis.arms import check_number
+from exp_platform.analysis.arguments import check_number
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.pipelines.frames import read_labels, to_arrow
 from exp_platform.stats.srm import SplitSequence, SplitTest, assess_split, track_split
@@ -29,7 +29,7 @@ def check_srm(
             are no whole numbers of 0 or more, or a share that is not positive.
     """
     counts = data if isinstance(data, Mapping) else _count(data, variant)
-    shares = _read_shares(weights, counts)
+    shares = read_weights(weights, counts)
     return assess_split(_order(counts, shares), list(shares.values()))
 
 
@@ -58,7 +58,7 @@ def track_srm(
             allowed="a list of mappings, as [{'a': 10, 'b': 12}, ...]",
         )
     arms = dict.fromkeys(arm for look in looks for arm in look)
-    shares = _read_shares(weights, arms)
+    shares = read_weights(weights, arms)
     cumulative = [_order(look, shares) for look in looks]
     for place, (before, after) in enumerate(pairwise(looks), start=2):
         _require_growth(before, after, place)
@@ -78,10 +78,18 @@ def _require_growth(
             )
 
 
-def _read_shares(
+def read_weights(
     weights: Mapping[str, float] | None, arms: Iterable[str]
 ) -> dict[str, float]:
-    """Planned shares by arm, equal where none are given."""
+    """Planned shares by arm, equal where none are given.
+
+    Args:
+        weights: as given, on any scale.
+        arms: the arms there are.
+
+    Raises:
+        UsageError: no mapping, or a share that is not positive.
+    """
     if weights is not None and not isinstance(weights, Mapping):
         raise UsageError(
             "weights are no shares by arm",
@@ -92,6 +100,24 @@ def _read_shares(
     for arm, share in shares.items():
         check_number(f"the share of the arm {arm!r}", share, 0)
     return shares
+
+
+def find_share(shares: Mapping[str, float], arm: str) -> float:
+    """Planned share of an arm.
+
+    Args:
+        shares: from `read_weights`.
+        arm: by name.
+
+    Raises:
+        UsageError: none was planned.
+    """
+    if arm not in shares:
+        raise UsageError(
+            f"no share is planned for the arm {arm!r}",
+            allowed=did_you_mean(str(arm), [str(one) for one in shares]),
+        )
+    return shares[arm]
 
 
 def _count(frame: Any, variant: str | None) -> dict[str, int]:
@@ -107,11 +133,7 @@ def _count(frame: Any, variant: str | None) -> dict[str, int]:
 
 def _order(counts: Mapping[str, int], shares: Mapping[str, float]) -> list[int]:
     for arm in counts:
-        if arm not in shares:
-            raise UsageError(
-                f"no share is planned for the arm {arm!r}",
-                allowed=did_you_mean(str(arm), [str(one) for one in shares]),
-            )
+        find_share(shares, arm)
         check_number(f"the units of the arm {arm!r}", counts[arm], 0, is_closed=True)
         if counts[arm] != int(counts[arm]):
             raise UsageError(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from exp_platform.causal.clusters import cr1_factor
 from exp_platform.errors import ContractError
 from exp_platform.records import GramTotals
+from exp_platform.stats.draft import Refusal, judge_spread
 from exp_platform.stats.inference import Array
 
 ROUNDING = 1e-12
@@ -53,6 +54,16 @@ class DayContrasts:
         # not squared: values beyond 1e154 are legal, their squares are not
         errors = np.sqrt(np.maximum(diagonal, 0.0))
         return np.where(errors <= ROUNDING * self.scale, 0.0, diagonal)
+
+    @property
+    def flat_reason(self) -> str:
+        """Why a day counts as without variance: a constant, or lost in rounding."""
+        errors = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+        flat = errors[self.variances == 0]
+        n = self.n_clusters_control + self.n_clusters_treatment
+        largest = float(flat.max()) if flat.size else 0.0
+        found = judge_spread(largest, self.scale, n=n)
+        return (found or Refusal.ZERO_VARIANCE).value
 
     def keep(self, is_kept: NDArray[np.bool_]) -> "DayContrasts":
         """The same for some of the days."""

@@ -179,7 +179,7 @@ def _estimate(
     in_treatment = factor * treatment.score_sum_of_squares / treatment.n**2
     counterfactual = treatment.mean_pre + control.mean_post - control.mean_pre
     error = math.sqrt(in_control + in_treatment)
-    lost = judge_spread(error, _size(control, treatment))
+    lost = judge_spread(error, _size(control, treatment), n=n_clusters)
     if lost is not None:
         means = (counterfactual, treatment.mean_post)
         return refuse_estimate(draft, lost, means=means, details=details)

@@ -38,7 +38,8 @@ def complete_effect(
     """
     difference, error = effect
     counterfactual = treated_mean - difference
-    lost = judge_spread(error, max(abs(treated_mean), abs(difference)))
+    size = max(abs(treated_mean), abs(difference))
+    lost = judge_spread(error, size, n=_count(draft))
     if lost is not None:
         return stop_effect(draft, lost.value, details)
     half = float(stdtrit(df, 1 - draft.alpha / 2)) * error
@@ -81,7 +82,8 @@ def complete_by_randomisation(
         when so few choices exist that the interval has no end.
     """
     details = {**details, **describe_randomisation(found)}
-    lost = judge_spread(found.spread, max(abs(treated_mean), abs(found.difference)))
+    size = max(abs(treated_mean), abs(found.difference))
+    lost = judge_spread(found.spread, size, n=_count(draft))
     if lost is not None:
         return stop_effect(draft, lost.value, details)
     if found.interval is None:
@@ -99,6 +101,11 @@ def complete_by_randomisation(
         p_value=found.p_value,
         details=details,
     )
+
+
+def _count(draft: Estimate) -> int:
+    """Clusters, or units where they are not told, behind the error."""
+    return draft.n_clusters or (draft.n_control or 0) + (draft.n_treatment or 0)
 
 
 def describe_randomisation(found: RandomisationTest) -> dict[str, Any]:

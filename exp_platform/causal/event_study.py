@@ -105,8 +105,8 @@ def assess_novelty(
         first_day: first post day that counts.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_DAYS, TOO_FEW_CLUSTERS, ZERO_VARIANCE or
-        SINGULAR_COVARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_DAYS, TOO_FEW_CLUSTERS, ZERO_VARIANCE,
+        PRECISION_LOST or SINGULAR_COVARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Rao (1967).
@@ -127,7 +127,7 @@ def _fit_novelty(
 ) -> NoveltyTrend:
     contrasts = contrast_days(control, treatment, post[1:], reference_day=post[0])
     if contrasts.is_finite and np.any(contrasts.variances == 0):
-        return _no_trend(control, treatment, "ZERO_VARIANCE")
+        return _no_trend(control, treatment, contrasts.flat_reason)
     trend = assess_trend(contrasts)
     if isinstance(trend, str):
         return _no_trend(control, treatment, trend)

@@ -20,6 +20,8 @@ from exp_platform.stats.draft import (
     draft_estimate,
     find_refusal,
     judge_spread,
+    refuse_constants,
+    spread_of,
 )
 from exp_platform.stats.inference import Array
 from exp_platform.stats.relative import Baseline, fieller_limits
@@ -39,6 +41,7 @@ class ComplianceTotals:
         n: units. n_clusters: clusters (= n when assigned by unit).
         mean_outcome, mean_uptake: per unit; uptake is 0 or 1 (or a dose).
         mean_joint: mean of outcome x uptake; None = compliers' means are not told.
+        outcome_range: largest outcome - smallest; None = not known.
         outcome_squares, uptake_squares, cross_products: sums over clusters of squared
             scores of the outcome, of the uptake, and of their product.
     """
@@ -54,6 +57,7 @@ class ComplianceTotals:
     uptake_squares: float
     cross_products: float
     mean_joint: float | None = None
+    outcome_range: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,7 @@ def compliance_of_units(
         uptake_squares=float(products[1, 1]),
         cross_products=float(products[0, 1]),
         mean_joint=float((values[:, 0] * values[:, 1]).mean()),
+        outcome_range=float(np.ptp(values[:, 0])),
     )
 
 
@@ -164,6 +169,7 @@ def compliance_of_totals(totals: MetricTotals) -> ComplianceTotals:
         uptake_squares=uptake_variance * (n - 1),
         cross_products=covariance * (n - 1),
         mean_joint=covariance * (n - 1) / n + mean * uptake,
+        outcome_range=spread_of(totals)[2],
     )
 
 
@@ -208,12 +214,17 @@ def estimate_cace(
         estimand="CACE",
         n_clusters=control.n_clusters + treatment.n_clusters,
     )
+    values = [
+        (a.mean_outcome, a.outcome_squares / max(a.n, 1), a.outcome_range) for a in arms
+    ]
     reason = find_refusal(
         draft,
         settings.min_units_per_arm,
         [v for a in arms for v in (a.mean_outcome, a.mean_uptake, a.cross_products)],
         variances=[v for a in arms for v in (a.outcome_squares, a.uptake_squares)],
+        values=values,
     )
+    reason = reason or refuse_constants(values)
     reason = reason or refuse_clusters(control.n_clusters, treatment.n_clusters)
     if reason is not None:
         return refuse_design(draft, reason, _describe_arms(control, treatment))
@@ -224,7 +235,8 @@ def estimate_cace(
     if stages.uptake < 0:
         return refuse_design(draft, DesignRefusal.REVERSED_FIRST_STAGE, details)
     size = max(abs(arm.mean_outcome) for arm in arms)
-    lost = judge_spread(math.sqrt(stages.itt_variance), size)
+    n = control.n_clusters + treatment.n_clusters
+    lost = judge_spread(math.sqrt(stages.itt_variance), size, n=n)
     if lost is not None:
         return refuse_design(draft, lost, details)
     return _infer(draft, stages, details, _complier_means(control, treatment))

@@ -20,7 +20,7 @@ from exp_platform.causal.propensity import (
 from exp_platform.causal.refusal import DesignRefusal, refuse_design
 from exp_platform.errors import ContractError
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus, MetricTotals
-from exp_platform.stats.draft import ROUNDING, Refusal, draft_estimate
+from exp_platform.stats.draft import Refusal, draft_estimate, judge_spread
 from exp_platform.stats.inference import Array, infer_difference
 from exp_platform.stats.settings import EstimateSettings
 
@@ -54,6 +54,11 @@ class ObservedUnits:
     covariates: Array
     covariate_names: tuple[str, ...]
     cluster: NDArray[Any] | None = None
+
+    @property
+    def centred(self) -> Array:
+        """Outcomes less their mean: models of large values would lose their spread."""
+        return np.asarray(self.outcome - self.outcome.mean())
 
     @property
     def design(self) -> Array:
@@ -107,7 +112,7 @@ def estimate_regression_adjustment(
         return refuse_design(draft, overlap.reason, details)
     means, scores = [], []
     for side in (~units.is_treated, units.is_treated):
-        mean, score = _adjust_mean(design, units.outcome, side)
+        mean, score = _adjust_mean(design, units.centred, side)
         means.append(mean)
         scores.append(score)
     return _complete(
@@ -160,8 +165,8 @@ def estimate_aipw(
     chance = overlap.propensity
     means, scores = [], []
     for side, share in ((~treated, 1 - chance), (treated, chance)):
-        predicted = predict_across_folds(design, units.outcome, side, folds)
-        parts = predicted + np.where(side, (units.outcome - predicted) / share, 0.0)
+        predicted = predict_across_folds(design, units.centred, side, folds)
+        parts = predicted + np.where(side, (units.centred - predicted) / share, 0.0)
         means.append(float(parts.mean()))
         scores.append(parts - parts.mean())
     return _complete(
@@ -236,7 +241,13 @@ def _refuse_values(units: ObservedUnits) -> str | None:
     largest = max(np.abs(values).max() for values in (units.outcome, units.covariates))
     if not np.isfinite(largest):
         return Refusal.INVALID_MOMENTS
-    return Refusal.PRECISION_LOST if largest > LARGEST else None
+    if largest > LARGEST:
+        return Refusal.PRECISION_LOST
+    values = units.outcome
+    lost = judge_spread(
+        float(values.std()), float(values.mean()), extent=float(np.ptp(values))
+    )
+    return lost if lost is Refusal.PRECISION_LOST else None
 
 
 def _labels(units: ObservedUnits) -> NDArray[np.int64]:
@@ -291,10 +302,13 @@ def _complete(
     n_clusters = int(labels.max()) + 1
     sums = np.bincount(labels, weights=scores[1] - scores[0], minlength=n_clusters)
     variance = n_clusters / (n_clusters - 1) * float(sums @ sums) / n**2
-    size = float(np.abs(units.outcome).max())
-    if variance <= (ROUNDING * size) ** 2:
+    # What is left of values that were explained wholly is rounding of their spread.
+    size = float(np.abs(units.centred).max())
+    if judge_spread(math.sqrt(variance), size) is not None:
         return refuse_design(draft, Refusal.ZERO_VARIANCE, details)
     difference = means[1] - means[0]
+    level = float(units.outcome.mean())
+    means = (level + means[0], level + means[1])
     found = infer_difference(
         np.array([difference]),
         np.array([math.sqrt(variance)]),

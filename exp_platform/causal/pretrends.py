@@ -70,7 +70,8 @@ def assess_pretrends(
         HOLDS, UNDERPOWERED, NEGLIGIBLE or FAILED with status OK. Without a tolerance or
         a post-period nothing can HOLD or be NEGLIGIBLE, and the reason says so.
         INSUFFICIENT_DATA with NO_PRE_PERIOD (fewer than two days), TOO_FEW_CLUSTERS,
-        ZERO_VARIANCE or SINGULAR_COVARIANCE; METRIC_ERRORED with INVALID_MOMENTS. Days on which nothing varies and nothing
+        ZERO_VARIANCE, PRECISION_LOST or SINGULAR_COVARIANCE; METRIC_ERRORED with
+        INVALID_MOMENTS. Days on which nothing varies and nothing
         differs are left out.
 
     References:
@@ -132,9 +133,9 @@ def _test_varying_days(contrasts: DayContrasts) -> TrendTest | str:
         return Refusal.INVALID_MOMENTS.value
     is_flat = contrasts.variances == 0
     if np.any(np.abs(contrasts.deltas[is_flat]) > FLAT * contrasts.scale):
-        return "ZERO_VARIANCE"
+        return contrasts.flat_reason
     if np.all(is_flat):
-        return "ZERO_VARIANCE"
+        return contrasts.flat_reason
     return assess_trend(contrasts.keep(~is_flat))
 
 

@@ -13,6 +13,7 @@ from scipy.special import ndtr, ndtri
 from exp_platform.records import Estimate
 from exp_platform.stats.harm import is_bootstrapped
 from exp_platform.stats.multiplicity import adjust_holm
+from exp_platform.stats.proportion import POOLED_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,20 @@ def compute_normal_figures(
 
 def _has_test(estimate: Estimate) -> bool:
     """The p of a bootstrapped row has no statistic that could be read as normal."""
-    return estimate.is_ok and not is_bootstrapped(estimate)
+    return (
+        estimate.is_ok
+        and not is_bootstrapped(estimate)
+        and not is_without_variance(estimate)
+    )
+
+
+def is_without_variance(estimate: Estimate) -> bool:
+    """The arms do not vary though they differ: SQL has no test of it.
+
+    Args:
+        estimate: of any method.
+    """
+    return estimate.details.get("standard_error") == POOLED_ERROR
 
 
 def _figures(

@@ -1,7 +1,10 @@
 """Stage compliance: the effect on those who took what they were assigned."""
 
+from dataclasses import replace
+
 from exp_platform.causal.adjusted_rules import COMPLIERS
 from exp_platform.causal.instrument import estimate_cace
+from exp_platform.decision.looks import choose_look_method
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.estimates import store_methods
 from exp_platform.pipelines.routing import (
@@ -14,7 +17,12 @@ from exp_platform.pipelines.routing import (
 )
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
-from exp_platform.records import Estimate
+from exp_platform.records import (
+    Estimate,
+    ExperimentSpec,
+    LookMethod,
+    MetricDefinition,
+)
 
 METHODS = (COMPLIERS,)
 
@@ -22,7 +30,11 @@ METHODS = (COMPLIERS,)
 def estimate_compliers(
     ingested: Ingested, measured: Measured, choices: Choices
 ) -> tuple[Estimate, ...]:
-    """`cace` of every metric and treatment, where it is known who was treated."""
+    """`cace` of every metric and treatment, where it is known who was treated.
+
+    While an experiment is looked at before its end the rows have an effect and its
+    error, but no test: the looks' error rate is shared by the rows that decide.
+    """
     spec = ingested.spec
     found: list[Estimate] = []
     for comparison, choice in compare_whole(ingested, measured, choices, METHODS):
@@ -36,8 +48,41 @@ def estimate_compliers(
             found.append(lack(ingested, comparison, choice, reason="TOO_FEW_UNITS"))
         else:
             settings = settings_for(ingested, comparison, choice)
-            found.append(estimate_cace(control, treatment, settings))
+            row = estimate_cace(control, treatment, settings)
+            is_early = is_looked_at_early(spec, comparison.definition)
+            found.append(withhold_test(row) if is_early else row)
     return tuple(found)
+
+
+def is_looked_at_early(spec: ExperimentSpec, definition: MetricDefinition) -> bool:
+    """Are there looks before the end, and is this one of them?
+
+    Args:
+        spec: registry row with the plan.
+        definition: of the metric.
+    """
+    method = choose_look_method(spec, definition)
+    return method is not LookMethod.FIXED and not spec.is_complete
+
+
+def withhold_test(row: Estimate) -> Estimate:
+    """The effect on compliers without a test: its p would hold for a single look only.
+
+    Args:
+        row: of `estimate_cace`.
+    """
+    if not row.is_ok:
+        return row
+    tests = ("wald_p_value", "wald_ci_lower", "wald_ci_upper", "interval")
+    details = {k: value for k, value in row.details.items() if k not in tests}
+    return replace(
+        row,
+        p_value=None,
+        statistic=None,
+        ci_lower=None,
+        ci_upper=None,
+        details={**details, "test_withheld": "NOT_ADJUSTED_FOR_LOOKS"},
+    )
 
 
 def run_alone(run: Run) -> None:

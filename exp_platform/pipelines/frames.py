@@ -1,7 +1,7 @@
 """Columns of any data frame: pandas, Polars, Arrow or a DuckDB relation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class ArmUnits:
         numbers: further columns by name; NaN where a covariate is null.
         labels: names by column.
         n_missing: rows of the arm that were left out for want of a value.
+        nulls: how many of the arm's rows are null in each needed column.
     """
 
     variant: str
@@ -49,6 +50,7 @@ class ArmUnits:
     numbers: Mapping[str, Array]
     labels: Mapping[str, NDArray[np.str_]]
     n_missing: int = 0
+    nulls: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_units(frame: Any, columns: UnitColumns) -> tuple[ArmUnits, ...]:
@@ -76,10 +78,12 @@ def read_units(frame: Any, columns: UnitColumns) -> tuple[ArmUnits, ...]:
             needed[columns.metric][inside],
             {name: values[inside] for name, values in numbers.items()},
             {name: names[inside] for name, names in labels.items()},
-            int(np.count_nonzero(variants == variant) - inside.sum()),
+            int(np.count_nonzero(mine) - inside.sum()),
+            {name: int(np.isnan(v[mine]).sum()) for name, v in needed.items()},
         )
         for variant in _order_arms(variants, is_present, columns)
-        for inside in [(variants == variant) & is_present]
+        for mine in [variants == variant]
+        for inside in [mine & is_present]
     )
 
 
@@ -87,6 +91,13 @@ def _order_arms(
     variants: NDArray[np.str_], is_present: NDArray[np.bool_], columns: UnitColumns
 ) -> list[str]:
     arms = sorted(set(variants[is_present].tolist()))
+    empty = sorted(set(variants.tolist()) - set(arms))
+    if empty and columns.control not in empty:
+        raise UsageError(
+            f"no row of the arm {empty[0]!r} has a value",
+            where=f"column {columns.metric!r}",
+            next_step="remove the arm's rows, or look for its values",
+        )
     if columns.control not in arms:
         raise UsageError(
             f"no row belongs to the control {columns.control!r}",

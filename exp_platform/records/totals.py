@@ -79,6 +79,7 @@ class AdjustmentTotals:
         is_ratio: the second column is the unit's denominator.
         means: of (value, denominator of a ratio, covariates ...).
         covariance: among the same columns, divisor n - 1.
+        value_range: largest value - smallest; None = not known.
     """
 
     experiment_id: str
@@ -90,6 +91,7 @@ class AdjustmentTotals:
     covariance: tuple[tuple[float, ...], ...]
     is_ratio: bool = False
     segment: str = "all"
+    value_range: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,10 @@ class ClusterTotals:
         size_mean, size_variance: over clusters, of the number of units (of the sum of
             the units' denominators for a ratio).
         size_covariance: of size and sum.
+        score_variance: over clusters, of sum - mean per unit x size, where it was summed
+            from centred values: large values leave nothing of it in the three above.
+            None = read from these.
+        value_range: largest value of a unit - smallest; None = not known.
     """
 
     experiment_id: str
@@ -115,6 +121,8 @@ class ClusterTotals:
     size_variance: float | None
     size_covariance: float | None
     segment: str = "all"
+    score_variance: float | None = None
+    value_range: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,17 @@ def find_constant(covariates: Sequence[Covariates]) -> NDArray[np.bool_]:
     return np.asarray(np.all(flat, axis=0))
 
 
+def is_empty_in_one(shares: Sequence[float | None]) -> bool:
+    """Is a covariate known in one arm and of nobody in another?
+
+    The gap between the arms' values says nothing then, and nothing can be adjusted.
+
+    Args:
+        shares: of each arm's units whose value is unknown.
+    """
+    return 1.0 in shares and any(share != 1.0 for share in shares)
+
+
 def _total_moments(
     control: Arm, treatment: Arm, covariates: tuple[Covariates, Covariates]
 ) -> tuple[Array, Array]:

@@ -171,6 +171,9 @@ def estimate_bootstrap(
             for arm, s in zip((control, treatment), seeds, strict=True)
         ]
         completed = _complete(draft, (means[0], means[1]), draws, settings.alpha)
+    if completed.reason in {Refusal.ZERO_VARIANCE, Refusal.PRECISION_LOST}:
+        lost = _judge_samples(control, treatment) or Refusal(completed.reason)
+        return refuse_estimate(draft, lost, means=(means[0], means[1]))
     return replace(completed, details={"n_resamples": n_resamples, "seed": seed})
 
 
@@ -187,7 +190,8 @@ def _complete(
         error = float(np.std(gaps, ddof=1))
     if not math.isfinite(error):
         return refuse_estimate(draft, Refusal.INVALID_MOMENTS, means=means)
-    lost = judge_spread(error, max(abs(base), abs(other)))
+    n = (draft.n_control or 0) + (draft.n_treatment or 0)
+    lost = judge_spread(error, max(abs(base), abs(other)), n=n)
     if lost is not None:
         return refuse_estimate(draft, lost, means=means)
     lower, upper = np.quantile(gaps, [alpha / 2, 1 - alpha / 2])
@@ -231,3 +235,15 @@ def _draw_poisson(
 ) -> NDArray[np.uint8]:
     """Poisson(1) draws by inversion; twelve and more has probability below 1e-9."""
     return np.searchsorted(_POISSON_CDF, random.random(size)).astype(np.uint8)
+
+
+def _judge_samples(control: UnitSample, treatment: UnitSample) -> Refusal | None:
+    """Why a statistic does not vary: neither do the values, or only in their rounding."""
+    judged = [
+        judge_spread(float(column.std()), float(column.mean()), extent=np.ptp(column))
+        for sample in (control, treatment)
+        for column in sample.values.T
+    ]
+    if Refusal.PRECISION_LOST in judged:
+        return Refusal.PRECISION_LOST
+    return Refusal.ZERO_VARIANCE if all(judged) else None

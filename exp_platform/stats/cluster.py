@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from exp_platform.records import ClusterTotals, Estimate, MetricType
 from exp_platform.stats.draft import (
     Refusal,
+    Spread,
     complete_estimate,
     draft_estimate,
     find_refusal,
@@ -42,6 +43,7 @@ def summarise_clusters(
     sums = np.bincount(index, weights=values)
     sizes = np.bincount(index).astype(float)
     spread = np.cov(np.vstack([sums, sizes])) if sums.size > 1 else np.zeros((2, 2))
+    scores = np.bincount(index, weights=values - values.mean())
     return ClusterTotals(
         *names,
         n=len(values),
@@ -51,6 +53,8 @@ def summarise_clusters(
         size_mean=float(sizes.mean()),
         size_variance=float(spread[1, 1]),
         size_covariance=float(spread[0, 1]),
+        score_variance=float(scores @ scores) / max(sums.size - 1, 1),
+        value_range=float(np.ptp(values)),
     )
 
 
@@ -72,7 +76,8 @@ def estimate_cluster_means(
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, TOO_FEW_CLUSTERS (fewer than 5 in an
         arm), NEEDS_WILD_BOOTSTRAP (fewer than 20, or than 20 effective ones),
-        DENOMINATOR_NEAR_ZERO (of a ratio) or ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+        DENOMINATOR_NEAR_ZERO (of a ratio), ZERO_VARIANCE or PRECISION_LOST;
+        METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Deng, Knoblich and Lu (2018); Cameron and Miller (2015).
@@ -122,7 +127,7 @@ def _assess(
         settings.min_units_per_arm,
         [] if few else [m for a in arms for m in _means(a)],
         variances=[] if few else [v for a in arms for v in _variances(a)],
-        values=[] if few else [(a.sum_mean, a.sum_variance) for a in arms],
+        values=[] if few else list(map(_spread_of, arms)),
     )
     reason = reason or (Refusal.TOO_FEW_CLUSTERS if few else None)
     reason = reason or _refuse_sizes(arms, settings)
@@ -139,12 +144,21 @@ def _assess(
     return complete_estimate(draft, comparison, details=details)
 
 
+def _spread_of(arm: ClusterTotals) -> Spread:
+    """Of one unit's values, as far as the clusters tell; else of the clusters' sums."""
+    if arm.score_variance is None or not arm.size_mean or arm.sum_mean is None:
+        return arm.sum_mean, arm.sum_variance, None
+    variance = arm.score_variance / arm.size_mean**2
+    return arm.sum_mean / arm.size_mean, variance, arm.value_range
+
+
 def _means(arm: ClusterTotals) -> tuple[float | None, ...]:
     return arm.sum_mean, arm.size_mean, arm.size_covariance
 
 
 def _variances(arm: ClusterTotals) -> tuple[float | None, ...]:
-    return arm.sum_variance, arm.size_variance
+    known = () if arm.score_variance is None else (arm.score_variance,)
+    return arm.sum_variance, arm.size_variance, *known
 
 
 def effective_clusters(totals: ClusterTotals) -> float:
@@ -178,6 +192,10 @@ def _refuse_sizes(
 
 def _mean_arm(totals: ClusterTotals) -> Arm:
     n = np.array([totals.n_clusters], dtype=float)
+    if totals.score_variance is not None:
+        size = _number(totals.size_mean)
+        ratio = _number(totals.sum_mean) / size
+        return Arm(n, ratio, _number(totals.score_variance) / size**2)
     with np.errstate(all="ignore"):
         return linearise_ratio(
             Arm(n, _number(totals.sum_mean), _number(totals.sum_variance)),

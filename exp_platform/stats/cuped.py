@@ -6,13 +6,21 @@ from typing import Any
 import numpy as np
 
 from exp_platform.records import Estimate, MetricTotals, MetricType
-from exp_platform.stats.adjustment import Adjustment, Covariates, Theta, adjust_arms
+from exp_platform.stats.adjustment import (
+    Adjustment,
+    Covariates,
+    Theta,
+    adjust_arms,
+    is_empty_in_one,
+)
 from exp_platform.stats.draft import (
     Refusal,
     complete_estimate,
     draft_estimate,
     find_refusal,
+    refuse_constants,
     refuse_estimate,
+    spread_of,
 )
 from exp_platform.stats.ratio import has_denominator, ratio_arm
 from exp_platform.stats.settings import EstimateSettings
@@ -92,16 +100,19 @@ def _find_reason(
 ) -> Refusal | None:
     arms = (control, treatment)
     is_ratio = settings.definition.type is MetricType.RATIO
-    values = [(arm.mean, arm.variance) for arm in arms]
+    values = [spread_of(arm) for arm in arms]
     if is_ratio:
-        values += [(arm.denominator_mean, arm.denominator_variance) for arm in arms]
+        values += [
+            (arm.denominator_mean, arm.denominator_variance, None) for arm in arms
+        ]
     reason = find_refusal(
         draft,
         settings.min_units_per_arm,
-        [mean for mean, _ in values],
-        variances=[variance for _, variance in values],
+        [mean for mean, _, _ in values],
+        variances=[variance for _, variance, _ in values],
         values=values,
     )
+    reason = reason or refuse_constants(values[:2])
     if reason is not None:
         return reason
     if is_ratio and not all(map(has_denominator, arms)):
@@ -113,6 +124,8 @@ def _find_reason(
         moments += [arm.covariate_denominator_covariance for arm in arms]
     variances = [arm.covariate_variance for arm in arms]
     if None in (*moments, *variances):
+        return Refusal.NO_COVARIATE_DATA
+    if is_empty_in_one([arm.new_share for arm in arms]):
         return Refusal.NO_COVARIATE_DATA
     known = [value for value in _indicator_moments(*arms) if value is not None]
     if is_ratio:

@@ -17,6 +17,7 @@ from exp_platform.records import (
     Estimate,
     EstimateStatus,
     GramTotals,
+    MetricTotals,
     PanelTotals,
 )
 from exp_platform.stats.comparison import Comparison
@@ -26,6 +27,9 @@ from exp_platform.stats.settings import EstimateSettings
 
 ROUNDING = 1e-12
 """Relative size below which a number left over from a cancellation is rounding."""
+
+Spread = tuple[float | None, float | None, float | None]
+"""Mean, variance, and range (largest - smallest) of values; None = not known."""
 
 CONSTANT = 4 * sys.float_info.epsilon
 """Relative spread up to which a computed variance may be that of a constant."""
@@ -137,7 +141,7 @@ def find_refusal(
     moments: Iterable[float | None],
     *,
     variances: Iterable[float | None],
-    values: Iterable[tuple[float | None, float | None]] = (),
+    values: Iterable[Spread] = (),
 ) -> Refusal | None:
     """Is there enough, is it finite, and is it more than rounding?
 
@@ -146,8 +150,9 @@ def find_refusal(
         min_units: units an arm must have; never less than 2.
         moments: means and covariances the method needs; null or non-finite is refused.
         variances: the same, and a negative one is refused.
-        values: mean and variance of what varies between units; a spread that is lost
-            in the rounding of such large values is refused.
+        values: mean and variance of what varies between units, and the range of the
+            values where it is known; a spread that is lost in the rounding of such
+            large values is refused.
     """
     if draft.reason:
         return Refusal(draft.reason)
@@ -159,24 +164,57 @@ def find_refusal(
     if any(value is not None and value < 0 for value in spreads):
         return Refusal.INVALID_MOMENTS
     lost = Refusal.PRECISION_LOST
-    known = ((m, v) for m, v in values if m is not None and v is not None)
-    return lost if any(judge_spread(v**0.5, m) is lost for m, v in known) else None
+    known = ((m, v, r) for m, v, r in values if m is not None and v is not None)
+    is_lost = any(judge_spread(v**0.5, m, extent=r) is lost for m, v, r in known)
+    return lost if is_lost else None
 
 
-def judge_spread(spread: float, size: float) -> Refusal | None:
+def judge_spread(
+    spread: float, size: float, *, extent: float | None = None, n: float = 1.0
+) -> Refusal | None:
     """Is there a spread, and is it more than the rounding of values of this size?
 
     Args:
         spread: standard deviation, or standard error.
         size: a typical value, of either sign.
+        extent: largest value - smallest, which has no rounding; None = not known.
+        n: units, or clusters, behind a standard error: it may be tiny where values
+            vary.
 
     Returns:
         ZERO_VARIANCE for a constant, PRECISION_LOST where the moments cannot tell, else
         None.
     """
-    if spread <= CONSTANT * abs(size):
-        return Refusal.ZERO_VARIANCE
-    return Refusal.PRECISION_LOST if spread <= ROUNDING * abs(size) else None
+    if spread > ROUNDING * abs(size):
+        return None
+    is_constant = spread * n**0.5 <= CONSTANT * abs(size)
+    if extent is not None:
+        is_constant = extent == 0
+    return Refusal.ZERO_VARIANCE if is_constant else Refusal.PRECISION_LOST
+
+
+def spread_of(totals: MetricTotals) -> Spread:
+    """Mean, variance and range of one arm's values, as `find_refusal` takes them.
+
+    Args:
+        totals: of the arm.
+    """
+    low, high = totals.min_value, totals.max_value
+    extent = None if low is None or high is None else high - low
+    return totals.mean, totals.variance, extent
+
+
+def refuse_constants(values: Iterable[Spread]) -> Refusal | None:
+    """Do the values of no arm vary, so that an adjusted error would be rounding?
+
+    Args:
+        values: mean and variance of each arm, and its range where it is known.
+    """
+    judged = [
+        judge_spread((variance or 0.0) ** 0.5, mean or 0.0, extent=extent)
+        for mean, variance, extent in values
+    ]
+    return Refusal.ZERO_VARIANCE if all(judged) else None
 
 
 def refuse_estimate(

@@ -34,6 +34,7 @@ class Heterogeneity:
         tau_squared: variance of the true effects between levels.
         scale: of the effects compared, differences or relative lifts.
         reason: coded cause of no test, else "".
+        left_out: rows without a number, which say why.
     """
 
     experiment_id: str
@@ -51,6 +52,7 @@ class Heterogeneity:
     i_squared: float | None = None
     tau_squared: float | None = None
     reason: str = ""
+    left_out: tuple[Estimate, ...] = ()
 
 
 def assess_segments(
@@ -64,7 +66,7 @@ def assess_segments(
 
     Args:
         estimates: rows of one method over segments `attribute=value`; rows without a
-            number and the row of all units are left out.
+            number are told apart, the row of all units is left out.
         scale: of the effects compared.
 
     Returns:
@@ -75,14 +77,20 @@ def assess_segments(
         least units per arm).
 
     Outcomes:
-        A test, or none with ONE_SEGMENT or INVALID_MOMENTS.
+        A test, or none with NO_SEGMENT (no level has a number), ONE_SEGMENT or
+        INVALID_MOMENTS.
 
     References:
         Cochran (1954); DerSimonian and Laird (1986); Benjamini and Hochberg (1995).
     """
-    rows = [e for e in estimates if e.is_ok and "=" in e.segment]
+    levels = [e for e in estimates if "=" in e.segment]
+    rows = [e for e in levels if e.is_ok]
     groups = _group(adjust_segments(rows, scale=scale))
-    found = [_assess(key, group, scale) for key, group in groups.items()]
+    lacking = _group([e for e in levels if not e.is_ok])
+    found = [
+        _assess(key, groups.get(key, ()), tuple(lacking.get(key, ())), scale)
+        for key in _group(levels)
+    ]
     holm = adjust_holm([one.p_value for one in found])
     return tuple(
         replace(one, p_value_adjusted=None if np.isnan(p) else float(p))
@@ -190,7 +198,9 @@ def _describe_spread(
         role=EstimateRole.DIAGNOSTIC,
         metric_version=first.metric_version,
         segment=first.segment.partition("=")[0],
-        reason=(absolute.reason if absolute else "") or "ONE_SEGMENT",
+        reason="ONE_SEGMENT"
+        if absolute is None or len(absolute.segments) < 2
+        else absolute.reason,
         details=_list_levels(rows),
     )
     if absolute is None or absolute.q is None:
@@ -252,14 +262,23 @@ def _key_of(found: Heterogeneity) -> Key:
     )
 
 
-def _assess(key: Key, rows: Sequence[Estimate], scale: Scale) -> Heterogeneity:
+def _assess(
+    key: Key, rows: Sequence[Estimate], left_out: tuple[Estimate, ...], scale: Scale
+) -> Heterogeneity:
     experiment_id, metric_name, treatment, method, attribute = key
     blank = Heterogeneity(
-        experiment_id, metric_name, treatment, method, attribute, tuple(rows), scale
+        experiment_id,
+        metric_name,
+        treatment,
+        method,
+        attribute,
+        tuple(rows),
+        scale,
+        left_out=left_out,
     )
     pairs = [pair for pair in (_effect(row, scale) for row in rows) if pair]
     if len(pairs) < 2:
-        return replace(blank, reason="ONE_SEGMENT")
+        return replace(blank, reason="ONE_SEGMENT" if rows else "NO_SEGMENT")
     effects, errors = np.array(pairs).T
     common, q, p, between = compare_effects(effects, errors)
     if not all(map(math.isfinite, (common, q, p, between))):

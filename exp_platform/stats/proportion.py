@@ -24,6 +24,9 @@ from exp_platform.stats.settings import EstimateSettings
 ProportionTest = Literal["auto", "pooled_z", "wald", "yates", "fisher", "mid_p"]
 ProportionInterval = Literal["newcombe", "wald", "miettinen_nurminen"]
 
+POOLED_ERROR = "pooled"
+"""`details["standard_error"]` of a row whose arms do not vary though they differ."""
+
 EXACT_BELOW = 5.0
 """Expected count below which `auto` takes the mid-p value instead of chi-square."""
 
@@ -40,7 +43,8 @@ def compare_proportions(
     The statistic of the default test uses the pooled variance (z squared is Pearson's
     chi-square without continuity correction), the standard error the separate ones
     (Wald), the interval Newcombe's score limits, which stay inside [-1, 1] and need no
-    events.
+    events. Everybody in one arm and nobody in the other leaves Wald no variance; the
+    error is that of the pooled test then, unless Wald's was asked for.
 
     Args:
         counts: events and units of both arms.
@@ -59,12 +63,14 @@ def compare_proportions(
     difference = treatment - control
     with np.errstate(all="ignore"):
         spread = pooled * (1 - pooled) * (1 / counts.control_n + 1 / counts.treatment_n)
+        is_wald = test == "wald" or interval == "wald"
+        own = a + b if is_wald else np.where(a + b > 0, a + b, spread)
         spread = a + b if test == "wald" else spread
         z = difference / np.sqrt(np.where(spread > 0, spread, np.nan))
         lower, upper = _interval(counts, alpha, interval)
         inference = Inference(
             difference=difference,
-            standard_error=np.sqrt(a + b),
+            standard_error=np.sqrt(own),
             df=np.full_like(z, np.inf),
             statistic=z,
             p_value=_p_value(counts, z, test),
@@ -203,7 +209,8 @@ def estimate_proportions(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS or ZERO_VARIANCE (nobody or everybody
-        in both arms); METRIC_ERRORED with INVALID_MOMENTS or NOT_A_PROPORTION.
+        in both arms; with Wald's test or interval also nobody in one and everybody in
+        the other); METRIC_ERRORED with INVALID_MOMENTS or NOT_A_PROPORTION.
 
     References:
         Pearson (1900); Newcombe (1998), method 10; Lancaster (1961), mid-p.
@@ -218,9 +225,18 @@ def estimate_proportions(
     counts = count_events(control, treatment)
     chosen = test
     if test == "auto":
-        chosen = "mid_p" if expect_least(counts)[0] < EXACT_BELOW else "pooled_z"
+        is_exact = expect_least(counts)[0] < EXACT_BELOW or _is_all_or_none(counts)
+        chosen = "mid_p" if is_exact else "pooled_z"
     comparison = compare_proportions(
         counts, settings.alpha, test=chosen, interval=interval
     )
-    details = {"interval": interval, "test": chosen}
+    details: dict[str, str] = {"interval": interval, "test": chosen}
+    if _is_all_or_none(counts) and "wald" not in (chosen, interval):
+        details["standard_error"] = POOLED_ERROR
     return complete_estimate(draft, comparison, details=details)
+
+
+def _is_all_or_none(counts: Counts) -> bool:
+    """Everybody in one arm, nobody in the other: the clearest difference there is."""
+    rates = {float(counts.control_rate[0]), float(counts.treatment_rate[0])}
+    return rates == {0.0, 1.0}

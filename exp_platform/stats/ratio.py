@@ -13,6 +13,7 @@ from exp_platform.stats.draft import (
     draft_estimate,
     find_refusal,
     refuse_estimate,
+    spread_of,
 )
 from exp_platform.stats.inference import Array
 from exp_platform.stats.settings import EstimateSettings
@@ -80,8 +81,8 @@ def estimate_ratio(
             pair
             for a in arms
             for pair in (
-                (a.mean, a.variance),
-                (a.denominator_mean, a.denominator_variance),
+                spread_of(a),
+                (a.denominator_mean, a.denominator_variance, None),
             )
         ],
     )

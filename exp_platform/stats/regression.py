@@ -14,6 +14,7 @@ from exp_platform.stats.adjustment import (
     adjust_arms,
     explain_variance,
     find_constant,
+    is_empty_in_one,
     solve_slopes,
 )
 from exp_platform.stats.comparison import Comparison, compare_means
@@ -22,6 +23,7 @@ from exp_platform.stats.draft import (
     complete_estimate,
     draft_estimate,
     find_refusal,
+    refuse_constants,
     refuse_estimate,
 )
 from exp_platform.stats.inference import Array
@@ -29,6 +31,9 @@ from exp_platform.stats.ratio import DENOMINATOR_ERRORS, linearise_ratio
 from exp_platform.stats.relative import Baseline
 from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import Arm, compare_arms, welch_df
+
+MISSING = "_missing"
+"""End of the name of the indicator of units whose covariate is unknown."""
 
 
 def summarise_adjustment(
@@ -60,7 +65,7 @@ def summarise_adjustment(
         x = np.asarray(column, dtype=float)
         is_missing = np.isnan(x)
         if name in may_miss:
-            known[f"{name}_missing"] = is_missing.astype(float)
+            known[f"{name}{MISSING}"] = is_missing.astype(float)
         elif is_missing.any():
             raise ContractError(
                 "a covariate has missing values",
@@ -70,6 +75,7 @@ def summarise_adjustment(
             )
         known[name] = np.where(is_missing, 0.0, x)
     table = np.vstack([*columns, *known.values()])
+    extent = float(np.ptp(columns[0])) if len(values) else None
     spread = np.atleast_2d(np.cov(table))
     return AdjustmentTotals(
         *names,
@@ -78,6 +84,7 @@ def summarise_adjustment(
         means=tuple(map(float, table.mean(axis=1))),
         covariance=tuple(tuple(map(float, row)) for row in spread),
         is_ratio=denominator is not None,
+        value_range=extent,
     )
 
 
@@ -103,8 +110,9 @@ def estimate_adjusted(
         Randomised units; every covariate was fixed before exposure.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, DENOMINATOR_NEAR_ZERO or
-        ZERO_VARIANCE; METRIC_ERRORED with INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, DENOMINATOR_NEAR_ZERO,
+        NO_COVARIATE_DATA (unknown of all units of one arm), ZERO_VARIANCE or
+        PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Deng, Xu, Kohavi and Walker (2013); Deng, Knoblich and Lu (2018).
@@ -291,20 +299,28 @@ def _find_reason(
 ) -> Refusal | None:
     _check_columns(arms)
     n_columns = len(arms[0].means)
+    values = [(a.means[0], a.covariance[0][0], a.value_range) for a in arms]
     reason = find_refusal(
         draft,
         settings.min_units_per_arm,
         [m for arm in arms for m in (*arm.means, *sum(arm.covariance, ()))],
         variances=[arm.covariance[i][i] for arm in arms for i in range(n_columns)],
-        values=[(arm.means[0], arm.covariance[0][0]) for arm in arms],
+        values=values,
     )
+    reason = reason or refuse_constants(values)
     if reason is not None:
         return reason
     if min(arm.n for arm in arms) < len(arms[0].covariates) + 3:
         return Refusal.TOO_FEW_UNITS
     if not all(map(_has_denominator, arms)):
         return Refusal.DENOMINATOR_NEAR_ZERO
-    return None
+    first = 2 if arms[0].is_ratio else 1
+    unknown = [
+        [arm.means[place] for arm in arms]
+        for place, name in enumerate(arms[0].covariates, start=first)
+        if name.endswith(MISSING)
+    ]
+    return Refusal.NO_COVARIATE_DATA if any(map(is_empty_in_one, unknown)) else None
 
 
 def _has_denominator(totals: AdjustmentTotals) -> bool:

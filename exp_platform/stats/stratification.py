@@ -13,7 +13,9 @@ from exp_platform.stats.draft import (
     complete_estimate,
     draft_estimate,
     find_refusal,
+    refuse_constants,
     refuse_estimate,
+    spread_of,
 )
 from exp_platform.stats.inference import Array
 from exp_platform.stats.relative import Baseline
@@ -84,8 +86,9 @@ def estimate_post_stratified(
         settings.min_units_per_arm,
         [arm.mean for arm in totals],
         variances=[arm.variance for arm in totals if arm.n > 1],
-        values=[(arm.mean, arm.variance) for arm in totals],
+        values=map(spread_of, totals),
     )
+    reason = reason or refuse_constants(map(spread_of, totals))
     if reason is not None:
         return refuse_estimate(draft, reason)
     strata = _pool_small(pairs)

@@ -14,6 +14,7 @@ from exp_platform.stats.draft import (
     draft_estimate,
     find_refusal,
     refuse_estimate,
+    spread_of,
 )
 from exp_platform.stats.inference import Array
 from exp_platform.stats.quantile import rank_of
@@ -193,7 +194,7 @@ def estimate_capped(
         settings.min_units_per_arm,
         means,
         variances=variances,
-        values=zip(means, variances, strict=True),
+        values=map(spread_of, (control, treatment)),
     )
     if reason is None and count_top(control.n + treatment.n, top_share) == 0:
         reason = Refusal.TOO_FEW_UNITS

@@ -12,6 +12,7 @@ from exp_platform.stats.draft import (
     draft_estimate,
     find_refusal,
     refuse_estimate,
+    spread_of,
 )
 from exp_platform.stats.inference import Array
 from exp_platform.stats.relative import Baseline
@@ -120,7 +121,7 @@ def estimate_welch(
         settings.min_units_per_arm,
         means,
         variances=variances,
-        values=zip(means, variances, strict=True),
+        values=map(spread_of, (control, treatment)),
     )
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)

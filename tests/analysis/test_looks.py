@@ -24,7 +24,7 @@ def data():
 
 
 def test_group_sequential_uses_the_spent_boundary(data, make):
-    rows = xp.sequential(make(data), look="day", metric="y", planned_units=2000, **ARMS)
+    rows = xp.sequential(make(data), look="day", metric="y", planned_units=4000, **ARMS)
     assert [row.look for row in rows] == [1, 2, 3, 4]
     frame = pd.DataFrame(data)
     for row in rows:
@@ -43,7 +43,7 @@ def test_group_sequential_uses_the_spent_boundary(data, make):
 
 @pytest.mark.parametrize(
     ("rule", "more"),
-    [("confidence_sequence", {"planned_units": 2000}), ("msprt", {"mixture_sd": 0.3})],
+    [("confidence_sequence", {"planned_units": 4000}), ("msprt", {"mixture_sd": 0.3})],
 )
 def test_sequences_hold_at_every_look(rule, more, data, make):
     rows = xp.sequential(make(data), look="day", metric="y", rule=rule, **more, **ARMS)
@@ -60,8 +60,8 @@ def test_moments_at_each_look_say_the_same(data):
         xp.moments(frame[frame.day <= k], metric="y", **ARMS) for k in (1, 2, 3, 4)
     ]
     control, treatment = zip(*looks, strict=True)
-    by_moments = xp.sequential(control, treatment, planned_units=2000)
-    by_frame = xp.sequential(frame, look="day", metric="y", planned_units=2000, **ARMS)
+    by_moments = xp.sequential(control, treatment, planned_units=4000)
+    by_frame = xp.sequential(frame, look="day", metric="y", planned_units=4000, **ARMS)
     for one, other in zip(by_moments, by_frame, strict=True):
         assert one.ci_lower == pytest.approx(other.ci_lower, rel=1e-9)
         assert one.sequential_p_value == pytest.approx(
@@ -72,7 +72,7 @@ def test_moments_at_each_look_say_the_same(data):
 def test_units_without_a_look_wait(data):
     frame = pd.DataFrame(data)
     frame.loc[frame.day == 4, "day"] = np.nan
-    rows = xp.sequential(frame, look="day", metric="y", planned_units=2000, **ARMS)
+    rows = xp.sequential(frame, look="day", metric="y", planned_units=4000, **ARMS)
     assert [row.look for row in rows] == [1, 2, 3]
     assert rows[-1].n_control + rows[-1].n_treatment == 3000
 
@@ -103,8 +103,8 @@ def test_moments_of_different_looks_are_refused(data):
 
 
 RULES = [
-    {"planned_units": 2000},
-    {"rule": "confidence_sequence", "planned_units": 2000},
+    {"planned_units": 4000},
+    {"rule": "confidence_sequence", "planned_units": 4000},
     {"rule": "msprt", "mixture_sd": 0.3},
 ]
 
@@ -134,3 +134,30 @@ def test_plan_that_is_no_number_is_refused_by_name(value, rule, name, data):
     with pytest.raises(UsageError, match=name) as caught:
         xp.sequential(pd.DataFrame(data), **options)
     assert caught.value.parts["found"] == repr(value)
+
+
+def test_planned_units_are_those_of_all_arms(data):
+    """As on the command line: three arms of 1,000 end a test planned for 3,000."""
+    frame = pd.DataFrame(data)[:3000]
+    frame["arm"] = np.tile(["a", "b", "c"], 1000)
+    rows = xp.sequential(frame, look="day", metric="y", planned_units=3000, **ARMS)
+    last = [row for row in rows if row.look == 3]
+    assert [row.treatment for row in last] == ["b", "c"]
+    # All has been spent: the interval is hardly wider than that of a single look.
+    plain = xp.compare(frame, metric="y", **ARMS)
+    for row, one in zip(last, plain, strict=True):
+        assert row.details["information_share"] == pytest.approx(1, abs=1e-3)
+        assert (row.ci_upper - row.ci_lower) < 1.03 * (one.ci_upper - one.ci_lower)
+
+
+def test_planned_shares_place_the_looks_on_the_clock(data):
+    """A tenth planned for an arm carries 4 x .1 x .9 of the information of a half."""
+    frame = pd.DataFrame(data)
+    frame["arm"] = np.where(np.arange(4000) % 10 == 0, "b", "a")
+    options = {"look": "day", "metric": "y", "planned_units": 4000, **ARMS}
+    equal = xp.sequential(frame, **options)
+    planned = xp.sequential(frame, weights={"a": 9, "b": 1}, **options)
+    for one, other, share in zip(equal, planned, (0.25, 0.5, 0.75, 1), strict=True):
+        assert other.details["information_share"] == pytest.approx(share, abs=1e-9)
+        fraction = one.details["information_share"]
+        assert fraction == pytest.approx(0.36 * share, abs=1e-9)

@@ -129,7 +129,8 @@ def test_estimate_cace_refuses_a_broken_moment(settings):
 
 
 def test_estimate_cace_refuses_a_constant_outcome(settings):
-    arms = [replace(arm, outcome_squares=0.0, cross_products=0.0) for arm in _draw()]
+    flat = {"outcome_squares": 0.0, "cross_products": 0.0, "outcome_range": 0.0}
+    arms = [replace(arm, **flat) for arm in _draw()]
     assert estimate_cace(*arms, settings).reason == "ZERO_VARIANCE"
 
 
@@ -247,6 +248,8 @@ def test_compliance_of_totals_reads_uptake_from_the_denominator():
         denominator_mean=uptake.mean(),
         denominator_variance=uptake.var(ddof=1),
         denominator_covariance=np.cov(outcome, uptake)[0, 1],
+        min_value=outcome.min(),
+        max_value=outcome.max(),
     )
     found = compliance_of_totals(totals)
     expected = compliance_of_units(

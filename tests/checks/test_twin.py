@@ -157,3 +157,36 @@ def test_check_sql_twin_names_the_segment():
     mobile = replace(ESTIMATE, segment="device=mobile")
     check = check_sql_twin("e", [(ESTIMATE, ROW), (mobile, None)])
     assert check.details["disagree"] == ["revenue:B:device=mobile"]
+
+
+def test_check_sql_twin_of_arms_that_do_not_vary_compares_the_means():
+    """Everybody against nobody: SQL refuses for want of variance, Python is exact."""
+    ours = replace(
+        ESTIMATE,
+        method="two_proportion_z",
+        control_mean=0.0,
+        treatment_mean=1.0,
+        difference=1.0,
+        standard_error=0.0317,
+        statistic=31.5,
+        df=float("inf"),
+        p_value=1e-200,
+        relative_lift=None,
+        relative_ci_lower=None,
+        relative_ci_upper=None,
+        relative_method=None,
+        details={"standard_error": "pooled"},
+    )
+    row = dict.fromkeys(ROW) | {
+        "n_control": 1000,
+        "n_treatment": 990,
+        "control_mean": 0.0,
+        "treatment_mean": 1.0,
+        "difference": 1.0,
+        "standard_error": 0.0,
+    }
+    pairs = [(ours, row), (ESTIMATE, {**ROW, "p_value_z_adjusted": ROW["p_value_z"]})]
+    check = check_sql_twin("e", pairs, goals={"revenue"}, family_size=1)
+    assert check.status is CheckStatus.PASSED
+    wrong = check_sql_twin("e", [(ours, {**row, "difference": 0.9})])
+    assert wrong.status is CheckStatus.FAILED

@@ -7,6 +7,12 @@ from hypothesis import strategies as st
 
 from exp_platform.records import EstimateStatus
 from exp_platform.stats.cuped import estimate_cuped
+from exp_platform.stats.moments import summarise_units
+from exp_platform.stats.regression import (
+    estimate_adjusted,
+    estimate_lin,
+    summarise_adjustment,
+)
 from exp_platform.stats.welch import estimate_welch
 
 # Least squares by QR against ours on moments; n is a few hundred.
@@ -300,3 +306,22 @@ def test_correlation_of_point_six_leaves_sixty_four_percent(
         ratios.append(found.details["variance_ratio"])
     assert abs(hits / runs - 0.05) < 0.015
     assert abs(np.mean(ratios) - 0.64) < 0.06
+
+
+def test_covariate_known_in_one_arm_only_is_refused(settings):
+    """The other arm's x is 0 throughout: its gap would be adjusted for as if known."""
+    (y_c, x_c), (y_t, _) = (_draw(seed, 300).values() for seed in (1, 2))
+    unknown = np.full(300, np.nan)
+    arms = [
+        summarise_units(("exp_1", "spend", name), y, covariate=x)
+        for name, y, x in (("control", y_c, x_c), ("treatment", y_t, unknown))
+    ]
+    row = estimate_cuped(*arms, settings)
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "NO_COVARIATE_DATA")
+    with_many = [
+        summarise_adjustment(("exp_1", "spend", name), y, {"x": x}, may_miss=["x"])
+        for name, y, x in (("control", y_c, x_c), ("treatment", y_t, unknown))
+    ]
+    assert estimate_adjusted(*with_many, settings).reason == "NO_COVARIATE_DATA"
+    (row,) = estimate_lin(with_many[0], with_many[1:], settings)
+    assert row.reason == "NO_COVARIATE_DATA"

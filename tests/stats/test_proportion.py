@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -58,13 +60,32 @@ def test_estimate_proportions_with_one_empty_arm_has_numbers(total, settings):
     assert estimate.ci_lower > 0
 
 
-def test_estimate_proportions_with_opposite_constant_arms_has_no_wald_error(
-    total, settings
-):
-    estimate = estimate_proportions(
-        total(_flags(0, 300)), total(_flags(300, 300)), settings
-    )
-    assert estimate.reason == "ZERO_VARIANCE"
+@pytest.mark.parametrize(("low", "high"), [(0, 300), (300, 0)])
+def test_estimate_proportions_of_all_against_none_is_exact(low, high, total, settings):
+    """Wald has no variance here; what is certain is that the arms differ."""
+    arms = total(_flags(low, 300)), total(_flags(high, 300))
+    row = estimate_proportions(*arms, settings)
+    assert row.status is EstimateStatus.OK
+    assert row.difference == (high - low) / 300
+    # The one table of 2 x C(600, 300) that is as extreme, by Lancaster's half.
+    assert row.p_value == pytest.approx(1 / math.comb(600, 300), rel=1e-9)
+    # Newcombe, from Wilson's limits of 0 of 300: z^2 / (300 + z^2) in each arm.
+    z2 = 1.959963984540054**2
+    width = math.sqrt(2) * z2 / (300 + z2)
+    near, far = sorted((row.ci_lower, row.ci_upper), key=abs)
+    assert abs(near) == pytest.approx(1 - width, rel=1e-9)
+    assert abs(far) == pytest.approx(1, rel=1e-12)
+    # The error of the pooled test: sqrt(1/2 x 1/2 x 2/300).
+    assert row.standard_error == pytest.approx(math.sqrt(1 / 600), rel=1e-12)
+    assert row.details["standard_error"] == "pooled"
+    assert (row.relative_ci_lower, row.relative_p_value) == (None, None)
+
+
+@pytest.mark.parametrize("wald", [{"test": "wald"}, {"interval": "wald"}])
+def test_estimate_proportions_of_all_against_none_has_no_wald(wald, total, settings):
+    arms = total(_flags(0, 300)), total(_flags(300, 300))
+    row = estimate_proportions(*arms, settings, **wald)
+    assert (row.reason, row.difference, row.p_value) == ("ZERO_VARIANCE", 1.0, None)
 
 
 def test_estimate_proportions_refuses_what_is_no_proportion(total, settings):

@@ -1,0 +1,102 @@
+"""Large values with a small spread: the right number, or words that are true."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import exp_platform as xp
+from exp_platform.records import EstimateStatus
+
+ARMS = {"metric": "y", "variant": "arm", "baseline": "a"}
+N = 1200
+
+
+def make_units(offset):
+    """Units whose values differ by about 1 around a large number."""
+    random = np.random.default_rng(3)
+    arm = random.permutation(np.repeat(["a", "b"], N // 2))
+    is_new = arm == "b"
+    x = random.normal(0, 1, N)
+    return pd.DataFrame(
+        {
+            "arm": arm,
+            "x": x,
+            "took": is_new * (random.random(N) < 0.6),
+            "orders": 1.0 + random.random(N),
+            "shop": np.char.add(arm, random.integers(0, 30, N).astype(str)),
+            "few": np.char.add(arm, random.integers(0, 12, N).astype(str)),
+            "land": random.choice(["p", "q"], N),
+            "week": 1.0,
+            "y": offset + (0.5 * x + is_new + random.normal(0, 1, N)),
+        }
+    )
+
+
+CALLS = {
+    "compare": lambda f: xp.compare(f, **ARMS),
+    "cuped": lambda f: xp.cuped(f, covariate="x", **ARMS),
+    "lin": lambda f: xp.lin(f, covariate="x", **ARMS),
+    "post_stratify": lambda f: xp.post_stratify(f, strata="land", **ARMS),
+    "clusters": lambda f: xp.cluster_means(f, cluster="shop", **ARMS),
+    "few_clusters": lambda f: xp.cluster_means(f, cluster="few", **ARMS),
+    "aipw": lambda f: xp.aipw(f, covariates="x", **ARMS),
+    "regression": lambda f: xp.aipw(f, covariates="x", method="regression", **ARMS),
+    "cace": lambda f: xp.cace(f, uptake="took", **ARMS),
+    "bootstrap": lambda f: xp.bootstrap(f, n_resamples=50, **ARMS),
+    "capped": lambda f: xp.capped(f, top_share=0.01, **ARMS),
+    "bayes": lambda f: xp.bayes(f, **ARMS),
+    "sequential": lambda f: xp.sequential(f, look="week", planned_units=N, **ARMS),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("offset", [1e13, 1e14, 1e15, 1e16])
+def test_spread_that_values_cannot_hold_is_told_as_that(name, offset):
+    """Values of 1e15 lie an eighth apart: they vary, and how much is lost."""
+    row = CALLS[name](make_units(offset))[0]
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "PRECISION_LOST")
+    assert (row.difference, row.p_value, row.standard_error) == (None,) * 3
+
+
+def test_bootstrap_whose_error_is_rounding_is_told_as_that():
+    """Here the values do vary by more than their rounding, their mean does not."""
+    row = CALLS["bootstrap"](make_units(3e11))[0]
+    assert (row.reason, row.difference) == ("PRECISION_LOST", None)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_constant_value_is_told_as_that(name):
+    row = CALLS[name](make_units(0.0).assign(y=0.1))[0]
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "ZERO_VARIANCE")
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - {"bayes", "sequential"}))
+def test_large_values_give_the_difference_of_small_ones(name):
+    """1e9 leaves a float seven digits behind the point: errors of 1e-7 per value."""
+    large = CALLS[name](make_units(1e9))[0]
+    small = CALLS[name](make_units(0.0))[0]
+    assert large.status is EstimateStatus.OK
+    assert large.difference == pytest.approx(small.difference, abs=1e-6)
+    assert large.standard_error == pytest.approx(small.standard_error, rel=1e-5)
+    assert large.p_value == pytest.approx(small.p_value, rel=1e-3)
+
+
+def make_panel(offset):
+    random = np.random.default_rng(4)
+    unit, day = np.repeat(np.arange(60), 8), np.tile(np.arange(8), 60)
+    treated = (unit % 2 == 0).astype(int)
+    y = random.normal(0, 1, 60)[unit] + random.normal(0, 1, 480) + treated * (day > 3)
+    return pd.DataFrame({"unit": unit, "day": day, "treated": treated, "y": offset + y})
+
+
+PANEL = {"unit": "unit", "time": "day", "treated": "treated", "policy_date": "4"}
+
+
+@pytest.mark.parametrize("offset", [1e13, 1e15])
+def test_panel_of_large_values_has_no_number(offset):
+    frame = make_panel(offset)
+    reasons = {row.method: row.reason for row in xp.did(frame, "y", **PANEL)}
+    assert reasons.pop("synthetic_control") == "ENOUGH_CLUSTERS"
+    assert set(reasons.values()) == {"PRECISION_LOST"}
+    _, test = xp.event_study(frame, "y", **PANEL)
+    assert test.reason == "PRECISION_LOST"
