@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
 
+from exp_platform.checks import numbers
 from exp_platform.records import PretrendDelta
-from exp_platform.report import numbers
 from exp_platform.report.event_study import draw_event_study
 from exp_platform.report.forest import ForestChart, ForestRow
 from exp_platform.report.memo import open_templates

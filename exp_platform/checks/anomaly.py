@@ -3,7 +3,8 @@
 from dataclasses import asdict
 
 from exp_platform.checks.facts import AnomalyFacts, UnusualDay
-from exp_platform.checks.wording import format_count, format_number
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_count
 from exp_platform.records import CheckResult, CheckStatus
 
 MOST_TOLD = 50
@@ -63,6 +64,6 @@ def _describe(facts: AnomalyFacts, found: list[UnusualDay]) -> str:
         f"{format_count(len(days), 'unusual day')}: {', '.join(days[:3])}"
         f"{' and more' if len(days) > 3 else ''}. The gravest is {_WORDS[worst.reason]} "
         f"in {worst.metric_name}, {worst.variant}, on {worst.day}: "
-        f"{format_number(worst.value)} per unit where {format_number(worst.expected)} "
+        f"{format_measure(worst.value)} per unit where {format_measure(worst.expected)} "
         "was expected."
     )

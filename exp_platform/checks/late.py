@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from exp_platform.checks.catalogue import checks_not_run
 from exp_platform.checks.facts import LateFacts
-from exp_platform.checks.wording import format_number, format_share
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_share
 from exp_platform.records import CheckResult, CheckStatus
 
 WARN_SHARE = 0.01
@@ -56,7 +57,7 @@ def _reason(share: float | None, *, is_late: bool, has_stopped: bool) -> str:
 
 
 def _describe(facts: LateFacts, share: float | None, *, gap_hours: float) -> str:
-    limit = f"{format_number(facts.threshold_hours)} hours"
+    limit = f"{format_measure(facts.threshold_hours)} hours"
     arrival = (
         "Times of arrival are not recorded"
         if share is None
@@ -64,5 +65,5 @@ def _describe(facts: LateFacts, share: float | None, *, gap_hours: float) -> str
     )
     if gap_hours <= 0:
         return f"{arrival}; events reach the watermark."
-    gap = f"{format_number(gap_hours)} hours"
+    gap = f"{format_measure(gap_hours)} hours"
     return f"{arrival}; the newest event lies {gap} before the watermark."

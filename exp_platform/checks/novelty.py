@@ -1,7 +1,8 @@
 """Does the effect fade or grow with the days since exposure?"""
 
 from exp_platform.causal.event_study import NoveltyTrend
-from exp_platform.checks.wording import format_number, format_p
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_p
 from exp_platform.records import CheckResult, CheckStatus
 
 WARN_P = 0.05
@@ -36,7 +37,7 @@ def check_novelty(trend: NoveltyTrend) -> CheckResult:
         reason="EFFECT_CHANGES" if is_warned else "EFFECT_STEADY",
         message=(
             f"{trend.metric_name}: over {trend.n_days} days since exposure the daily "
-            f"effect of {trend.treatment} changes by {format_number(change)} in all "
+            f"effect of {trend.treatment} changes by {format_measure(change)} in all "
             f"(no trend: {format_p(p_value)})."
         ),
         subject=subject,

@@ -1,6 +1,7 @@
 """Does one unit make the result?"""
 
-from exp_platform.checks.wording import format_number, format_p
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_p
 from exp_platform.records import CheckResult, CheckStatus, MetricTotals
 from exp_platform.stats.outlier import OutlierInfluence, assess_outliers
 
@@ -53,8 +54,8 @@ def check_outlier(control: MetricTotals, treatment: MetricTotals) -> CheckResult
 def _describe(metric_name: str, difference: float, worst: OutlierInfluence) -> str:
     tested = "" if worst.p_value is None else f", {format_p(worst.p_value)}"
     return (
-        f"{metric_name}: without the one unit of {format_number(worst.value)} in "
-        f"{worst.variant} the difference is {format_number(worst.difference)}{tested}, "
-        f"with it {format_number(difference)}: it moves the difference by "
-        f"{format_number(abs(worst.shift))} standard errors."
+        f"{metric_name}: without the one unit of {format_measure(worst.value)} in "
+        f"{worst.variant} the difference is {format_measure(worst.difference)}{tested}, "
+        f"with it {format_measure(difference)}: it moves the difference by "
+        f"{format_measure(abs(worst.shift))} standard errors."
     )

@@ -2,12 +2,8 @@
 
 from exp_platform.checks.facts import MeanFacts, PrePeriodFacts
 from exp_platform.checks.means import compare_value
-from exp_platform.checks.wording import (
-    format_count,
-    format_number,
-    format_p,
-    format_share,
-)
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_count, format_p, format_share
 from exp_platform.records import CheckResult, CheckStatus
 
 WARN_P = 0.001
@@ -42,8 +38,8 @@ def check_pre_period_balance(facts: MeanFacts) -> CheckResult:
         reason="UNBALANCED" if is_warned else "BALANCED",
         message=(
             f"Before exposure {facts.metric_name} was "
-            f"{format_number(facts.mean_treatment)} in {facts.treatment} and "
-            f"{format_number(facts.mean_control)} in {facts.control} "
+            f"{format_measure(facts.mean_treatment)} in {facts.treatment} and "
+            f"{format_measure(facts.mean_control)} in {facts.control} "
             f"({format_p(p_value)})."
         ),
         subject=subject,
@@ -86,7 +82,7 @@ def check_pre_period_present(facts: PrePeriodFacts) -> CheckResult:
 
 
 def _describe_presence(facts: PrePeriodFacts, share: float | None) -> str:
-    span = f"{format_number(facts.days)} days before"
+    span = f"{format_measure(facts.days)} days before"
     if share is None:
         return "There are no units to look at."
     units = format_count(facts.units, "unit")

@@ -1,6 +1,7 @@
 """Did the arms move in parallel before the start (METHODS section 5)?"""
 
-from exp_platform.checks.wording import format_number, format_p
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_p
 from exp_platform.records import (
     CheckResult,
     CheckStatus,
@@ -89,7 +90,7 @@ def _describe(test: PretrendTest, period: str) -> str:
     if test.outcome is None or test.role is not EstimateRole.PRIMARY:
         return f"{head}."
     sizes = [
-        f"{words} {format_number(abs(number))}"
+        f"{words} {format_measure(abs(number))}"
         for words, number in (
             ("bias by the drift seen", test.bias),
             ("of no consequence up to", test.tolerance),

@@ -2,7 +2,8 @@
 
 from exp_platform.checks.facts import MeanFacts
 from exp_platform.checks.means import compare_value
-from exp_platform.checks.wording import format_number, format_p
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_p
 from exp_platform.records import CheckResult, CheckStatus
 
 WARN_P = 0.001
@@ -37,8 +38,8 @@ def check_ratio_denominator(facts: MeanFacts) -> CheckResult:
         reason="DENOMINATOR_MOVED" if is_warned else "DENOMINATOR_STILL",
         message=(
             f"Per unit the denominator of {facts.metric_name} is "
-            f"{format_number(facts.mean_treatment)} in {facts.treatment} and "
-            f"{format_number(facts.mean_control)} in {facts.control} "
+            f"{format_measure(facts.mean_treatment)} in {facts.treatment} and "
+            f"{format_measure(facts.mean_control)} in {facts.control} "
             f"({format_p(p_value)})."
         ),
         subject=subject,

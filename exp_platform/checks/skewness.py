@@ -1,6 +1,7 @@
 """Are both tails of a Welch test what they claim to be?"""
 
-from exp_platform.checks.wording import format_number, format_share
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_share
 from exp_platform.records import CheckResult, CheckStatus, MetricTotals
 from exp_platform.stats.skewness import WARNING_SKEWNESS, assess_skewness
 
@@ -32,11 +33,11 @@ def check_skewness(control: MetricTotals, treatment: MetricTotals) -> CheckResul
             f"{treatment.metric_name}: without an effect a 5 % test would call "
             f"{treatment.variant} worse in {format_share(found.lower_tail)} and better "
             f"in {format_share(found.upper_tail)} of experiments, not 2.5 % each "
-            f"(skewness of the difference {format_number(found.g)})."
+            f"(skewness of the difference {format_measure(found.g)})."
             if found.is_warned
             else f"{treatment.metric_name}: both tails of the test for "
             f"{treatment.variant} are close to 2.5 % (skewness of the difference "
-            f"{format_number(found.g)})."
+            f"{format_measure(found.g)})."
         ),
         subject=subject,
         value=abs(found.g),

@@ -3,12 +3,8 @@
 from exp_platform.checks.catalogue import checks_not_run
 from exp_platform.checks.damage import bound_damage
 from exp_platform.checks.facts import SplitFacts
-from exp_platform.checks.wording import (
-    format_count,
-    format_number,
-    format_p,
-    format_share,
-)
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_count, format_p, format_share
 from exp_platform.records import CheckResult, CheckStatus
 from exp_platform.stats.srm import (
     CONCENTRATION,
@@ -143,7 +139,7 @@ def _describe(facts: SplitFacts, test: SplitTest, sequence: SplitSequence) -> st
     return (
         f"{named}{_describe_split(facts)}, at most {format_share(off)} off. "
         f"{tested.capitalize()}{p_value} (fails below 0.001, at the registered end); "
-        f"e-value {format_number(sequence.e_value_max)} over {looks} (fails from 1,000)."
+        f"e-value {format_measure(sequence.e_value_max)} over {looks} (fails from 1,000)."
     )
 
 

@@ -10,7 +10,8 @@ from exp_platform.checks.normal import (
     compute_normal_figures,
     is_without_variance,
 )
-from exp_platform.checks.wording import format_count, format_number
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_count
 from exp_platform.records import CheckResult, CheckStatus, Estimate, EstimateStatus
 from exp_platform.stats.harm import is_bootstrapped
 
@@ -72,7 +73,7 @@ def _conclude(experiment_id: str, gaps: Mapping[str, tuple[str, float]]) -> Chec
             f"{field} of {worst}."
             if disagree
             else f"SQL and Python agree on all of {compared}; the largest gap is "
-            f"{format_number(size)} of what is allowed."
+            f"{format_measure(size)} of what is allowed."
         ),
         value=None if math.isinf(size) else size,
         threshold=1.0,

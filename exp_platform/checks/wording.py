@@ -1,10 +1,6 @@
-"""How numbers read in messages for people; the same in checks and decisions."""
+"""How shares, counts and lists read in messages; the same in checks and decisions."""
 
 from collections.abc import Iterable
-
-from exp_platform.records import Estimate
-
-_GRAINS = frozenset({"day", "month", "quarter", "year"})
 
 
 def format_share(share: float) -> str:
@@ -37,15 +33,6 @@ def format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def format_number(number: float) -> str:
-    """A measured number with four digits, thousands separated.
-
-    >>> format_number(49854.0), format_number(-1.157488), format_number(3e-9)
-    ('49,854', '-1.157', '3e-09')
-    """
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
-
-
 def join_words(words: Iterable[str]) -> str:
     """A list as people say it.
 
@@ -56,14 +43,3 @@ def join_words(words: Iterable[str]) -> str:
     if len(listed) < 2:
         return "".join(listed)
     return ", ".join(listed[:-1]) + " and " + listed[-1]
-
-
-def name_period(estimates: Iterable[Estimate]) -> str:
-    """What one step of time is called: `day`, or the grain of a ready-made panel.
-
-    Args:
-        estimates: of one run; those of a panel carry its grain.
-    """
-    grains = (estimate.details.get("grain") for estimate in estimates)
-    grain = next((str(grain) for grain in grains if grain), "day")
-    return grain if grain in _GRAINS else "period"

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from exp_platform.checks.catalogue import CATALOGUE
-from exp_platform.checks.wording import format_number, format_p, join_words
+from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.wording import format_p, join_words
 from exp_platform.decision.evidence import SHIP_DAYS, Evidence
 from exp_platform.decision.family import rests_on_trends
 from exp_platform.decision.look_words import (
@@ -85,7 +86,7 @@ def _explain_missing(match: Match, evidence: Evidence) -> _Explanation:
 
 
 def _explain_harm(_: Match, evidence: Evidence) -> _Explanation:
-    limit = format_number(evidence.harm_level)
+    limit = format_measure(evidence.harm_level)
     return (
         f"{say_when(evidence, 'harm')}: {_say_harm(evidence)}.",
         f"A new experiment in which no metric has a one-sided p of harm up to {limit}.",
@@ -106,7 +107,7 @@ def _explain_ship(_: Match, evidence: Evidence) -> _Explanation:
         rationale += f" With trends as unequal after the start as before it: {told}."
     if evidence.whole_days is None:
         rationale += " The input has no dates: the rule of seven days was not judged."
-    alpha = format_number(evidence.spec.plan.alpha)
+    alpha = format_measure(evidence.spec.plan.alpha)
     changes = [
         "the adjusted p of "
         + join_words(goal.estimate.metric_name for goal in better)
@@ -196,7 +197,7 @@ def _say_needed(reason: Reason, evidence: Evidence) -> str:
     if reason is Reason.NO_GOAL_EFFECT:
         smallest = min(evidence.goals, key=lambda g: g.estimate.p_value_adjusted or 0.0)
         p_value = format_p(smallest.estimate.p_value_adjusted or 0.0)
-        alpha = format_number(evidence.spec.plan.alpha)
+        alpha = format_measure(evidence.spec.plan.alpha)
         return (
             f"a gain with p after Holm of at most {alpha} (nearest: "
             f"{smallest.estimate.metric_name}, {p_value}), which takes more units or a "
@@ -234,7 +235,7 @@ def _say_harm(evidence: Evidence) -> str:
         f"{describe_effect(g.estimate)}, one-sided {format_p(g.harm_p)}"
         for g in evidence.harmed_goals
     ]
-    limit = format_number(evidence.harm_level)
+    limit = format_measure(evidence.harm_level)
     return f"{'; '.join(told)} (harm is called at {limit} or less)" if told else ""
 
 

@@ -1,6 +1,7 @@
 """How effects, bounds and margins read in a decision."""
 
-from exp_platform.checks.wording import format_number, format_p
+from exp_platform.checks import numbers
+from exp_platform.checks.wording import format_p
 from exp_platform.records import Estimate, MarginScale
 from exp_platform.stats.guardrail import GuardrailAssessment
 
@@ -18,22 +19,27 @@ def describe_effect(estimate: Estimate, *, tests: int | None = None) -> str:
     name, difference = estimate.metric_name, estimate.difference
     if difference is None:
         return name
-    scale, change = MarginScale.ABSOLUTE, difference
-    ends = (estimate.ci_lower, estimate.ci_upper)
-    if estimate.relative_lift is not None and estimate.relative_ci_lower is not None:
-        scale, change = MarginScale.RELATIVE, estimate.relative_lift
-        ends = (estimate.relative_ci_lower, estimate.relative_ci_upper)
+    change, interval = _format_effect(estimate, difference)
     parts = []
-    if ends[0] is not None and ends[1] is not None:
-        low, high = (format_change(e, scale).lstrip("+") for e in ends if e is not None)
-        level = format_number(100 * (1 - estimate.alpha))
+    if interval != numbers.NO_NUMBER:
+        level = numbers.format_measure(100 * (1 - estimate.alpha))
         kind = "repeated interval" if _is_repeated(estimate) else "interval"
-        parts.append(f"{level} % {kind} {low} to {high}")
+        parts.append(f"{level} % {kind} {interval}")
     if tests is not None and estimate.p_value_adjusted is not None:
         adjusted = "adjusted " if tests > 1 else ""
         parts.append(f"{adjusted}{format_p(estimate.p_value_adjusted)}")
-    told = format_change(change, scale)
-    return f"{name} {told}" + (f" ({', '.join(parts)})" if parts else "")
+    return f"{name} {change}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _format_effect(estimate: Estimate, difference: float) -> tuple[str, str]:
+    """The change and its interval with the same number of decimals."""
+    lift = estimate.relative_lift
+    if lift is not None and estimate.relative_ci_lower is not None:
+        lifts = (lift, estimate.relative_ci_lower, estimate.relative_ci_upper)
+        return numbers.format_lift(*lifts), numbers.format_lift_interval(*lifts)
+    found = (difference, estimate.ci_lower, estimate.ci_upper)
+    interval = numbers.format_difference_interval(None, *found)
+    return numbers.format_difference(None, *found), interval
 
 
 def _is_repeated(estimate: Estimate) -> bool:
@@ -62,7 +68,9 @@ def format_margin(guardrail: GuardrailAssessment) -> str:
     """
     if guardrail.margin is None:
         return "none"
-    return format_change(guardrail.margin, guardrail.margin_scale).lstrip("+")
+    if guardrail.margin_scale is MarginScale.RELATIVE:
+        return f"{numbers.format_measure(100 * guardrail.margin)} %"
+    return numbers.format_measure(guardrail.margin)
 
 
 def format_change(change: float, scale: MarginScale) -> str:
@@ -70,10 +78,9 @@ def format_change(change: float, scale: MarginScale) -> str:
 
     >>> format_change(0.0123, MarginScale.RELATIVE)
     '+1.23 %'
-    >>> format_change(-12.3456, MarginScale.ABSOLUTE)
-    '-12.35'
+    >>> format_change(12.3456, MarginScale.ABSOLUTE)
+    '+12.3'
     """
     if scale is MarginScale.RELATIVE:
-        return f"{100 * change:+.3g} %" if change else "0 %"
-    sign = "+" if change > 0 else ""
-    return f"{sign}{format_number(change)}"
+        return numbers.format_lift(change)
+    return numbers.format_difference(None, change)

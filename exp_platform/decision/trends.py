@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exp_platform.causal.sensitivity import DECISIVE_MBAR
-from exp_platform.checks.wording import format_number
+from exp_platform.checks.numbers import format_measure
 from exp_platform.decision.family import rests_on_trends
 from exp_platform.decision.reasons import Reason
 from exp_platform.records import Estimate, PretrendOutcome, PretrendTest
@@ -73,9 +73,11 @@ def describe_robustness(estimate: Estimate) -> str:
     if interval is None:
         why = str(found.get("reason") or "not computed").replace("_", " ").lower()
         return f"{name} ({why})"
-    lower, upper = map(format_number, interval)
+    lower, upper = map(format_measure, interval)
     breakdown = found.get("breakdown_mbar")
-    limit = "" if breakdown is None else f"; 0 from {format_number(breakdown)} times on"
+    limit = (
+        "" if breakdown is None else f"; 0 from {format_measure(breakdown)} times on"
+    )
     return f"{name} {lower} to {upper}{limit}"
 
 

@@ -46,8 +46,8 @@ def check_data(run: Run, ingested: Ingested) -> tuple[CheckResult, ...]:
         check_quarantine(facts),
         check_crossover(crossover),
     ]
-    # without dates nothing can be late or outside: these checks have no meaning
-    if ingested.spec.is_dated:
+    # without instants of their own rows cannot be late or outside
+    if ingested.spec.has_events:
         found.append(check_late_data(_late_facts(run, ingested.spec)))
         found.append(check_out_of_window(_window_facts(run, ingested)))
     return tuple(found)

@@ -3,10 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from exp_platform.errors import ContractError, UsageError, did_you_mean
+
+_WORDS = frozenset({"year", "quarter", "month"})
+_STEPS = {timedelta(days=1): "day", timedelta(days=7): "week"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,20 @@ class PanelLayout:
     is_cross_section: bool
     covariates: tuple[str, ...] = ()
     has_weights: bool = False
+
+    @property
+    def period_word(self) -> str:
+        """What one period is called by people; dates by the steps between them."""
+        if self.grain in _WORDS:
+            return self.grain
+        steps = {after - before for before, after in pairwise(self.dates)}
+        word = _STEPS.get(steps.pop()) if len(steps) == 1 else None
+        return word if word and self.grain == "date" else "period"
+
+    @property
+    def dates(self) -> tuple[datetime, ...]:
+        """The instants that periods begin with."""
+        return tuple(map(datetime.fromisoformat, self.starts))
 
 
 def check_panel_request(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exp_platform.errors import ContractError, UsageError, did_you_mean
 from exp_platform.lake import validate_experiment_id
+from exp_platform.pipelines.panel_request import read_layout
 from exp_platform.records import (
     AnalysisPlan,
     Assignment,
@@ -21,6 +22,7 @@ from exp_platform.records import (
     MarginScale,
     MetricPlan,
     MetricRole,
+    PanelPeriods,
     SequentialDesign,
     SpendingClock,
     SpendingKind,
@@ -124,9 +126,17 @@ def read_spec(row: Mapping[str, Any]) -> ExperimentSpec:
         hypothesis=row.get("hypothesis") or "",
         namespace=_read_namespace(row.get("namespace"), where),
         source=row.get("source") or "",
+        panel=_read_panel(row.get("panel")),
     )
     _check_window(spec, where)
     return spec
+
+
+def _read_panel(document: str | None) -> PanelPeriods | None:
+    if document is None:
+        return None
+    layout = read_layout(document)
+    return PanelPeriods(layout.period_word, layout.labels)
 
 
 def read_plan(text: str, where: str) -> AnalysisPlan:

@@ -34,7 +34,6 @@ from exp_platform.checks.ratio import check_ratio_denominator
 from exp_platform.checks.skewness import check_skewness
 from exp_platform.checks.srm import check_srm, check_srm_by_segment
 from exp_platform.checks.twin import check_sql_twin
-from exp_platform.checks.wording import name_period
 from exp_platform.metrics.clusters import ClusterCounts
 from exp_platform.pipelines.check_rows import sort_checks
 from exp_platform.pipelines.compute_metric_aggregates import Measured
@@ -97,8 +96,7 @@ def check_trust(
         found += _check_metrics(ingested, measured)
         if spec.assignment is Assignment.RANDOMISED:
             found.append(_check_twin(ingested, measured, estimates))
-    period = name_period(estimates)
-    found += [check_pretrend(test, period=period) for test in pretrends]
+    found += [check_pretrend(test, period=spec.period_word) for test in pretrends]
     found.append(check_errors(spec.experiment_id, estimates))
     found += looks
     told = {check.check_name for check in found}
@@ -125,7 +123,7 @@ def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResu
         rows_per_day=spec.plan.bot_rows_per_day,
         is_excluded=spec.plan.exclude_bots,
     )
-    if spec.is_dated:  # rows of a day
+    if spec.has_events:  # rows of a day
         yield check_bots(bots)
         yield check_bots_by_arm(bots)
         yield check_metric_anomaly(_anomaly_facts(spec, measured))

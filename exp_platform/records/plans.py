@@ -123,6 +123,20 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class PanelPeriods:
+    """The periods of a ready-made panel, which has one row per unit and period.
+
+    Attributes:
+        word: what one of them is called, such as `year`; `period` where that is all
+            that is known.
+        labels: of all periods in order, as delivered.
+    """
+
+    word: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentSpec:
     """One row of `experiment_registry`: who, when, how assigned, what was planned.
 
@@ -138,6 +152,7 @@ class ExperimentSpec:
         is_dated: False when the input had no dates; nothing by day is computed.
         namespace: of the experiment's events; empty = it has none.
         source: where the data came from; `file:NAME` for an imported one.
+        panel: periods of a ready-made panel; None = the data are events.
     """
 
     experiment_id: str
@@ -157,11 +172,22 @@ class ExperimentSpec:
     hypothesis: str = ""
     namespace: str = ""
     source: str = ""
+    panel: PanelPeriods | None = None
 
     @property
     def treatments(self) -> tuple[str, ...]:
         """Names of the arms compared with control, in registry order."""
         return tuple(v.name for v in self.variants if v.name != self.control)
+
+    @property
+    def period_word(self) -> str:
+        """What one step of time is called."""
+        return self.panel.word if self.panel else "day"
+
+    @property
+    def has_events(self) -> bool:
+        """Rows have an instant of their own: they can be late, or a robot's."""
+        return self.is_dated and self.panel is None
 
     @property
     def is_declared_random(self) -> bool:

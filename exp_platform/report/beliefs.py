@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from exp_platform.checks import numbers
 from exp_platform.records import Estimate
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.results import explain_missing, lifts_of
 from exp_platform.report.views import Cell, Column, View, ViewRow

@@ -4,9 +4,9 @@ from exp_platform.causal.adjusted_rules import COMPLIERS
 from exp_platform.causal.identification import CUPED
 from exp_platform.causal.instrument import WEAK_F
 from exp_platform.causal.refusal import DesignRefusal
+from exp_platform.checks import numbers
 from exp_platform.checks.wording import join_words
 from exp_platform.records import Estimate
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.results import differences_of, explain_missing
 from exp_platform.report.views import Cell, Column, View, ViewRow

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exp_platform.checks import numbers
 from exp_platform.records import MetricDefinition, PretrendDelta
-from exp_platform.report import numbers
 from exp_platform.report.scale import Scale, choose_ticks, fit_scale
 
 

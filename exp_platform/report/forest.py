@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from statistics import median
 
+from exp_platform.checks import numbers
 from exp_platform.records import Direction, Estimate, MarginScale
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.results import READING_WORDS, Reading, read_direction
 from exp_platform.report.scale import Scale, choose_ticks, fit_scale

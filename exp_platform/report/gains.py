@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from exp_platform.checks import numbers
 from exp_platform.records import Estimate, EstimateRole, MethodChoice
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.results import differences_of, explain_missing, lifts_of
 from exp_platform.report.words import ESTIMATE_ROLE_WORDS, humanise, title_method

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from exp_platform.checks import numbers
 from exp_platform.decision.reasons import MEANINGS
 from exp_platform.records import (
     Assignment,
@@ -13,7 +14,6 @@ from exp_platform.records import (
     Outcome,
     Verdict,
 )
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.results import (

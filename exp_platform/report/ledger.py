@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from exp_platform.checks import numbers
 from exp_platform.records import LedgerStage
-from exp_platform.report import numbers
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.words import title_stage
 

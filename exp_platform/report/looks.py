@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from exp_platform.checks import numbers
 from exp_platform.decision.proof import is_followed
 from exp_platform.records import (
     Estimate,
@@ -12,7 +13,6 @@ from exp_platform.records import (
     MetricRole,
     PretrendDelta,
 )
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.event_study import (
     EventStudyChart,

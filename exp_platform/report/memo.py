@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from exp_platform.checks import numbers
 from exp_platform.decision.family import harm_level
 from exp_platform.records import Verdict
-from exp_platform.report import numbers
 from exp_platform.report.appendix import (
     ChoiceRow,
     DefinitionRow,

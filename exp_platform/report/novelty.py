@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from exp_platform.checks import numbers
 from exp_platform.records import Estimate, MetricRole, PretrendDelta
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.event_study import EventStudyChart, draw_event_study
 from exp_platform.report.results import differences_of, explain_missing

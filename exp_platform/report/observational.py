@@ -1,8 +1,8 @@
 """Arms that units chose themselves, after adjustment: never shown as an experiment."""
 
 from exp_platform.causal.adjusted_rules import OBSERVATIONAL
+from exp_platform.checks import numbers
 from exp_platform.records import Estimate
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.results import differences_of, explain_missing
 from exp_platform.report.views import Cell, Column, View, ViewRow

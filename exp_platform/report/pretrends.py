@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from exp_platform.checks.wording import name_period
+from exp_platform.checks import numbers
 from exp_platform.records import (
     Estimate,
     EstimateRole,
@@ -11,7 +11,6 @@ from exp_platform.records import (
     PretrendOutcome,
     PretrendTest,
 )
-from exp_platform.report import numbers
 from exp_platform.report.event_study import EventStudyChart, draw_event_study
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.robustness import RobustnessView, describe_robustness
@@ -64,7 +63,7 @@ def _describe(
         key=lambda one: one.day,
     )
     outcome = test.outcome if test else None
-    period = name_period(facts.estimates)
+    period = facts.spec.period_word
     return PretrendView(
         metric=metric_name,
         arm=arm,

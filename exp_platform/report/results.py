@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from exp_platform.checks import numbers
 from exp_platform.records import (
     Direction,
     Estimate,
@@ -13,7 +14,6 @@ from exp_platform.records import (
     MetricDefinition,
     MetricRole,
 )
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.words import ROLE_TITLES, STATUS_WORDS, humanise
 

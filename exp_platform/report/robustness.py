@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from exp_platform.causal.sensitivity import DECISIVE_MBAR, LARGEST_MBAR
+from exp_platform.checks import numbers
 from exp_platform.records import Estimate, EstimateStatus, MetricDefinition
-from exp_platform.report import numbers
 from exp_platform.report.words import STATUS_WORDS, count_words, humanise
 
 

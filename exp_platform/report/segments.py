@@ -1,7 +1,7 @@
 """Do effects differ between segments? The interaction test of every attribute."""
 
+from exp_platform.checks import numbers
 from exp_platform.records import Estimate
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.results import explain_missing
 from exp_platform.report.views import Cell, Column, View, ViewRow

@@ -1,7 +1,7 @@
 """What the most extreme units carry of each difference."""
 
+from exp_platform.checks import numbers
 from exp_platform.records import Estimate
-from exp_platform.report import numbers
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.results import differences_of, explain_missing
 from exp_platform.report.views import Cell, Column, View, ViewRow

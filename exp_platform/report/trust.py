@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from itertools import groupby
 
+from exp_platform.checks import numbers
 from exp_platform.checks.catalogue import CATALOGUE, Chance
 from exp_platform.records import CheckResult, CheckStatus, Verdict
-from exp_platform.report import numbers
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.words import (
     CHECK_STATUS_WORDS,

@@ -156,7 +156,7 @@ TREND = NoveltyTrend(
 def test_check_novelty_says_how_far_the_last_day_is_off():
     check = check_novelty(TREND)
     assert (check.status, check.impact) == (CheckStatus.WARNED, 0.6)
-    assert "changes by -1.2 in all" in check.message
+    assert "changes by \N{MINUS SIGN}1.2 in all" in check.message
 
 
 def test_check_novelty_of_a_steady_effect_passes():

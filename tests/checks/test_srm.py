@@ -70,7 +70,7 @@ def test_check_srm_of_cookie_cats_names_both_rules():
     assert check.status is CheckStatus.PASSED
     assert check.p_value == pytest.approx(answer.pvalue, rel=1e-9)
     assert "Chi-square p = 0.0086 (fails below 0.001" in check.message
-    assert "e-value 3.179 over 1 look (fails from 1,000)" in check.message
+    assert "e-value 3.18 over 1 look (fails from 1,000)" in check.message
     assert check.details["concentration"] == 1000.0
 
 

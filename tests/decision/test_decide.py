@@ -78,9 +78,9 @@ def test_decide_gives_rows_that_can_be_stored(two_arms):
 def test_decide_says_why_it_ships(shippable):
     decision = shippable.decide()[0]
     assert decision.rationale == (
-        "Better: orders +0.02 (95 % interval 0.0102 to 0.0298, "
+        "Better: orders +0.0200 (95 % interval 0.0102 to 0.0298, "
         "adjusted p = 0.00013). Every guardrail is proven inside its "
-        "margin: refunds at worst +1.2 % (one-sided; margin 5 %)."
+        "margin: refunds at worst +1.20 % (one-sided; margin 5 %)."
     )
     assert decision.would_change == (
         "It would not ship if the adjusted p of orders rose above 0.05, or the worst "

@@ -14,7 +14,7 @@ GUARDRAIL = GuardrailAssessment("e", "load", "B", GuardrailStatus.NOT_SHOWN)
     ("changes", "tests", "words"),
     [
         ({}, 2, "orders"),
-        ({"difference": -0.5}, None, "orders -0.5"),
+        ({"difference": -0.5}, None, "orders \N{MINUS SIGN}0.500"),
         (
             {
                 "difference": 0.5,
@@ -24,17 +24,17 @@ GUARDRAIL = GuardrailAssessment("e", "load", "B", GuardrailStatus.NOT_SHOWN)
                 "p_value_adjusted": 0.02,
             },
             2,
-            "orders +10 % (95 % interval 2 % to 18 %, adjusted p = 0.02)",
+            "orders +10.0 % (95 % interval 2.0 % to 18.0 %, adjusted p = 0.02)",
         ),
         (
             {"difference": 0.5, "p_value_adjusted": 0.04},
             1,
-            "orders +0.5 (p = 0.04)",
+            "orders +0.500 (p = 0.04)",
         ),
         (
             {"difference": 0.0, "ci_lower": -1.0, "ci_upper": 1.0, "alpha": 0.1},
             None,
-            "orders 0 (90 % interval -1 to 1)",
+            "orders 0.00 (90 % interval \N{MINUS SIGN}1.00 to 1.00)",
         ),
     ],
 )
@@ -49,7 +49,7 @@ def test_describe_effect_says_what_there_is(changes, tests, words):
         ({"margin": 0.02}, "load (margin 2 %)"),
         (
             {"margin": 0.02, "bound": -0.031},
-            "load at worst -3.1 % (one-sided; margin 2 %)",
+            "load at worst \N{MINUS SIGN}3.10 % (one-sided; margin 2 %)",
         ),
         (
             {"margin": 20.0, "bound": 0.0, "margin_scale": MarginScale.ABSOLUTE},

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exp_platform.checks import numbers
 from exp_platform.records import Direction, MetricDefinition, MetricType
-from exp_platform.report import numbers
 
 SHARE = MetricDefinition("c", 1, MetricType.PROPORTION, Direction.INCREASE, "c")
 MONEY = MetricDefinition(

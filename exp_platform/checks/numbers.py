@@ -1,4 +1,4 @@
-"""How a number looks in a memo: the only place that turns values into text.
+"""How a number looks to people: the only place that turns values into text.
 
 Estimates and their intervals share one number of decimals, so that digits line up.
 A value that does not exist, or is not finite, becomes `NO_NUMBER`, never 0.
