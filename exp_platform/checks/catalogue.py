@@ -35,6 +35,7 @@ class CheckEntry:
     """One check as documented.
 
     Attributes:
+        title: what people call it.
         can_fail: may say FAILED; where it is required, its absence blocks SHIP.
         chance: how its false alarms are held.
         level: probability of a false alarm on clean data, 0 where there is none.
@@ -44,6 +45,7 @@ class CheckEntry:
     """
 
     name: str
+    title: str
     can_fail: bool
     chance: Chance
     level: float
@@ -55,6 +57,7 @@ class CheckEntry:
 _ENTRIES = (
     CheckEntry(
         "SRM",
+        title="Split of units (SRM)",
         can_fail=True,
         chance=Chance.OWN_RULE,
         level=0.002,
@@ -69,6 +72,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "SQL_TWIN",
+        title="SQL and Python agree",
         can_fail=True,
         chance=Chance.NONE,
         level=0.0,
@@ -82,6 +86,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "KEYS",
+        title="Keys",
         can_fail=True,
         chance=Chance.NONE,
         level=0.0,
@@ -94,6 +99,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "CROSSOVER",
+        title="Crossover",
         can_fail=True,
         chance=Chance.OWN_RULE,
         level=0.001,
@@ -106,6 +112,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "MISSING_VALUES",
+        title="Missing values",
         can_fail=True,
         chance=Chance.OWN_RULE,
         level=0.001,
@@ -119,6 +126,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "PRETREND",
+        title="Pre-trend",
         can_fail=True,
         chance=Chance.FAMILY,
         level=0.001,
@@ -131,6 +139,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "ERRORS",
+        title="Errored metrics",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -140,6 +149,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "MINIMUM_DATA",
+        title="Enough units",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -149,6 +159,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "ASSIGNMENT",
+        title="How units came to their arm",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -158,6 +169,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "PRE_PERIOD_BALANCE",
+        title="Balance before exposure",
         can_fail=False,
         chance=Chance.FAMILY,
         level=0.001,
@@ -170,6 +182,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "PRE_PERIOD_PRESENT",
+        title="Pre-period data",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -180,6 +193,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "OUTLIER",
+        title="One unit's influence",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -191,6 +205,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "SKEWNESS",
+        title="Skewness",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -201,6 +216,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "RATIO_DENOMINATOR",
+        title="Denominator of a ratio",
         can_fail=False,
         chance=Chance.FAMILY,
         level=0.001,
@@ -211,6 +227,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "NOVELTY",
+        title="Novelty",
         can_fail=False,
         chance=Chance.SHARED,
         level=0.0,
@@ -222,6 +239,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "BOTS_BY_ARM",
+        title="Bots by arm",
         can_fail=False,
         chance=Chance.SHARED,
         level=0.0,
@@ -232,6 +250,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "BOTS",
+        title="Bots",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -243,6 +262,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "SRM_BY_SEGMENT",
+        title="Split by segment",
         can_fail=False,
         chance=Chance.SHARED,
         level=0.0,
@@ -253,6 +273,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "DUPLICATES",
+        title="Duplicates",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -263,6 +284,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "LATE_DATA",
+        title="Late data",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -273,6 +295,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "LOOK_RESTATED",
+        title="Look restated",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -284,6 +307,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "METRIC_ANOMALY",
+        title="Unusual days",
         can_fail=False,
         chance=Chance.OWN_RULE,
         level=0.001,
@@ -296,6 +320,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "OUT_OF_WINDOW",
+        title="Rows outside the window",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -306,6 +331,7 @@ _ENTRIES = (
     ),
     CheckEntry(
         "QUARANTINE",
+        title="Quarantine",
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
@@ -315,7 +341,16 @@ _ENTRIES = (
     ),
 )
 
+SKIPPED = "SKIPPED"
+"""Reason of a check whose step did not run."""
+
 CATALOGUE = {entry.name: entry for entry in _ENTRIES}
+
+
+def title_check(name: str) -> str:
+    """A check's name for people; an unknown one by its letters."""
+    entry = CATALOGUE.get(name)
+    return entry.title if entry else name.replace("_", " ").capitalize()
 
 
 def required_checks(spec: ExperimentSpec, *, is_did_primary: bool) -> tuple[str, ...]:
@@ -342,7 +377,7 @@ def checks_not_run(
     experiment_id: str,
     *,
     required: Collection[str] | None = None,
-    reason: str = "SKIPPED",
+    reason: str = SKIPPED,
     message: str = "The step that makes this check did not run.",
     subject: str = "",
 ) -> tuple[CheckResult, ...]:

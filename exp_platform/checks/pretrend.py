@@ -1,6 +1,7 @@
 """Did the arms move in parallel before the start (METHODS section 5)?"""
 
 from exp_platform.checks.numbers import format_measure
+from exp_platform.checks.refusals import explain_refusal
 from exp_platform.checks.wording import format_p
 from exp_platform.records import (
     CheckResult,
@@ -45,7 +46,8 @@ def check_pretrend(test: PretrendTest, *, period: str = "day") -> CheckResult:
             check_name="PRETREND",
             status=CheckStatus.NOT_RUN,
             reason=test.reason or test.status.value,
-            message=f"The pre-trend of {test.metric_name} could not be tested.",
+            message=f"The pre-trend of {test.metric_name} could not be tested: "
+            f"{explain_refusal(test.reason) or 'it has no result'}.",
             subject=subject,
             can_fail=is_primary,
         )

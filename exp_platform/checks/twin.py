@@ -46,7 +46,7 @@ def check_sql_twin(
             ["SQL_TWIN"],
             experiment_id,
             reason="NO_ESTIMATES",
-            message="There are no estimates to compare with SQL.",
+            message="No metric has a number, so SQL and Python had nothing to compare.",
         )[0]
     estimates = [estimate for estimate, _ in pairs]
     figures = compute_normal_figures(estimates, goals=goals, family_size=family_size)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from exp_platform.checks.catalogue import required_checks
+from exp_platform.checks.catalogue import SKIPPED, required_checks, title_check
+from exp_platform.checks.refusals import explain_refusal
 from exp_platform.checks.verdict import TrustVerdict, assess_verdict
 from exp_platform.checks.wording import format_p
 from exp_platform.decision.family import harm_level, is_deciding, rests_on_trends
@@ -212,10 +213,17 @@ def _find_choosers(spec: ExperimentSpec) -> list[Gap]:
 
 def _find_unrun(verdict: TrustVerdict) -> list[Gap]:
     return [
-        Gap(Reason.CHECK_NOT_RUN, f"check {check.check_name} was not run")
+        Gap(Reason.CHECK_NOT_RUN, _say_unrun(check))
         for check in verdict.findings
         if check.status is CheckStatus.NOT_RUN
     ]
+
+
+def _say_unrun(check: CheckResult) -> str:
+    """Why a check did not run, where it says so itself."""
+    if check.reason == SKIPPED:
+        return f"the check \u201c{title_check(check.check_name)}\u201d was not run"
+    return f"{check.message[:1].lower()}{check.message[1:]}".rstrip(".")
 
 
 def _count_days(spec: ExperimentSpec, rows: tuple[Estimate, ...]) -> int | None:
@@ -311,7 +319,7 @@ def _find_guardrail_gap(
         return _gap_of(estimate)
     if len(found) != 1 or found[0].status is GuardrailStatus.UNKNOWN:
         why = found[0].reason if len(found) == 1 else "not assessed"
-        words = f"guardrail {name} unknown ({why.replace('_', ' ').lower()})"
+        words = f"guardrail {name} unknown ({explain_refusal(why)})"
         direction = inputs.directions.get(name)
         harm_p = estimate.harm_p_value
         if direction is not None and not is_followed(estimate):
@@ -345,7 +353,7 @@ def _gap_of(estimate: Estimate) -> Gap:
         EstimateStatus.INSUFFICIENT_DATA: Reason.INSUFFICIENT_DATA,
         EstimateStatus.NOT_IDENTIFIED: Reason.NOT_IDENTIFIED,
     }.get(estimate.status, Reason.METRIC_ERRORED)
-    why = estimate.reason.replace("_", " ").lower() or "a number is missing"
+    why = explain_refusal(estimate.reason) or "a number is missing"
     return Gap(reason, f"{estimate.metric_name} has no result ({why})")
 
 

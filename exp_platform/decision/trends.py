@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exp_platform.causal.sensitivity import DECISIVE_MBAR
-from exp_platform.checks.numbers import format_measure
+from exp_platform.checks import numbers
+from exp_platform.checks.refusals import explain_refusal
 from exp_platform.decision.family import rests_on_trends
 from exp_platform.decision.reasons import Reason
 from exp_platform.records import Estimate, PretrendOutcome, PretrendTest
@@ -71,14 +72,16 @@ def describe_robustness(estimate: Estimate) -> str:
     name, found = estimate.metric_name, _sensitivity(estimate)
     interval = _find_interval(estimate)
     if interval is None:
-        why = str(found.get("reason") or "not computed").replace("_", " ").lower()
+        why = explain_refusal(str(found.get("reason") or "NOT_COMPUTED"))
         return f"{name} ({why})"
-    lower, upper = map(format_measure, interval)
+    told = numbers.format_difference_interval(None, estimate.difference, *interval)
     breakdown = found.get("breakdown_mbar")
-    limit = (
-        "" if breakdown is None else f"; 0 from {format_measure(breakdown)} times on"
-    )
-    return f"{name} {lower} to {upper}{limit}"
+    if breakdown is None:
+        return f"{name} {told}"
+    limit = "0 is possible even with equal trends"
+    if breakdown:
+        limit = f"0 becomes possible at {numbers.format_measure(breakdown)} times that"
+    return f"{name} {told}, {limit}"
 
 
 def _find_interval(estimate: Estimate) -> tuple[float, float] | None:

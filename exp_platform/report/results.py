@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from exp_platform.checks import numbers
+from exp_platform.checks.refusals import explain_refusal
 from exp_platform.records import (
     Direction,
     Estimate,
@@ -15,7 +16,7 @@ from exp_platform.records import (
     MetricRole,
 )
 from exp_platform.report.comparisons import Comparison
-from exp_platform.report.words import ROLE_TITLES, STATUS_WORDS, humanise
+from exp_platform.report.words import ROLE_TITLES, STATUS_WORDS
 
 
 class Reading(StrEnum):
@@ -122,10 +123,11 @@ def explain_missing(estimate: Estimate | None) -> str:
         return ""
     words = STATUS_WORDS[estimate.status]
     # The reason that is the status once more says nothing new.
-    reason = humanise("" if estimate.reason == estimate.status else estimate.reason)
-    if reason:
-        words += f" ({reason[:1].lower()}{reason[1:]})"
-    return words
+    if not estimate.reason or estimate.reason == estimate.status:
+        return words
+    reason = explain_refusal(estimate.reason)
+    is_broken = estimate.status is EstimateStatus.METRIC_ERRORED
+    return f"{words}: {reason}" if is_broken else reason
 
 
 def format_level(alpha: float) -> str:
@@ -252,5 +254,4 @@ def _read_noninferiority(found: Mapping[str, Any]) -> str:
         return f"stays inside it{worse}{tail}"
     if held is not None:
         return f"not shown to stay inside it{tail}"
-    reason = humanise(str(found.get("reason") or "not tested"))
-    return f"unknown, {reason[:1].lower()}{reason[1:]}"
+    return f"unknown, {explain_refusal(str(found.get('reason') or 'not tested'))}"

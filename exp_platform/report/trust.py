@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from exp_platform.checks import numbers
-from exp_platform.checks.catalogue import CATALOGUE, Chance
+from exp_platform.checks.catalogue import CATALOGUE, Chance, title_check
 from exp_platform.records import CheckResult, CheckStatus, Verdict
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.words import (
     CHECK_STATUS_WORDS,
     VERDICT_TITLES,
     count_words,
-    humanise,
 )
 
 _ANSWERS = {
@@ -23,21 +22,6 @@ _DECLARED = (
     " That units were assigned at random was declared by the importer, not verified: "
     "the checks can contradict it, none of them can prove it."
 )
-_CHECK_TITLES = {
-    "SRM": "Split of units (SRM)",
-    "SRM_BY_SEGMENT": "Split by segment",
-    "SQL_TWIN": "SQL and Python agree",
-    "KEYS": "Keys",
-    "PRETREND": "Pre-trend",
-    "ERRORS": "Errored metrics",
-    "ASSIGNMENT": "How units came to their arm",
-    "MINIMUM_DATA": "Enough units",
-    "PRE_PERIOD_BALANCE": "Balance before exposure",
-    "PRE_PERIOD_PRESENT": "Pre-period data",
-    "RATIO_DENOMINATOR": "Denominator of a ratio",
-    "OUT_OF_WINDOW": "Rows outside the window",
-    "METRIC_ANOMALY": "Unusual days",
-}
 _MEASURED_IN_P = {
     "BOTS_BY_ARM",
     "PRETREND",
@@ -140,7 +124,7 @@ def _summarise(rows: list[CheckRow]) -> str:
 def _describe(facts: MemoFacts, check: CheckResult) -> CheckRow:
     entry = CATALOGUE.get(check.check_name)
     return CheckRow(
-        title=_CHECK_TITLES.get(check.check_name, humanise(check.check_name)),
+        title=title_check(check.check_name),
         subject=_name_subject(facts, check.subject),
         status=check.status,
         status_words=CHECK_STATUS_WORDS[check.status],

@@ -49,7 +49,7 @@ ESTIMATE_ROLE_WORDS = {
 STATUS_WORDS = {
     EstimateStatus.OK: "ok",
     EstimateStatus.INSUFFICIENT_DATA: "too little data",
-    EstimateStatus.NOT_IDENTIFIED: "refused: the data do not identify it",
+    EstimateStatus.NOT_IDENTIFIED: "cannot be answered",
     EstimateStatus.METRIC_ERRORED: "the metric could not be computed",
 }
 PRETREND_TITLES = {

@@ -494,7 +494,7 @@ def test_did_ships_on_trends_that_hold_and_an_interval_off_zero(shippable):
     case = with_bounds(as_did(shippable), orders=bounds(0.004, 0.036))
     decision = case.decide()[0]
     assert (decision.outcome, decision.reasons) == (Outcome.SHIP, ("GOAL_SUPERIOR",))
-    assert "orders 0.004 to 0.036; 0 from 1.7 times on" in decision.rationale
+    assert "orders 0.0040 to 0.0360, 0 becomes possible at 1.7 times that" in decision.rationale
 
 
 REFUSED = bounds(0.0, 0.0, status="INSUFFICIENT_DATA", relative_magnitudes=[])
@@ -535,7 +535,7 @@ def test_did_needs_no_srm_but_a_pretrend_check(shippable):
     case = as_did(shippable)
     without = replace(case, checks=case.checks[:-1]).decide()[0]
     assert (without.outcome, without.rule) == (Outcome.REVIEW, "b")
-    assert "PRETREND" in without.rationale
+    assert "“Pre-trend” was not run" in without.rationale
     assert "SRM" not in case.decide()[0].rationale
 
 

@@ -75,7 +75,7 @@ def test_compare_methods_refused_estimate_has_no_number(shippable):
     row = by_method(replace(shippable, estimates=estimates), "revenue")["CUPED"]
     assert row.is_refused
     assert row.difference == row.lift == "no number"
-    assert "no covariate data" in row.verdict
+    assert "no value from before the exposure" in row.verdict
 
 
 def test_compare_methods_did_alone_and_did_that_disagrees(shippable):
@@ -319,7 +319,7 @@ def test_a_metric_that_no_method_answers_says_why(shippable):
     )
     facts = replace(shippable, estimates=refused)
     comparisons = sort_comparisons(facts)
-    words = "refused: the data do not identify it"
+    words = "cannot be answered"
     rows = describe_results(comparisons)
     assert words in {row.why_no_number for row in rows}
     assert describe_headline(facts, comparisons).tiles[0].note == words

@@ -188,7 +188,7 @@ def test_describe_interactions_of_one_level_has_no_number(shippable):
     row = interaction(shippable, **NONE, reason="ONE_SEGMENT")
     (shown,) = describe_interactions(sort_comparisons(add(shippable, row))).rows
     assert shown.why_no_number == (
-        "device: too little data (one segment); no number for device=tv"
+        "device: only one segment has enough units; no number for device=tv"
     )
 
 
@@ -236,4 +236,4 @@ def test_memo_has_every_view_and_none_without_rows(shippable):
 def test_refused_view_is_shown_with_its_reason(shippable):
     row = replace(tail(shippable), **NONE, reason="TOO_FEW_UNITS")
     memo = render_memo(add(shippable, row))
-    assert "too little data (too few units)" in memo.markdown
+    assert "| too few units |" in memo.markdown
