@@ -92,6 +92,11 @@ class PanelLayout:
         word = _STEPS.get(steps.pop()) if len(steps) == 1 else None
         return word if word and self.grain == "date" else "period"
 
+    def name_instant(self, instant: datetime) -> str:
+        """The label of the period that begins at an instant; empty = none does."""
+        named = dict(zip(self.dates, self.labels, strict=True))
+        return named.get(instant, "")
+
     @property
     def dates(self) -> tuple[datetime, ...]:
         """The instants that periods begin with."""

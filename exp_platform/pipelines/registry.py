@@ -126,17 +126,19 @@ def read_spec(row: Mapping[str, Any]) -> ExperimentSpec:
         hypothesis=row.get("hypothesis") or "",
         namespace=_read_namespace(row.get("namespace"), where),
         source=row.get("source") or "",
-        panel=_read_panel(row.get("panel")),
+        panel=_read_panel(row),
     )
     _check_window(spec, where)
     return spec
 
 
-def _read_panel(document: str | None) -> PanelPeriods | None:
+def _read_panel(row: Mapping[str, Any]) -> PanelPeriods | None:
+    document, policy_ts = row.get("panel"), row.get("policy_ts")
     if document is None:
         return None
     layout = read_layout(document)
-    return PanelPeriods(layout.period_word, layout.labels)
+    first = "" if policy_ts is None else layout.name_instant(_utc(policy_ts))
+    return PanelPeriods(layout.period_word, layout.labels, first)
 
 
 def read_plan(text: str, where: str) -> AnalysisPlan:

@@ -130,10 +130,12 @@ class PanelPeriods:
         word: what one of them is called, such as `year`; `period` where that is all
             that is known.
         labels: of all periods in order, as delivered.
+        first_treated: label of the period from which the first units were treated.
     """
 
     word: str
     labels: tuple[str, ...]
+    first_treated: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ VIEWS = frozenset(
 )
 """Methods that look at a comparison from another side; none of them decides."""
 
+ADJUSTED = ("aipw", "regression_adjustment")
+"""Methods for units that chose their arm, the one to be read first at the front."""
+
 _ROLE_ORDER = (MetricRole.GOAL, MetricRole.GUARDRAIL, MetricRole.MONITOR)
 
 
@@ -59,10 +62,22 @@ class Comparison:
     @property
     def refused(self) -> Estimate | None:
         """Where no row decides, one that says why there cannot be any."""
-        unknown = EstimateStatus.NOT_IDENTIFIED
         if self.primary is not None:
             return None
-        return next((one for one in self.estimates if one.status is unknown), None)
+        return min(
+            (one for one in self.estimates if not one.is_ok),
+            key=lambda one: (
+                one.status is not EstimateStatus.NOT_IDENTIFIED,
+                one.role is not EstimateRole.DIAGNOSTIC,
+            ),
+            default=None,
+        )
+
+    @property
+    def adjusted(self) -> Estimate | None:
+        """The comparison after adjustment where units chose their arm."""
+        found = {one.method: one for one in self.views if one.is_ok}
+        return next((found[name] for name in ADJUSTED if name in found), None)
 
 
 def sort_comparisons(facts: MemoFacts) -> tuple[Comparison, ...]:

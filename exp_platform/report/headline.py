@@ -12,6 +12,7 @@ from exp_platform.records import (
     ExperimentSpec,
     MetricRole,
     Outcome,
+    PanelPeriods,
     Verdict,
 )
 from exp_platform.report.comparisons import Comparison
@@ -28,13 +29,15 @@ from exp_platform.report.words import (
     OUTCOME_MEANINGS,
     OUTCOME_TITLES,
     VERDICT_TITLES,
+    count_words,
     humanise,
+    title_method,
 )
 
 _MOST_TILES = 4
 _ASSIGNMENTS = {
     Assignment.RANDOMISED: "assigned at random",
-    Assignment.POLICY: "assigned by a policy",
+    Assignment.POLICY: "treated by a policy, not at random",
     Assignment.SELF_SELECTED: "chose their arm: not an experiment",
 }
 
@@ -119,7 +122,9 @@ def _explain_reason(code: str) -> str:
 
 
 def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
-    if spec.is_dated:
+    if spec.panel:
+        window = _describe_periods(spec.panel)
+    elif spec.is_dated:
         days = (spec.end_ts - spec.start_ts).days
         window = (
             f"{numbers.format_date(spec.start_ts)} to "
@@ -134,6 +139,14 @@ def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
         came += " (declared by the importer, not verified)"
     parts = [window, arms, came]
     return tuple([*parts, f"owner: {spec.owner}"] if spec.owner else parts)
+
+
+def _describe_periods(panel: PanelPeriods) -> str:
+    count = count_words(len(panel.labels), panel.word)
+    told = f"{count}, {panel.labels[0]} to {panel.labels[-1]}"
+    if panel.first_treated:
+        told += f"; the first units treated from {panel.first_treated} on"
+    return told
 
 
 def _pick_tiles(
@@ -160,6 +173,8 @@ def _lift_tile(comparison: Comparison, verdict: Verdict, *, has_arms: bool) -> T
     name = comparison.metric_name
     label = f"{name}, {comparison.treatment}" if has_arms else name
     primary = comparison.primary
+    if primary is None and comparison.adjusted is not None:
+        return _adjusted_tile(label, comparison, comparison.adjusted)
     if primary is None or not primary.is_ok:
         why = explain_missing(primary or comparison.refused)
         return Tile(label, numbers.NO_NUMBER, why)
@@ -170,10 +185,22 @@ def _lift_tile(comparison: Comparison, verdict: Verdict, *, has_arms: bool) -> T
     return Tile(label, value, f"{level}: {interval}")
 
 
+def _adjusted_tile(label: str, comparison: Comparison, found: Estimate) -> Tile:
+    """The adjusted difference of units that chose their arm, named as what it is."""
+    differences = differences_of(found)
+    interval = numbers.format_difference_interval(comparison.definition, *differences)
+    return Tile(
+        f"{label}: adjusted, observational",
+        numbers.format_difference(comparison.definition, *differences),
+        f"{format_level(found.alpha)}: {interval}; {title_method(found.method)}, "
+        "not an experiment's effect",
+    )
+
+
 def _show_effect(comparison: Comparison, estimate: Estimate) -> tuple[str, str]:
-    """The lift; where control's mean allows none, the difference."""
-    if estimate.relative_lift is not None:
-        lifts = lifts_of(estimate)
+    """The lift; where it has no interval, the difference with its own."""
+    lifts = lifts_of(estimate)
+    if all(map(numbers.is_number, lifts)):
         return numbers.format_lift(*lifts), numbers.format_lift_interval(*lifts)
     found, definition = differences_of(estimate), comparison.definition
     value = numbers.format_difference(definition, *found)

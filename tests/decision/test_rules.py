@@ -494,7 +494,10 @@ def test_did_ships_on_trends_that_hold_and_an_interval_off_zero(shippable):
     case = with_bounds(as_did(shippable), orders=bounds(0.004, 0.036))
     decision = case.decide()[0]
     assert (decision.outcome, decision.reasons) == (Outcome.SHIP, ("GOAL_SUPERIOR",))
-    assert "orders 0.0040 to 0.0360, 0 becomes possible at 1.7 times that" in decision.rationale
+    assert (
+        "orders 0.0040 to 0.0360, 0 becomes possible at 1.7 times that"
+        in decision.rationale
+    )
 
 
 REFUSED = bounds(0.0, 0.0, status="INSUFFICIENT_DATA", relative_magnitudes=[])
