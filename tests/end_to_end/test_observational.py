@@ -149,7 +149,7 @@ def test_units_without_counterpart_have_a_status_and_no_number(project):
         assert (row["status"], row["reason"]) == ("INSUFFICIENT_DATA", "POOR_OVERLAP")
         assert row["difference"] is row["p_value"] is None
         assert found["per", method]["reason"] == "RATIO_NOT_SUPPORTED"
-    assert "poor overlap" in project.exp("memo", "apart").out
+    assert "too few units have a counterpart" in project.exp("memo", "apart").out
     assert outcome["decision"]["outcome"] == "REVIEW"
 
 
