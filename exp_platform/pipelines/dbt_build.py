@@ -1,15 +1,15 @@
 """Build the SQL models with dbt instead of the kept SQL, tests included, and compare.
 
 dbt is an extra: the embedded run never needs it. What is built stays in a DuckDB file
-under the temp folder, or on Trino in schemas that are dropped; no table of the lake is
-written.
+under the temp folder, or on Spark and Trino in schemas that are dropped; no table of the
+lake is written.
 """
 
 import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,16 @@ from exp_platform.metrics.totals import (
 )
 from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.dbt_targets import TARGETS, DbtTarget, open_target
-from exp_platform.pipelines.run import nothing_stored, open_reader
+from exp_platform.pipelines.estimates import load_estimates
+from exp_platform.pipelines.run import Run, nothing_stored, open_reader
+from exp_platform.pipelines.run_ingest import load_ingested
+from exp_platform.pipelines.trust import check_twin
+from exp_platform.records import Assignment, CheckResult, CheckStatus
 
 _TOTALS = "metric_aggregates_overall"
 _QUANTILES = "metric_quantiles"
 _ADJUSTMENTS = "metric_adjustments"
+_TWIN = "experiment_results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +48,29 @@ class DbtBuild:
             what it was.
         results: kind of node (model, test, unit_test) -> how many succeeded.
         n_totals: rows of the totals that were compared.
+        n_compared: comparisons whose test in SQL gives what Python published.
     """
 
     database: Path | str
     results: Mapping[str, int]
     n_totals: int
+    n_compared: int
 
 
 def build_with_dbt(
     settings: Settings, experiment_id: str, target: str = "duckdb"
 ) -> DbtBuild:
-    """Run `dbt build` on an experiment's published rows and compare its totals.
+    """Run `dbt build` on an experiment's published rows and compare what it made.
 
     Args:
         settings: a loaded configuration; the dbt project is the folder `dbt` beside it.
         experiment_id: an experiment that has been run.
-        target: duckdb or trino, of the project's profile.
+        target: duckdb, spark or trino, of the project's profile.
 
     Raises:
         UsageError: dbt is not installed, or the project has no folder `dbt`.
-        ContractError: nothing is published, a model or test failed, or the totals
-            differ from the published ones.
+        ContractError: nothing is published, a model or test failed, the totals differ
+            from the published ones, or a test in SQL from Python's.
     """
     runner = _import_runner(target)
     project = _find_project(settings)
@@ -79,6 +86,7 @@ def build_with_dbt(
         with open_target(run, target, folder) as opened:
             results = _invoke(runner, project, opened, folder)
             built = {table: opened.records(table) for table in stored}
+            twin = _check_twin(run, opened.records(_TWIN))
     differences = _compare(built, stored)
     if differences:
         raise ContractError(
@@ -87,7 +95,23 @@ def build_with_dbt(
             found=f"{len(differences)} differences, first {differences[0]}",
             next_step="run `make compile`, then the experiment again",
         )
-    return DbtBuild(opened.place, results, len(built[_TOTALS]))
+    if twin is not None and twin.status is CheckStatus.FAILED:
+        raise ContractError(
+            "SQL and Python give different results",
+            where=f"{_TWIN} of {experiment_id}",
+            found=twin.message,
+            next_step="run `make compile`, then the experiment again",
+        )
+    n_compared = twin.details.get("compared", 0) if twin else 0
+    return DbtBuild(opened.place, results, len(built[_TOTALS]), n_compared)
+
+
+def _check_twin(run: Run, rows: Iterable[Mapping[str, Any]]) -> CheckResult | None:
+    """The test in SQL beside the published one; only a randomised experiment has it."""
+    spec = load_ingested(run).spec
+    if spec.assignment is not Assignment.RANDOMISED:
+        return None
+    return check_twin(spec, rows, load_estimates(run))
 
 
 def _compare(built: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
@@ -206,6 +230,7 @@ def main() -> int:
             f"dbt build: {counts.replace('_', ' ')} succeeded in {built.database}\n"
             f"its {built.n_totals} rows of {_TOTALS} agree with the published ones "
             "(counts and sums equal, moments to 1e-12)\n"
+            f"its {built.n_compared} comparisons in {_TWIN} are Python's\n"
         )
         return 0
 

@@ -1,6 +1,6 @@
-"""Where dbt builds: a DuckDB file, or schemas of a Trino server."""
+"""Where dbt builds: a DuckDB file, or schemas of Spark or of a Trino server."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,17 +15,17 @@ from exp_platform.pipelines.compute_metric_aggregates import (
     fixed_point,
     generated_sql,
 )
-from exp_platform.pipelines.engines import open_trino
+from exp_platform.pipelines.engines import open_spark_schemas, open_trino
 from exp_platform.pipelines.ingest_events import open_everything_raw
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import load_ingested
 
 if TYPE_CHECKING:
-    from exp_platform.trino.engine import TrinoEngine
+    import pyarrow as pa
 
 _TESTED = ("exp.experiment_registry",)
 """Sources that tests read and no model."""
-TARGETS = ("duckdb", "trino")
+TARGETS = ("duckdb", "spark", "trino")
 _SCOPE = (
     "run_experiments",
     "run_variants",
@@ -81,41 +81,58 @@ class DuckdbTarget:
             return engine.records(f"select * from exp_run.{table}")
 
 
-@dataclass(frozen=True)
-class TrinoTarget:
-    """Two schemas of the shared catalog, for the length of the build."""
+class Schemas(Protocol):
+    """Two schemas of another engine, for the length of a build."""
 
-    run: Run
-    engine: "TrinoEngine"
+    @property
+    def schema(self) -> str:
+        """Of the models and the scope."""
+
+    @property
+    def source_schema(self) -> str:
+        """Of the sources."""
+
+    def place(self, qualified_name: str) -> str:
+        """What a relation such as `exp_run.int_x` is called there."""
+
+    def receive(
+        self, qualified_name: str, schema: "pa.Schema", rows: "Iterable[pa.RecordBatch]"
+    ) -> None:
+        """Make rows readable as e.g. `exp.exposures`."""
+
+    def begin(self) -> None:
+        """All sources have come; models follow."""
+
+    def fetch(self, qualified_name: str) -> "pa.Table":
+        """All rows of a relation."""
+
+
+@dataclass(frozen=True)
+class SchemasTarget:
+    """Two schemas of Spark or Trino."""
+
+    name: str
+    schemas: Schemas
     generated: Mapping[str, str]
-    name: str = "trino"
+    environment: Mapping[str, str]
 
     @property
     def place(self) -> str:
         """See `DbtTarget`."""
-        return f"Trino, schema {self.engine.schema}"
+        return f"{self.name.capitalize()}, schema {self.schemas.schema}"
 
     @property
     def variables(self) -> Mapping[str, str]:
         """See `DbtTarget`."""
-        schemas = {
-            "run_schema": self.engine.schema,
-            "source_schema": self.engine.source_schema,
+        names = {
+            "run_schema": self.schemas.schema,
+            "source_schema": self.schemas.source_schema,
         }
-        return {**self.generated, **schemas}
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """See `DbtTarget`."""
-        place = urlsplit(self.run.settings.engine.trino)
-        return {
-            "EXP_TRINO_HOST": place.hostname or "",
-            "EXP_TRINO_PORT": str(place.port),
-        }
+        return {**self.generated, **names}
 
     def records(self, table: str) -> list[dict[str, Any]]:
         """See `DbtTarget`."""
-        rows: list[dict[str, Any]] = self.engine.fetch(f"exp_run.{table}").to_pylist()
+        rows: list[dict[str, Any]] = self.schemas.fetch(f"exp_run.{table}").to_pylist()
         return rows
 
 
@@ -129,19 +146,30 @@ def open_target(run: Run, target: str, folder: Path) -> Iterator[DbtTarget]:
         folder: for the file of DuckDB.
 
     Raises:
-        StorageError: Trino does not answer.
+        StorageError: Spark does not start, or Trino does not answer.
     """
     if target == "duckdb":
         yield _open_file(run, folder / f"{run.experiment_id}.duckdb")
         return
     selects = _open_sources(run, target)
-    with open_trino(run) as engine:
-        send_sources(run.engine, engine, [*list_sources(GROUPS), *_TESTED])
+    opened = open_spark_schemas(run) if target == "spark" else open_trino(run)
+    with opened as schemas:
+        send_sources(run.engine, schemas, [*list_sources(GROUPS), *_TESTED])
+        schemas.begin()
         placed = {
-            name: place_relations(sql, target, engine.place)
+            name: place_relations(sql, target, schemas.place)
             for name, sql in selects.items()
         }
-        yield TrinoTarget(run, engine, placed)
+        environment = _trino_address(run) if target == "trino" else {}
+        yield SchemasTarget(target, schemas, placed, environment)
+
+
+def _trino_address(run: Run) -> dict[str, str]:
+    place = urlsplit(run.settings.engine.trino)
+    return {
+        "EXP_TRINO_HOST": place.hostname or "",
+        "EXP_TRINO_PORT": str(place.port),
+    }
 
 
 def _open_sources(run: Run, dialect: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import UsageError
@@ -9,6 +10,7 @@ from exp_platform.metrics.handover import OtherEngine
 from exp_platform.pipelines.run import Run
 
 if TYPE_CHECKING:
+    from exp_platform.spark.schemas import SparkSchemas
     from exp_platform.trino.engine import TrinoEngine
 
 
@@ -36,9 +38,28 @@ def _open_spark(run: Run) -> Iterator[OtherEngine]:
     from exp_platform.spark.session import open_session
 
     session = open_session("exp_platform", run.settings)
-    folder = run.settings.paths.temp / f"{run.run_id}-{run.experiment_id}-spark"
-    with closing(SparkEngine(session, folder)) as engine:
+    with closing(SparkEngine(session, _spark_folder(run))) as engine:
         yield engine
+
+
+@contextmanager
+def open_spark_schemas(run: Run) -> "Iterator[SparkSchemas]":
+    """Schemas of the run's own in Spark's catalog, which are dropped afterwards.
+
+    Raises:
+        UsageError: pyspark is not installed, or is not the line the jars were built for.
+        StorageError: the session cannot start.
+    """
+    from exp_platform.spark.schemas import SparkSchemas
+    from exp_platform.spark.session import open_session
+
+    session = open_session("exp_platform", run.settings)
+    with closing(SparkSchemas(session, _spark_folder(run))) as schemas:
+        yield schemas
+
+
+def _spark_folder(run: Run) -> Path:
+    return run.settings.paths.temp / f"{run.run_id}-{run.experiment_id}-spark"
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Trust checks over totals and estimates: facts from the stages, judged by `checks`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from exp_platform.causal.event_study import assess_novelty
 from exp_platform.checks.anomaly import check_metric_anomaly
@@ -95,7 +96,7 @@ def check_trust(
         found += _check_units(spec, measured)
         found += _check_metrics(ingested, measured)
         if spec.assignment is Assignment.RANDOMISED:
-            found.append(_check_twin(ingested, measured, estimates))
+            found.append(check_twin(spec, measured.twin, estimates))
     found += [check_pretrend(test, period=spec.period_word) for test in pretrends]
     found.append(check_errors(spec.experiment_id, estimates))
     found += looks
@@ -365,19 +366,24 @@ def _check_novelty(
         yield check_novelty(assess_novelty(control, gram, first_day=1))
 
 
-def _check_twin(
-    ingested: Ingested, measured: Measured, estimates: Sequence[Estimate]
+def check_twin(
+    spec: ExperimentSpec,
+    twin: Iterable[Mapping[str, Any]],
+    estimates: Iterable[Estimate],
 ) -> CheckResult:
-    rows = {
-        (row["metric_name"], row["segment"], row["treatment"]): row
-        for row in measured.twin
-    }
+    """SQL_TWIN of a randomised experiment.
+
+    Args:
+        spec: the experiment.
+        twin: rows of `experiment_results`.
+        estimates: on all data so far; those that SQL makes too are compared.
+    """
+    rows = {(row["metric_name"], row["segment"], row["treatment"]): row for row in twin}
     pairs = [
         (e, rows.get((e.metric_name, e.segment, e.treatment)))
         for e in estimates
         if e.method in _TWIN_METHODS and e.status in _TWIN_STATUSES
     ]
-    spec = ingested.spec
     goals = spec.plan.names(MetricRole.GOAL)
     return check_sql_twin(
         spec.experiment_id,

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-_SETTINGS = {
-    # temporary views only: the lake's catalog is not asked
+OWN_CATALOG = {
+    # the lake's catalog is not asked
     "spark.sql.defaultCatalog": "spark_catalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
 }
 _FEW_ROWS = 1_000_000
 # Java made for each query takes minutes over all models; few rows never earn it back.
-_FOR_FEW_ROWS = {
+FOR_FEW_ROWS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
@@ -45,7 +45,7 @@ class SparkEngine:
 
     def __init__(self, session: "SparkSession", folder: Path) -> None:
         self._session = session.newSession()
-        self._set(_SETTINGS)
+        self._set(OWN_CATALOG)
         self._rows = 0
         self._folder = folder
         self._kept: list[Any] = []
@@ -72,26 +72,20 @@ class SparkEngine:
         self, qualified_name: str, schema: "pa.Schema", rows: "Iterable[pa.RecordBatch]"
     ) -> None:
         """Make rows readable as e.g. `exp.exposures`."""
-        import pyarrow.parquet as pq
-
-        self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"{qualified_name}.parquet"
-        with pq.ParquetWriter(file, schema) as writer:
-            for batch in rows:
-                writer.write_batch(batch)
-                self._rows += batch.num_rows
-        with _our_errors(qualified_name):
+        self._rows += write_rows(file, schema, rows)
+        with our_errors(qualified_name):
             location = file.absolute().as_uri()
             self._show(qualified_name, self._session.read.parquet(location))
 
     def begin(self) -> None:
         """All sources have come; what suits their size is set."""
-        if self._rows <= _FEW_ROWS:
-            self._set(_FOR_FEW_ROWS)
+        if is_few(self._rows):
+            self._set(FOR_FEW_ROWS)
 
     def create_view(self, qualified_name: str, select: str) -> None:
         """Create or replace a view."""
-        with _our_errors(qualified_name):
+        with our_errors(qualified_name):
             self._show(qualified_name, self._session.sql(select))
 
     def create_table(
@@ -99,14 +93,14 @@ class SparkEngine:
     ) -> None:
         """Compute a relation once, and keep it; the order of sums is Spark's own."""
         del in_order
-        with _our_errors(qualified_name):
+        with our_errors(qualified_name):
             frame = self._session.sql(select).localCheckpoint(eager=True)
             self._show(qualified_name, frame)
         self._kept.append(frame)
 
     def fetch(self, qualified_name: str) -> "pa.Table":
         """All rows of a relation."""
-        with _our_errors(qualified_name):
+        with our_errors(qualified_name):
             return self._session.table(self.place(qualified_name)).toArrow()
 
     def _set(self, settings: Mapping[str, str]) -> None:
@@ -119,8 +113,29 @@ class SparkEngine:
         self._views.add(view)
 
 
+def is_few(n_rows: int) -> bool:
+    """Whether Java made for each query would never be earned back."""
+    return n_rows <= _FEW_ROWS
+
+
+def write_rows(
+    file: Path, schema: "pa.Schema", rows: "Iterable[pa.RecordBatch]"
+) -> int:
+    """Write rows as a Parquet file and say how many there were."""
+    import pyarrow.parquet as pq
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    n_rows = 0
+    with pq.ParquetWriter(file, schema) as writer:
+        for batch in rows:
+            writer.write_batch(batch)
+            n_rows += batch.num_rows
+    return n_rows
+
+
 @contextmanager
-def _our_errors(relation: str) -> Iterator[None]:
+def our_errors(relation: str) -> Iterator[None]:
+    """What Spark says about a relation, as an error of ours."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 

@@ -405,15 +405,17 @@ def test_cookie_cats_agrees_with_duckdb(
 
 # dbt's own macros say "\\w" in a plain text
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
-def test_dbt_builds_and_tests_the_models_on_trino(project: Project) -> None:
-    pytest.importorskip("dbt.adapters.trino")
+@pytest.mark.parametrize("engine", OTHERS)
+def test_dbt_builds_and_tests_the_models(project: Project, engine: str) -> None:
+    pytest.importorskip(f"dbt.adapters.{engine}")
     from exp_platform.pipelines.dbt_build import build_with_dbt
 
     if not (project.root / "dbt").is_dir():
         ignored = shutil.ignore_patterns("target", "logs", ".*")
         shutil.copytree(REPOSITORY / "dbt", project.root / "dbt", ignore=ignored)
-    project.run("trino", "events")
-    built = build_with_dbt(project.settings("trino"), "events", "trino")
+    project.run(engine, "events")
+    built = build_with_dbt(project.settings(engine), "events", engine)
     assert built.n_totals > 0
+    assert built.n_compared > 0
     assert built.results["model"] > 60
     assert built.results["test"] > 300

@@ -53,7 +53,7 @@ select
     ordered.variant,
     ordered.exposure_ts,
     {{ date_of_day(day_number('ordered.exposure_us')) }} as exposure_date,
-    ordered.exposure_number,
+    cast(ordered.exposure_number as bigint) as exposure_number,
     ordered.is_in_window,
     ordered.is_first,
     variants.planned_share as traffic_allocation,

@@ -53,7 +53,7 @@ flagged as (
 )
 
 select
-    row_number() over (order by experiment_id, user_id) as unit_no,
+    cast(row_number() over (order by experiment_id, user_id) as bigint) as unit_no,
     experiment_id,
     user_id,
     variant,

@@ -49,7 +49,7 @@ select
     ordered.variant,
     ordered.exposure_ts,
     date_add(date '1970-01-01', cast(cast(floor(cast(ordered.exposure_us as double) / 86400000000) as bigint) as int)) as exposure_date,
-    ordered.exposure_number,
+    cast(ordered.exposure_number as bigint) as exposure_number,
     ordered.is_in_window,
     ordered.is_first,
     variants.planned_share as traffic_allocation,
