@@ -6,6 +6,7 @@ are many; the expressions of a unit's value are the very ones of `metric_observa
 Units carry a dense number, so that they are grouped by array position and not by text.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from exp_platform.errors import UsageError
@@ -38,26 +39,36 @@ units as materialized (
     from first_exposures
 )"""
 _FIRST_SEEN = f"arg_min_null(first_seen_us, (exposure_us, variant, coalesce(first_seen_us, {_NEVER})))"
+# most values fit a machine word, and then their sum costs half
 _EXACT = (
-    "case when max(abs(value)) < 1e20 then cast(sum(case when abs(value) < 1e20"
-    " then cast(value as decimal(38, 6)) end) as varchar) end as exact_sum"
+    "case when max(abs(value)) < 1e20 then cast(\n"
+    "        coalesce(sum(case when abs(value) < 1e11 then cast(value as decimal(18, 6)) end), 0)\n"
+    "        + coalesce(sum(case when abs(value) >= 1e11 and abs(value) < 1e20"
+    " then cast(value as decimal(38, 6)) end), 0)\n    as varchar) end"
 )
-_MOMENTS = (
-    "count(value) as n",
-    "avg(value) as mean",
-    "var_samp(value) as variance",
-    "min(value) as min_value",
-    "max(value) as max_value",
-    _EXACT,
-    "avg(denominator) as denominator_mean",
-    "var_samp(denominator) as denominator_variance",
-    "covar_samp(value, denominator) as denominator_covariance",
-    "avg(covariate) as covariate_mean",
-    "var_samp(covariate) as covariate_variance",
-    "covar_samp(value, covariate) as covariate_covariance",
-    "covar_samp(denominator, covariate) as covariate_denominator_covariance",
-    "avg(new_flag) as new_share",
-    "covar_samp(value, new_flag) as new_covariance",
+_CUBE = "(value - centre) * (value - centre) * (value - centre)"
+_MOMENTS = {
+    "n": "count(value)",
+    "mean": "avg(value)",
+    "variance": "var_samp(value)",
+    "min_value": "min(value)",
+    "max_value": "max(value)",
+    "exact_sum": _EXACT,
+    "denominator_mean": "avg(denominator)",
+    "denominator_variance": "var_samp(denominator)",
+    "denominator_covariance": "covar_samp(value, denominator)",
+    "covariate_mean": "avg(covariate)",
+    "covariate_variance": "var_samp(covariate)",
+    "covariate_covariance": "covar_samp(value, covariate)",
+    "covariate_denominator_covariance": "covar_samp(denominator, covariate)",
+    "new_share": "avg(new_flag)",
+    "new_covariance": "covar_samp(value, new_flag)",
+    "third_moment": f"avg({_CUBE})",
+    "n_immature": "count(case when is_immature then 1 end)",
+    "n_missing": "count(case when is_lost and not is_immature then 1 end)",
+}
+_COLUMN = re.compile(
+    r"\b(value|denominator|covariate|new_flag|centre|is_immature|is_lost)\b"
 )
 
 
@@ -108,6 +119,7 @@ def totals_statement(
         f"lost as (\n{_lost_sql(numbered)}\n)",
         f"filled as materialized (\n{_filled_sql(spec, numbered)}\n)",
         f"centres as (\n{_centres_sql(numbered)}\n)",
+        f"moments as materialized (\n{_moments_sql(numbered)}\n)",
     ]
     answers = "\nunion all\n".join(_answer_sql(spec, *one) for one in numbered)
     joined = ",\n".join(steps)
@@ -133,15 +145,16 @@ def _units_sql(
 
 def _rows_sql(spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition]) -> str:
     names = sorted({p.name for d in definitions.values() for p in _parts(d).values()})
-    listed = ", ".join(map(quote, names))
+    # a name is looked up once per dictionary entry of a file, then compared as a number
+    named = f"try_cast(rows.metric_name as enum ({', '.join(map(quote, names))}))"
     return (
-        "select units.unit_no, rows.metric_name, rows.value,\n"
+        f"select units.unit_no, {named} as metric_name, rows.value,\n"
         "    epoch_us(rows.outcome_ts) as outcome_us,\n"
         "    epoch_us(rows.outcome_ts) - units.exposure_us as offset_us\n"
         "from exp.outcomes as rows\n"
         "inner join units on rows.user_id = units.user_id\n"
         f"where rows.experiment_id = {quote(spec.experiment_id)}\n"
-        f"    and rows.metric_name in ({listed})\n"
+        f"    and {named} is not null\n"
         f"    and epoch_us(rows.outcome_ts) < {microseconds(spec.watermark_ts)}"
         f"{_near_sql(definitions)}"
     )
@@ -216,21 +229,19 @@ def _filled_columns(
     yield f"({lost}) as {prefix}_is_lost"
     counts = f"{is_mature} and not ({lost})"
     for name in ("value", "denominator"):
-        number = f"coalesce(numbers.{prefix}_{name}, 0.0)"
-        filled = f"case when {counts} then {number} end" if name in parts else "null"
-        yield f"cast({filled} as double) as {prefix}_{name}"
-    filled = flag = "null"
+        if name in parts:
+            number = f"coalesce(numbers.{prefix}_{name}, 0.0)"
+            yield f"case when {counts} then {number} end as {prefix}_{name}"
     if definition.covariate is not None and "covariate" in parts:
         lookback = definition.covariate.lookback_days * DAY_US
         unknown = (
             f"(coalesce(lost.{prefix}_covariate, false)"
             f" or coalesce(units.first_seen_us >= {start} - {lookback}, false))"
         )
-        number = f"coalesce(numbers.{prefix}_covariate, 0.0)"
-        filled = f"case when {counts} then case when {unknown} then 0.0 else {number} end end"
-        flag = f"case when {counts} then case when {unknown} then 1 else 0 end end"
-    yield f"cast({filled} as double) as {prefix}_covariate"
-    yield f"cast({flag} as double) as {prefix}_new_flag"
+        number = f"case when {unknown} then 0.0 else coalesce(numbers.{prefix}_covariate, 0.0) end"
+        yield f"case when {counts} then {number} end as {prefix}_covariate"
+        flag = f"case when {unknown} then 1.0 else 0.0 end"
+        yield f"cast(case when {counts} then {flag} end as double) as {prefix}_new_flag"
 
 
 def _centres_sql(numbered: list[tuple[str, MetricDefinition]]) -> str:
@@ -240,18 +251,41 @@ def _centres_sql(numbered: list[tuple[str, MetricDefinition]]) -> str:
     return f"select variant, {columns} from filled group by variant"
 
 
+def _moments_sql(numbered: list[tuple[str, MetricDefinition]]) -> str:
+    """One row per arm, all metrics beside each other: one pass over the units."""
+    columns = ",\n    ".join(
+        f"{moment} as {prefix}_{name}"
+        for prefix, definition in numbered
+        for name, moment in _moments_of(prefix, definition).items()
+    )
+    return (
+        f"select filled.variant,\n    {columns}\nfrom filled\n"
+        "inner join centres on filled.variant = centres.variant\ngroup by filled.variant"
+    )
+
+
+def _moments_of(prefix: str, definition: MetricDefinition) -> dict[str, str]:
+    """The moments of the columns that a metric has."""
+    known = {"value", "centre", "is_immature", "is_lost", *_parts(definition)}
+    if definition.covariate is not None and "covariate" in known:
+        known.add("new_flag")
+    return {
+        name: _COLUMN.sub(rf"{prefix}_\1", moment)
+        for name, moment in _MOMENTS.items()
+        if known.issuperset(_COLUMN.findall(moment))
+    }
+
+
 def _answer_sql(spec: ExperimentSpec, prefix: str, definition: MetricDefinition) -> str:
-    names = ("value", "denominator", "covariate", "new_flag", "is_immature", "is_lost")
-    renamed = ", ".join(f"filled.{prefix}_{name} as {name}" for name in names)
-    moments = ",\n    ".join(_MOMENTS)
+    known = _moments_of(prefix, definition)
+    columns = ",\n    ".join(
+        f"{prefix}_{name} as {name}"
+        if name in known
+        else f"cast(null as double) as {name}"
+        for name in _MOMENTS
+    )
     return (
         f"select {quote(spec.experiment_id)} as experiment_id,\n"
         f"    {quote(definition.name)} as metric_name, variant, 'all' as segment,\n"
-        f"    {moments},\n"
-        "    avg(power(value - centre, 3)) as third_moment,\n"
-        "    count(case when is_immature then 1 end) as n_immature,\n"
-        "    count(case when is_lost and not is_immature then 1 end) as n_missing\n"
-        f"from (select filled.variant, {renamed}, centres.{prefix}_centre as centre\n"
-        "    from filled inner join centres on filled.variant = centres.variant)\n"
-        "group by variant"
+        f"    {columns}\nfrom moments"
     )

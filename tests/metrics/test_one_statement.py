@@ -40,6 +40,7 @@ METRICS = (
     _metric("total", "mean", "m", covariate=Covariate("m", 2), cap=9.0),
     _metric("early", "mean", "m", window_days=1.5, rows=RowRule(filter="value >= 1")),
     _metric("inexact", "mean", "third", window_days=2.0),
+    _metric("vast", "mean", "vast", window_days=3.0),
     _metric("rows", "count", "k", aggregation="count"),
     _metric("best", "mean", "m", aggregation="max", window_days=4.0),
     _metric("kinds", "count", "m", aggregation="distinct"),
@@ -64,9 +65,10 @@ def _rows(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         for _ in range(70)
     ]
     outcomes = []
-    for _ in range(400):
-        name = str(random.choice(["m", "k", "third", "other"]))
+    for _ in range(500):
+        name = str(random.choice(["m", "k", "third", "vast", "other"]))
         value = float(random.integers(-2, 12)) / (3 if name == "third" else 4)
+        value = value * 1e11 if name == "vast" else value
         at = START + int(random.integers(-20, 26)) * DAY / 4
         outcomes.append(
             {
