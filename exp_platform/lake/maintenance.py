@@ -4,6 +4,7 @@ Rows and their order within a file stay; only where they lie changes. What a ret
 run or a kept snapshot reaches stays on the disk until the sweeper finds it unreachable.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from exp_platform.lake.overwrite import KEPT_SNAPSHOTS
 from exp_platform.lake.partitions import Partition, where_partitions
 from exp_platform.lake.reading import plan_read, read_arrow
 from exp_platform.lake.staging import StagedChange, stage_partitions
+from exp_platform.lake.tables import foreign_columns
 from exp_platform.lake.writing import WrittenFile, new_data_file, write_data_file
 from exp_platform.schemas import TableSchema, load_schema
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from exp_platform.lake.areas import Area
     from exp_platform.lake.catalog import LakeCatalog, StagedTable
 
+_log = logging.getLogger(__name__)
 MIN_FILES = 8
 """A partition with this many files is worth rewriting."""
 _EPOCH = date(1970, 1, 1)
@@ -60,7 +63,8 @@ def keep_up(
         catalog: whose table.
         table: as loaded.
         min_files: fewer files in a partition are left alone, unless rows of theirs
-            were deleted by another engine.
+            were deleted by another engine. All are where one added a column, which
+            our writer would lose.
         keep_snapshots: the newest ones stay; tagged ones always do.
         is_rehearsal: only tell.
 
@@ -69,7 +73,11 @@ def keep_up(
         StorageError: a file cannot be read or written; nothing was changed.
     """
     schema = load_schema(table.name()[-1])
-    found = _fragmented(table, schema, min_files)
+    foreign = foreign_columns(table.metadata)
+    if foreign:
+        names = ", ".join(field.name for field in foreign)
+        _log.warning("files of %s stay: they may hold %s", schema.name, names)
+    found = {} if foreign else _fragmented(table, schema, min_files)
     written: dict[Partition, WrittenFile | None] = {}
     staged: list[StagedTable] = []
     catalog.written.clear()

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pyiceberg.table.update import TableUpdate
     from pyiceberg.types import NestedField
 
+OWN_FIELD_IDS = 10_000
+"""Columns of the JSON Schemas have ids up to this; those another engine adds come after."""
+
 _NEXT = "write a new table, or restore the schema file"
 
 
@@ -45,7 +48,8 @@ def table_properties(table: TableSchema) -> dict[str, str]:
 def new_metadata(table: TableSchema, location: str) -> "TableMetadata":
     """Metadata of a table that has no snapshot yet.
 
-    Built by hand because `new_table_metadata` numbers the fields anew.
+    Built by hand because `new_table_metadata` numbers the fields anew, and would give
+    another engine's column the id of the next one of ours.
     """
     from pyiceberg.table.metadata import TableMetadataV2
     from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
@@ -55,7 +59,7 @@ def new_metadata(table: TableSchema, location: str) -> "TableMetadata":
     return TableMetadataV2(
         location=location,
         schemas=[schema],
-        last_column_id=schema.highest_field_id,
+        last_column_id=OWN_FIELD_IDS,
         current_schema_id=schema.schema_id,
         partition_specs=[spec],
         default_spec_id=spec.spec_id,
@@ -71,25 +75,33 @@ def plan_evolution(
 ) -> "tuple[TableUpdate, ...]":
     """Updates that bring an existing table to its JSON Schema, none if it fits.
 
-    An added optional column and a renamed column are applied.
+    An added optional column and a renamed column are applied; columns that another
+    engine added stay.
 
     Raises:
         ContractError: any other difference.
     """
+    from pyiceberg.schema import Schema
     from pyiceberg.table.update import AddSchemaUpdate, SetCurrentSchemaUpdate
 
-    wanted = iceberg_schema(
-        table, schema_id=1 + max(schema.schema_id for schema in metadata.schemas)
-    )
+    own = iceberg_schema(table)
     _check_partition(table, metadata)
-    if not _differs(table, metadata, wanted):
+    if not _differs(table, metadata, own):
         return ()
+    last = max(schema.schema_id for schema in metadata.schemas)
+    wanted = Schema(*own.fields, *foreign_columns(metadata), schema_id=last + 1)
     return (AddSchemaUpdate(schema_=wanted), SetCurrentSchemaUpdate(schema_id=-1))
+
+
+def foreign_columns(metadata: "TableMetadata") -> "list[NestedField]":
+    """Columns that another engine added, and that no JSON Schema knows."""
+    return [f for f in metadata.schema().fields if f.field_id > OWN_FIELD_IDS]
 
 
 def _differs(table: TableSchema, metadata: "TableMetadata", wanted: "Schema") -> bool:
     there = {field.field_id: field for field in metadata.schema().fields}
-    dropped = there.keys() - {field.field_id for field in wanted.fields}
+    kept = (*wanted.fields, *foreign_columns(metadata))
+    dropped = there.keys() - {field.field_id for field in kept}
     if dropped:
         names = ", ".join(there[field_id].name for field_id in sorted(dropped))
         raise _broken(table, names, "the column is gone from the JSON Schema")
@@ -97,22 +109,23 @@ def _differs(table: TableSchema, metadata: "TableMetadata", wanted: "Schema") ->
     for field in wanted.fields:
         old = there.get(field.field_id)
         if old is None:
-            _check_added(table, field, metadata.last_column_id)
+            _check_added(table, field, metadata)
         else:
             _check_kept(table, field, old)
         changed = changed or old is None or old.name != field.name
     return changed
 
 
-def _check_added(table: TableSchema, field: "NestedField", last_id: int) -> None:
+def _check_added(
+    table: TableSchema, field: "NestedField", metadata: "TableMetadata"
+) -> None:
     if field.required:
         raise _broken(table, field.name, "a required column was added")
-    if field.field_id <= last_id:
-        raise _broken(
-            table,
-            field.name,
-            f"field id {field.field_id} was used before (<= {last_id})",
-        )
+    if any(field.field_id in schema.field_ids for schema in metadata.schemas):
+        change = f"field id {field.field_id} was used before"
+        raise _broken(table, field.name, change)
+    if field.name in {foreign.name for foreign in foreign_columns(metadata)}:
+        raise _broken(table, field.name, "another engine added a column of this name")
 
 
 def _check_kept(table: TableSchema, field: "NestedField", old: "NestedField") -> None:

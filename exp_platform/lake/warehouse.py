@@ -62,6 +62,10 @@ class Lake:
             self._preloading = threading.Thread(target=_import_catalog, daemon=True)
             self._preloading.start()
 
+    def ensure_catalog(self) -> None:
+        """Make the catalog's own tables where they are absent; not every engine does."""
+        self._catalog()
+
     def engine(self) -> Engine:
         """A fresh SQL engine with schemas `exp` and `exp_run`; close it after use."""
         return Engine(self.settings)

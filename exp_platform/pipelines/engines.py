@@ -79,6 +79,7 @@ def open_trino(run: Run) -> "Iterator[TrinoEngine]":
             "the configuration names no Trino server",
             next_step="add `trino: http://host:port` under `engine:`",
         )
+    run.lake.ensure_catalog()
     with (
         closing(ScratchWriter(run.lake.settings)) as writer,
         closing(TrinoEngine(url, writer)) as engine,

@@ -2,6 +2,7 @@ import os
 import time
 
 import pytest
+from pyiceberg.types import StringType
 
 from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake import states_from_json, states_to_json
@@ -69,6 +70,16 @@ def test_keep_up_leaves_the_table_to_other_readers(worn, plain):
     table = plain().load_table("exp.analysis_runs")
     assert table.scan().to_arrow().num_rows == 15
     assert len(list(table.scan().plan_files())) == 2
+
+
+def test_keep_up_leaves_files_with_a_column_of_another_program(worn, plain):
+    with plain().load_table("exp.analysis_runs").update_schema() as update:
+        update.add_column("note", StringType())
+    (ledger, outcomes) = worn.keep_up(min_files=2, keep_snapshots=10)
+    assert (ledger.table, ledger.partitions) == ("analysis_runs", ())
+    table = plain().load_table("exp.analysis_runs")
+    assert len(list(table.scan().plan_files())) == 15
+    assert outcomes.snapshots_expired == 0
 
 
 def test_keep_up_expires_all_but_the_newest_snapshots(worn):

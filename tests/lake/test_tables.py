@@ -2,8 +2,11 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyiceberg.schema import Schema
+from pyiceberg.types import StringType
 
 from exp_platform import schemas
 from exp_platform.errors import ContractError
@@ -78,8 +81,9 @@ def test_plan_evolution_refuses_any_other_change(change, message):
     other = _evolved(table, change(list(table.fields)))
     if "used before" in message:
         kept = [f for f in table.fields if f.field_id != 2]
+        later = Schema(*_without(metadata, 2), schema_id=1)
         metadata = metadata.model_copy(
-            update={"schemas": [Schema(*_without(metadata, 2), schema_id=0)]}
+            update={"schemas": [*metadata.schemas, later], "current_schema_id": 1}
         )
         other = _evolved(table, [*kept, _column(field_id=2)])
     with pytest.raises(ContractError, match="cannot be reconciled") as caught:
@@ -140,6 +144,48 @@ def test_publish_adds_an_optional_column_and_renames_one(
         lake.attach(engine, "outcomes", snapshot_id=before.snapshot_id)
         assert engine.rows("select amount, note from exp.outcomes") == [(1.5, None)] * 3
     assert lake.read("outcomes", "exp_a").column("amount").to_pylist() == [1.5] * 3
+
+
+def _remark(document):
+    """The next release has a column of its own, with the next free id."""
+    document["properties"]["seen_by"] = {
+        "type": ["string", "null"],
+        "description": "Who saw it.",
+        "x-field-id": max(f.field_id for f in load_schema("outcomes").fields) + 1,
+    }
+
+
+def test_publish_keeps_a_column_that_another_program_added(
+    lake, rows, plain, edit_schema
+):
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    theirs = plain().load_table("exp.outcomes")
+    with theirs.update_schema() as update:
+        update.add_column("note", StringType())
+    own = rows("outcomes", "exp_b")
+    theirs.append(own.append_column("note", pa.array(["seen", None, "read"])))
+    edit_schema("outcomes", _remark)
+    new = rows("outcomes", "exp_c", seen_by=[None] * 3)
+    lake.replace_experiment("outcomes", "exp_c", new)
+
+    found = plain().load_table("exp.outcomes").scan().to_arrow()
+    notes = dict.fromkeys(("exp_a", "exp_c"), [None] * 3)
+    notes["exp_b"] = ["seen", None, "read"]
+    for name, expected in notes.items():
+        rows_of = found.filter(pc.equal(found.column("experiment_id"), name))
+        assert rows_of.column("note").to_pylist() == expected
+        assert rows_of.column("seen_by").to_pylist() == [None] * 3
+    assert lake.read("outcomes", "exp_b").drop(["seen_by"]).equals(own)
+
+
+def test_publish_refuses_a_column_of_the_same_name(lake, rows, plain, edit_schema):
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    with plain().load_table("exp.outcomes").update_schema() as update:
+        update.add_column("seen_by", StringType())
+    edit_schema("outcomes", _remark)
+    with pytest.raises(ContractError, match="cannot be reconciled") as caught:
+        lake.replace_experiment("outcomes", "exp_b", rows("outcomes", "exp_b"))
+    assert "another engine added" in caught.value.parts["found"]
 
 
 def test_publish_leaves_a_table_it_cannot_evolve(lake, rows, plain, edit_schema):

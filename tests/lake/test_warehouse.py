@@ -33,6 +33,13 @@ def test_experiment_ids_and_states_of_an_absent_warehouse(lake, settings):
     assert not settings.catalog.exists()
 
 
+def test_ensure_catalog_makes_what_trino_never_makes(lake, settings):
+    assert not settings.catalog.exists()
+    lake.ensure_catalog()
+    assert settings.catalog.is_file()
+    assert lake.states() == {}
+
+
 def test_experiment_ids_come_from_the_registry(lake, rows):
     for name in ("exp_b", "exp_a"):
         lake.replace_experiment(
