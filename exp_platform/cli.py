@@ -179,7 +179,10 @@ def show_interactions(
 @app.command("sql")
 def show_sql(
     experiment_id: ExperimentArgument,
-    metric: Annotated[str, typer.Argument(help="The metric.")],
+    metric: Annotated[
+        str | None,
+        typer.Argument(help="The metric; without one, one SELECT for all totals."),
+    ] = None,
     dialect: Annotated[str, typer.Option(help="duckdb, spark or trino.")] = "duckdb",
     full: Annotated[
         bool, typer.Option("--full", help="Every step, from the rows to the moments.")
@@ -188,9 +191,18 @@ def show_sql(
 ) -> None:
     """The SQL behind a number."""
     from exp_platform import api
-    from exp_platform.pipelines.explain import explain_sql
+    from exp_platform.errors import UsageError
+    from exp_platform.pipelines.explain import explain_sql, explain_totals
 
     settings = api.settings_of(config)
+    if metric is None:
+        if full or dialect != "duckdb":
+            raise UsageError(
+                "one SELECT for all totals exists for DuckDB alone, and has no steps",
+                next_step=f"name a metric: `exp sql {experiment_id} METRIC`",
+            )
+        typer.echo(explain_totals(settings, experiment_id))
+        return
     typer.echo(
         explain_sql(settings, experiment_id, metric, dialect=dialect, is_full=full)
     )

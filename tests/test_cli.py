@@ -112,6 +112,36 @@ def test_sql_of_a_metric_parses_in_its_dialect(ready, dialect, metric):
     ]
 
 
+def test_sql_without_a_metric_is_one_select_that_gives_the_totals(ready):
+    from exp_platform.config import load_settings
+    from exp_platform.metrics.scope import write_scope
+    from exp_platform.pipelines.run import open_reader
+    from exp_platform.pipelines.run_ingest import load_ingested
+
+    answer = ready.exp("sql", "exp_tiny")
+    assert (answer.code, answer.err) == (0, "")
+    settings = load_settings(ready.root / "configs" / "dev.yaml")
+    with open_reader(settings, "exp_tiny") as run:
+        ingested = load_ingested(run)
+        write_scope(run.engine, ingested.spec, ingested.definitions)
+        shown = run.engine.records(answer.out)
+        stored = run.lake.read("metric_aggregates_overall", experiment_id="exp_tiny")
+    whole = {
+        (row["metric_name"], row["variant"]): (row["n"], row["exact_sum"])
+        for row in stored.to_pylist()
+        if row["segment"] == "all"
+    }
+    found = {(r["metric_name"], r["variant"]): (r["n"], r["exact_sum"]) for r in shown}
+    assert len(found) > 2
+    assert found == {key: whole[key] for key in found}
+
+
+def test_sql_without_a_metric_has_no_other_dialect(ready):
+    answer = ready.exp("sql", "exp_tiny", "--dialect", "trino")
+    assert answer.code == 2
+    assert "name a metric" in answer.err
+
+
 def test_doctor_of_a_good_project_is_well(ready):
     answer = ready.exp("doctor")
     assert answer.code == 0

@@ -14,6 +14,7 @@ from exp_platform.metrics.models import (
     model_sql,
 )
 from exp_platform.metrics.observations import segment_sql, transpile
+from exp_platform.metrics.one_statement import totals_statement, why_not_one_statement
 from exp_platform.pipelines.compute_metric_aggregates import fixed_point
 from exp_platform.pipelines.metric_files import DIALECTS, metric_selects
 from exp_platform.pipelines.run import open_reader
@@ -72,6 +73,54 @@ def explain_sql(
         "-- estimate needs per arm. Every step: --full\n"
         f"{blocks}"
     )
+
+
+def explain_totals(settings: Settings, experiment_id: str) -> str:
+    """One SELECT with the totals of all metrics that fit it, in DuckDB's dialect.
+
+    Args:
+        settings: a loaded configuration.
+        experiment_id: was ingested before.
+
+    Raises:
+        UsageError: no metric fits, the plan leaves bots out, or a percentile cap was not
+            frozen yet.
+        ContractError: the experiment was never ingested.
+    """
+    with open_reader(settings, experiment_id) as run:
+        ingested = load_ingested(run)
+        exact = fixed_point(run)
+    reasons = {n: _why_alone(d) for n, d in ingested.definitions.items()}
+    own = {n: ingested.definitions[n] for n, why in reasons.items() if not why}
+    for definition in own.values():
+        require_caps(definition)
+    if not own:
+        raise UsageError(
+            f"no metric of {experiment_id} fits one statement",
+            found="; ".join(f"{name}: {why}" for name, why in reasons.items()),
+            next_step=f"`exp sql {experiment_id} METRIC` shows one metric",
+        )
+    head = [
+        f"-- totals per arm of {', '.join(' '.join(name.split()) for name in own)}",
+        "-- exp.exposures, exp.outcomes, exp.quarantine: the Iceberg tables",
+        "-- exp_run.run_experiments: the experiment_id and watermark_us of the run",
+    ]
+    head += [
+        f"-- not here: {' '.join(name.split())}, {why}"
+        for name, why in reasons.items()
+        if why
+    ]
+    statement = totals_statement(ingested.spec, own, fixed_point=exact)
+    return "\n".join([*head, statement])
+
+
+def _why_alone(definition: MetricDefinition) -> str:
+    """Why a metric's totals are not in one statement with the others'."""
+    if definition.quantile is not None:
+        return "a quantile needs the single values"
+    if has_several_covariates(definition):
+        return "several covariates are several columns"
+    return why_not_one_statement(definition)
 
 
 _GRAINS = {
