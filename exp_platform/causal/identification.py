@@ -350,7 +350,7 @@ RULES: tuple[Rule, ...] = (
         came_by(Assignment.POLICY),
         DIAGNOSTIC,
         "POLICY_DATE",
-        "Shows the effect day by day, and the trends before it.",
+        "Shows the effect over time, and the trends before it.",
     ),
     Rule(
         (STAGGERED,),

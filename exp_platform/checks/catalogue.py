@@ -42,6 +42,7 @@ class CheckEntry:
         protects_against: what goes wrong without it.
         rule: when it warns or fails.
         next_step: what to do when it does.
+        when_absent: what to do when it could not be made; empty = run its step.
     """
 
     name: str
@@ -52,6 +53,7 @@ class CheckEntry:
     protects_against: str
     rule: str
     next_step: str
+    when_absent: str = ""
 
 
 _ENTRIES = (
@@ -83,6 +85,7 @@ _ENTRIES = (
         "on one side, or SQL's normal p, Holm, interval or lift is not the one that "
         "Python's statistic gives.",
         next_step="Compare the two rows named in the details; report it as a bug.",
+        when_absent="Nothing by itself: it is made as soon as a metric has a number.",
     ),
     CheckEntry(
         "KEYS",
@@ -136,6 +139,8 @@ _ENTRIES = (
         "randomised experiment: warns at p < 0.001.",
         next_step="Look at the pre-trend plot; find a control group that moves in "
         "parallel, or do not read a difference-in-differences here.",
+        when_absent="Bring more periods from before the start, or more units that were "
+        "treated and not treated: trends that were not seen cannot be vouched for.",
     ),
     CheckEntry(
         "ERRORS",
@@ -197,11 +202,13 @@ _ENTRIES = (
         can_fail=False,
         chance=Chance.NONE,
         level=0.0,
-        protects_against="One unit that makes the result.",
+        protects_against="One unit that makes the result, by an extreme value or because "
+        "there are few events.",
         rule="Warns when leaving out the most extreme unit moves the difference by "
         "more than 0.5 standard errors.",
         next_step="Find out who the unit is; if such values mean nothing, write a cap "
-        "into the metric definition before the next experiment.",
+        "into the metric definition before the next experiment. Of a yes or no: wait for "
+        "more events.",
     ),
     CheckEntry(
         "SKEWNESS",
@@ -292,6 +299,7 @@ _ENTRIES = (
         rule="Warns when 1 % or more of the rows arrived late, or the newest event lies "
         "more than the same hours before the watermark.",
         next_step="Run again when the feed is complete; compare the two results.",
+        when_absent="Deliver the time of arrival (received_ts), if rows can come late.",
     ),
     CheckEntry(
         "LOOK_RESTATED",

@@ -8,12 +8,16 @@ from exp_platform.stats.outlier import OutlierInfluence, assess_outliers
 WARN_SHIFT = 0.5
 
 
-def check_outlier(control: MetricTotals, treatment: MetricTotals) -> CheckResult:
+def check_outlier(
+    control: MetricTotals, treatment: MetricTotals, *, is_share: bool = False
+) -> CheckResult:
     """Would the difference be another one without its most extreme unit?
 
     Args:
         control: moments of the control arm with its smallest and largest value.
         treatment: moments of the treatment arm.
+        is_share: values are yes or no, so that none is extreme; few of them can still
+            hang on one unit.
     """
     found = assess_outliers(control, treatment)
     subject = f"{treatment.metric_name}:{treatment.variant}"
@@ -34,7 +38,12 @@ def check_outlier(control: MetricTotals, treatment: MetricTotals) -> CheckResult
         check_name="OUTLIER",
         status=CheckStatus.WARNED if is_warned else CheckStatus.PASSED,
         reason="ONE_UNIT_DECIDES" if is_warned else "NO_UNIT_DECIDES",
-        message=_describe(treatment.metric_name, difference, worst),
+        message=_describe(
+            treatment.metric_name,
+            difference,
+            worst,
+            is_share=is_share,
+        ),
         subject=subject,
         value=abs(worst.shift),
         threshold=WARN_SHIFT,
@@ -51,7 +60,15 @@ def check_outlier(control: MetricTotals, treatment: MetricTotals) -> CheckResult
     )
 
 
-def _describe(metric_name: str, difference: float, worst: OutlierInfluence) -> str:
+def _describe(
+    metric_name: str, difference: float, worst: OutlierInfluence, *, is_share: bool
+) -> str:
+    if is_share:
+        return (
+            f"{metric_name}: a yes or no has no extreme values; one unit less in "
+            f"{worst.variant} moves the difference by "
+            f"{format_measure(abs(worst.shift))} standard errors."
+        )
     tested = "" if worst.p_value is None else f", {format_p(worst.p_value)}"
     return (
         f"{metric_name}: without the one unit of {format_measure(worst.value)} in "

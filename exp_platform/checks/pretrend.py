@@ -2,7 +2,7 @@
 
 from exp_platform.checks.numbers import format_measure
 from exp_platform.checks.refusals import explain_refusal
-from exp_platform.checks.wording import format_p
+from exp_platform.checks.wording import format_count, format_p
 from exp_platform.records import (
     CheckResult,
     CheckStatus,
@@ -21,10 +21,11 @@ _PRIMARY = {
     PretrendOutcome.FAILED: CheckStatus.FAILED,
 }
 _CLAUSES = {
-    PretrendOutcome.HOLDS: "a drift that matters would have been seen",
-    PretrendOutcome.NEGLIGIBLE: "there is a drift, too small to matter",
-    PretrendOutcome.UNDERPOWERED: "a drift that matters could have gone unseen",
-    PretrendOutcome.FAILED: "there is a drift that matters",
+    PretrendOutcome.HOLDS: "no drift, and one that matters would have been seen",
+    PretrendOutcome.NEGLIGIBLE: "a drift, too small to matter",
+    PretrendOutcome.UNDERPOWERED: "no clear drift, but one that matters could have gone "
+    "unseen",
+    PretrendOutcome.FAILED: "a drift that matters",
 }
 
 
@@ -88,17 +89,20 @@ def _reason(test: PretrendTest, status: CheckStatus) -> str:
 
 def _describe(test: PretrendTest, period: str) -> str:
     p_value = format_p(test.p_adjusted if test.p_adjusted is not None else 1.0)
-    head = f"{test.metric_name}, {test.n_pre_days} {period}s before: parallel {p_value}"
+    head = (
+        f"{test.metric_name}, {format_count(test.n_pre_days, period)} before the start"
+    )
     if test.outcome is None or test.role is not EstimateRole.PRIMARY:
-        return f"{head}."
+        return f"{head}: equal trends {p_value}."
+    told = f"{head}: {_CLAUSES[test.outcome]} ({p_value})."
     sizes = [
         f"{words} {format_measure(abs(number))}"
         for words, number in (
-            ("bias by the drift seen", test.bias),
-            ("of no consequence up to", test.tolerance),
-            ("found four times in five from", test.detectable_bias),
+            ("the drift seen, continued, moves the estimate by", test.bias),
+            ("it would matter from", test.tolerance),
+            ("it is found four times in five from", test.detectable_bias),
         )
         if number is not None
     ]
-    tail = f" ({'; '.join(sizes)})" if sizes else ""
-    return f"{head}, {_CLAUSES[test.outcome]}{tail}."
+    listed = "; ".join(sizes)
+    return f"{told} {listed[:1].upper()}{listed[1:]}." if sizes else told

@@ -273,7 +273,8 @@ def _check_metrics(ingested: Ingested, measured: Measured) -> Iterator[CheckResu
                 yield check_ratio_denominator(_means(control, arm, "denominator"))
             elif _has_tested_mean(spec, definition):
                 yield check_skewness(control, arm)
-                yield check_outlier(control, arm)
+                is_share = definition.type.is_share
+                yield check_outlier(control, arm, is_share=is_share)
             if definition.covariate is None:
                 continue
             if spec.plan.of(name).covariate:

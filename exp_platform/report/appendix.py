@@ -28,7 +28,7 @@ _GLOSSARY = {
     "CUPED": "uses behaviour from before the exposure to make intervals narrower.",
     "Difference in differences": "the treated arm's change since before the start, "
     "less control's change (DiD).",
-    "Event study": "a difference in differences for every single day.",
+    "Event study": "a difference in differences for every single day or period.",
     "Goal": "a metric that should get better.",
     "Guardrail": "a metric that must not get worse by more than its margin.",
     "Interval": "the range of effects that fit the data at the stated confidence.",
@@ -73,7 +73,11 @@ class ChoiceRow:
 
 def describe_definitions(facts: MemoFacts) -> tuple[DefinitionRow, ...]:
     """One row per metric, in the order of the facts."""
-    return tuple(_describe_definition(one) for one in facts.definitions.values())
+    panel = facts.spec.panel
+    computed = f"the delivered value of each unit and {panel.word}" if panel else ""
+    return tuple(
+        _describe_definition(one, computed) for one in facts.definitions.values()
+    )
 
 
 def describe_choices(facts: MemoFacts) -> tuple[ChoiceRow, ...]:
@@ -108,12 +112,12 @@ def _pattern(term: str) -> str:
     return rf"(?<!\w){first}{re.escape(term[1:])}{plural}(?!\w)"
 
 
-def _describe_definition(definition: MetricDefinition) -> DefinitionRow:
+def _describe_definition(definition: MetricDefinition, computed: str) -> DefinitionRow:
     return DefinitionRow(
         name=definition.name,
         description=definition.description,
         kind=f"{definition.type}, {definition.direction} is good",
-        computed=_describe_computation(definition),
+        computed=computed or _describe_computation(definition),
         version=f"v{definition.version}",
         hash=definition.definition_hash,
         owner=definition.owner,

@@ -5,12 +5,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exp_platform.checks import numbers
+from exp_platform.checks.wording import join_words
 from exp_platform.records import Estimate, EstimateRole, MethodChoice
 from exp_platform.report.comparisons import Comparison
 from exp_platform.report.results import differences_of, explain_missing, lifts_of
 from exp_platform.report.words import ESTIMATE_ROLE_WORDS, humanise, title_method
 
 REFUSED = "refused"
+_READINGS = {
+    "did_2x2": "Change per unit and {period} since before the start, against control's "
+    "change.",
+    "event_study": "The same change {period} by {period}, averaged after the start.",
+    "did_randomisation": "The same change; its p and interval come from choosing other "
+    "units as the treated ones.",
+    "callaway_santanna_simple": "Each cohort against units not yet treated, averaged "
+    "over all treated units and {period}s.",
+    "callaway_santanna_group": "The same effects, averaged within each cohort first.",
+    "callaway_santanna_dynamic": "The same effects, averaged by time since treatment: "
+    "every step counts the same, however few units reached it.",
+    "callaway_santanna_calendar": "The same effects, averaged by {period}: each counts "
+    "the same, however few units were treated then.",
+    "twfe": "One regression for all units and {period}s. With several start dates it "
+    "also compares treated units with each other, so it never decides.",
+    "synthetic_control": "Against a mixture of untreated units that moved like the "
+    "treated ones before the start.",
+}
 _BARELY = 0.01  # a change of width below 1 % is not worth a sentence of praise
 
 
@@ -38,21 +57,34 @@ class MethodGroup:
     rows: tuple[MethodRow, ...]
 
     @property
+    def shown(self) -> tuple[MethodRow, ...]:
+        """The rows that have a number."""
+        return tuple(row for row in self.rows if not row.is_refused)
+
+    @property
     def is_plain(self) -> bool:
-        """There is nothing but the plain comparison, so nothing to compare."""
-        return len(self.rows) == 1 and self.rows[0].role != REFUSED
+        """The method that decides is the only one with a number."""
+        roles = [row.role for row in self.shown]
+        return roles == [ESTIMATE_ROLE_WORDS[EstimateRole.PRIMARY]]
 
 
 def compare_methods(
-    comparison: Comparison, choices: tuple[MethodChoice, ...]
+    comparison: Comparison, choices: tuple[MethodChoice, ...], *, period: str = "day"
 ) -> MethodGroup:
-    """A/B first, then CUPED, DiD and whatever else was made or refused."""
+    """A/B first, then CUPED, DiD and whatever else was made or refused.
+
+    Args:
+        comparison: one metric and arm.
+        choices: what the router said about its methods.
+        period: what one step of time is called.
+    """
     baseline = _find_baseline(comparison.estimates)
     refused = {one.method: one for one in choices if not one.is_chosen}
     order = [one.method for one in choices]
     shown = _pick_told(comparison, baseline, order)
     rows = [
-        _describe(comparison, one, baseline=baseline, refused=refused) for one in shown
+        _describe(comparison, one, baseline=baseline, refused=refused, period=period)
+        for one in shown
     ]
     made = {_family(one.method) for one in comparison.estimates}
     rows += [
@@ -112,6 +144,7 @@ def _describe(
     *,
     baseline: Estimate | None,
     refused: Mapping[str, MethodChoice],
+    period: str,
 ) -> MethodRow:
     definition = comparison.definition
     differences, lifts = differences_of(estimate), lifts_of(estimate)
@@ -124,13 +157,16 @@ def _describe(
         ),
         lift=numbers.format_lift(*lifts),
         lift_interval=numbers.format_lift_interval(*lifts),
-        verdict=_judge(estimate, baseline, refused.get(estimate.method)),
+        verdict=_judge(estimate, baseline, refused.get(estimate.method), period),
         is_refused=not estimate.is_ok,
     )
 
 
 def _judge(
-    estimate: Estimate, baseline: Estimate | None, choice: MethodChoice | None
+    estimate: Estimate,
+    baseline: Estimate | None,
+    choice: MethodChoice | None,
+    period: str,
 ) -> str:
     if not estimate.is_ok:
         if choice is not None:
@@ -138,7 +174,8 @@ def _judge(
         return f"No number: {explain_missing(estimate)}."
     family = _family(estimate.method)
     if family == "did":
-        return _judge_did(estimate, baseline)
+        what = _READINGS[estimate.method].format(period=period)
+        return _compare_lifts(what, estimate, baseline)
     if baseline is None or estimate is baseline:
         return "The plain comparison of the arms." if family == "ab" else ""
     if family == "cuped":
@@ -146,8 +183,8 @@ def _judge(
     return "Shown as a second opinion."
 
 
-def _judge_did(estimate: Estimate, baseline: Estimate | None) -> str:
-    what = "Change per unit and day since before the start, against control's change."
+def _compare_lifts(what: str, estimate: Estimate, baseline: Estimate | None) -> str:
+    """What a method over time answers, beside the plain comparison if there is one."""
     plain = baseline.relative_lift if baseline else None
     lower, upper = estimate.relative_ci_lower, estimate.relative_ci_upper
     if baseline is None or plain is None or lower is None or upper is None:
@@ -196,8 +233,9 @@ def _rank(estimate: Estimate) -> tuple[int, int]:
 
 
 def _family(method: str) -> str:
-    words = method.lower().split("_")
-    return next((name for name in ("cuped", "did") if name in words), "ab")
+    if method in _READINGS:
+        return "did"
+    return "cuped" if "cuped" in method.lower().split("_") else "ab"
 
 
 def _find_variance_ratio(estimate: Estimate, baseline: Estimate) -> float | None:
@@ -216,3 +254,19 @@ def _find_lift_width(estimate: Estimate) -> float | None:
 
 def _whole_percent(share: float) -> str:
     return f"{100 * share:.0f} %"
+
+
+def list_refusals(groups: tuple[MethodGroup, ...]) -> tuple[tuple[str, str], ...]:
+    """Methods without a number: their names and metrics, and why, each reason once."""
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for group in groups:
+        for row in group.rows:
+            if row.is_refused:
+                metrics.setdefault((row.method, row.verdict), []).append(group.metric)
+    methods: dict[tuple[str, str], list[str]] = {}
+    for (method, why), names in metrics.items():
+        methods.setdefault((join_words(dict.fromkeys(names)), why), []).append(method)
+    return tuple(
+        (f"{join_words(named)} for {names}", why)
+        for (names, why), named in methods.items()
+    )

@@ -55,7 +55,10 @@ def describe_ledger(facts: MemoFacts) -> LedgerSection:
         )
         is_quiet = first.stage in _QUIET and counts == before
         if not is_quiet:
-            title = title_stage(first.stage, first.metric_name)
+            is_panel = facts.spec.panel is not None and first.stage == "exposed"
+            title = title_stage(
+                "in_panel" if is_panel else first.stage, first.metric_name
+            )
             rows.append(LedgerRow(title, cells))
         # what one metric leaves out, the next one may have
         if first.is_exclusion and not first.metric_name:

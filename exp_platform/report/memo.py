@@ -27,7 +27,11 @@ from exp_platform.report.forest import (
     draw_segments,
     write_forest,
 )
-from exp_platform.report.gains import MethodGroup, compare_methods
+from exp_platform.report.gains import (
+    MethodGroup,
+    compare_methods,
+    list_refusals,
+)
 from exp_platform.report.headline import Headline, describe_headline
 from exp_platform.report.ledger import LedgerSection, describe_ledger
 from exp_platform.report.looks import LookSection, describe_looks
@@ -38,6 +42,7 @@ from exp_platform.report.results import (
     ResultRow,
     describe_results,
     describe_segments,
+    explain_results,
     format_level,
 )
 from exp_platform.report.segments import describe_interactions
@@ -61,12 +66,15 @@ class Page:
     trust: TrustSection
     looks: LookSection
     results: tuple[ResultRow, ...]
+    unanswered: tuple[str, ...]
+    observational: View | None
     segments: tuple[ResultRow, ...]
     forest: ForestChart | None
     segment_forest: ForestChart | None
     interactions: View | None
     views: tuple[View, ...]
     methods: tuple[MethodGroup, ...]
+    refusals: tuple[tuple[str, str], ...]
     plain_metrics: tuple[str, ...]
     pretrends: tuple[PretrendView, ...]
     ledger: LedgerSection
@@ -97,9 +105,11 @@ def render_memo(facts: MemoFacts) -> Memo:
 def describe_page(facts: MemoFacts) -> Page:
     """Turn the facts into the words and positions that a memo shows."""
     comparisons = sort_comparisons(facts)
-    has_arms = len(facts.spec.treatments) > 1
+    has_arms, period = len(facts.spec.treatments) > 1, facts.spec.period_word
+    observational = describe_observational(comparisons)
+    results = describe_results(comparisons, period=period)
     methods = tuple(
-        compare_methods(one, facts.choices.get(one.metric_name, ()))
+        compare_methods(one, facts.choices.get(one.metric_name, ()), period=period)
         for one in comparisons
     )
     looks = describe_looks(comparisons, harm_level(facts.spec))
@@ -107,7 +117,9 @@ def describe_page(facts: MemoFacts) -> Page:
         headline=describe_headline(facts, comparisons, place=looks.place),
         trust=describe_trust(facts),
         looks=looks,
-        results=describe_results(comparisons),
+        results=tuple(row for row in results if not row.why_no_number),
+        unanswered=() if observational else explain_results(results),
+        observational=observational,
         segments=describe_segments(comparisons),
         forest=draw_forest(comparisons, has_arms=has_arms),
         segment_forest=draw_segments(comparisons, has_arms=has_arms),
@@ -115,7 +127,6 @@ def describe_page(facts: MemoFacts) -> Page:
         views=tuple(
             view
             for view in (
-                describe_observational(comparisons),
                 describe_compliers(comparisons),
                 describe_arms(comparisons),
                 describe_beliefs(comparisons),
@@ -124,7 +135,8 @@ def describe_page(facts: MemoFacts) -> Page:
             )
             if view is not None
         ),
-        methods=methods,
+        methods=tuple(one for one in methods if one.shown and not one.is_plain),
+        refusals=list_refusals(methods),
         plain_metrics=tuple(
             dict.fromkeys(group.metric for group in methods if group.is_plain)
         ),

@@ -1,9 +1,10 @@
 """Arms that units chose themselves, after adjustment: never shown as an experiment."""
 
-from exp_platform.causal.adjusted_rules import OBSERVATIONAL
+from collections.abc import Iterable
+
 from exp_platform.checks import numbers
 from exp_platform.records import Estimate
-from exp_platform.report.comparisons import Comparison
+from exp_platform.report.comparisons import ADJUSTED, Comparison
 from exp_platform.report.results import differences_of, explain_missing
 from exp_platform.report.views import Cell, Column, View, ViewRow
 from exp_platform.report.words import title_method
@@ -11,10 +12,10 @@ from exp_platform.report.words import title_method
 _NOT_FOR_IT = frozenset({"RATIO_NOT_SUPPORTED", "NOT_A_MEAN"})
 _LEAD = (
     "This is not an experiment: units chose their arm, and nothing can be shipped on "
-    "these numbers. Section 3 has none, because a comparison of the arms as they are "
-    "would show who chose as much as what the choice did. Here the arms are compared as "
-    "if they had the same known facts from before the choice. The numbers are right only "
-    "if nothing else drives both the choice and the outcome, which no data can show."
+    "these numbers. The arms as they are differ by who chose as much as by what the "
+    "choice did: that raw gap is no effect. The adjusted difference compares units as if "
+    "they had the same known facts from before the choice{facts}. It is right only if "
+    "nothing else drives both the choice and the outcome, which no data can show."
 )
 
 
@@ -23,25 +24,43 @@ def describe_observational(comparisons: tuple[Comparison, ...]) -> View | None:
     rows = tuple(
         _describe(one, estimate)
         for one in comparisons
-        for method in OBSERVATIONAL
+        for method in ADJUSTED
         for estimate in one.views
         if estimate.method == method and estimate.reason not in _NOT_FOR_IT
     )
     if not rows:
         return None
+    names = dict.fromkeys(
+        covariate
+        for one in comparisons
+        for estimate in one.views
+        for covariate in estimate.details.get("covariates", ())
+    )
     return View(
         title="Adjusted comparison of units that chose their arm (observational)",
-        lead=_LEAD,
+        lead=_LEAD.format(facts=_name_facts(names)),
         columns=(
             Column("Method", is_number=False),
-            Column("Unadjusted"),
             Column("Adjusted difference", "interval"),
             Column("p"),
-            Column("Adjusted for", is_number=False),
+            Column("Raw gap", "not an effect"),
             Column("Without a counterpart", "share of units"),
         ),
         rows=rows,
     )
+
+
+def _name_facts(covariates: Iterable[str]) -> str:
+    """The covariates as they were declared: levels under their attribute."""
+    declared: dict[str, int] = {}
+    for name in covariates:
+        attribute, _, level = name.partition("=")
+        declared[attribute] = declared.get(attribute, 0) + bool(level)
+    told = [
+        f"{name} ({levels + 1} levels)" if levels else name
+        for name, levels in declared.items()
+    ]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _describe(comparison: Comparison, estimate: Estimate) -> ViewRow:
@@ -53,13 +72,12 @@ def _describe(comparison: Comparison, estimate: Estimate) -> ViewRow:
     found = differences_of(estimate)
     cells = (
         Cell(title),
-        Cell(numbers.format_difference(definition, details["unadjusted_difference"])),
         Cell(
             numbers.format_difference(definition, *found),
             numbers.format_difference_interval(definition, *found),
         ),
         Cell(numbers.format_p(estimate.p_value)),
-        Cell(", ".join(details["covariates"])),
+        Cell(numbers.format_difference(definition, details["unadjusted_difference"])),
         Cell(f"{100 * details['share_outside']:.1f} %"),
     )
     return ViewRow(metric, arm, cells)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from exp_platform.checks import numbers
+from exp_platform.checks.pretrend import DIAGNOSTIC_P
+from exp_platform.checks.refusals import explain_refusal
 from exp_platform.records import (
     Estimate,
     EstimateRole,
@@ -14,7 +16,7 @@ from exp_platform.records import (
 from exp_platform.report.event_study import EventStudyChart, draw_event_study
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.robustness import RobustnessView, describe_robustness
-from exp_platform.report.words import PRETREND_TITLES, STATUS_WORDS, humanise
+from exp_platform.report.words import PRETREND_TITLES, STATUS_WORDS, count_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class DayRow:
     """One day of an event study in words."""
 
     day: str
-    period: str
+    side: str
     delta: str
     interval: str
     p: str
@@ -62,6 +64,7 @@ def _describe(
         (one for one in facts.deltas if (one.metric_name, one.treatment) == key),
         key=lambda one: one.day,
     )
+    known = [one for one in deltas if numbers.is_number(one.delta)]
     outcome = test.outcome if test else None
     period = facts.spec.period_word
     return PretrendView(
@@ -71,7 +74,7 @@ def _describe(
         outcome=outcome,
         sentences=_explain(definition, test, period),
         chart=draw_event_study(definition, deltas, period=period),
-        days=tuple(_describe_day(definition, one, period) for one in deltas),
+        days=tuple(_describe_day(definition, one, period) for one in known),
         period=period,
         unit=numbers.format_unit(definition),
         robustness=describe_robustness(definition, _find_primary(facts, key), period),
@@ -106,7 +109,7 @@ def _describe_day(
     reference = f"reference {period}"
     return DayRow(
         day=numbers.format_tick(delta.day),
-        period=delta.period,
+        side="before" if delta.day < 0 else "after",
         delta=numbers.format_difference(definition, *values),
         interval=reference if delta.is_reference else interval,
         p=reference if delta.is_reference else numbers.format_p(delta.p_value),
@@ -119,8 +122,8 @@ def _explain(
     if test is None:
         return ("No pre-trend test was made for this metric.",)
     if test.outcome is None:
-        reason = humanise(test.reason) or STATUS_WORDS[test.status]
-        return (f"No number: {reason}.",)
+        reason = explain_refusal(test.reason) or STATUS_WORDS[test.status]
+        return (f"It could not be tested: {reason}.",)
     if test.role is EstimateRole.DIAGNOSTIC:
         purpose = (
             "A look at the balance before exposure; the decision does not rest on it."
@@ -128,7 +131,7 @@ def _explain(
         return (
             purpose,
             _say_tests(test, period),
-            "A warning would need p < 0.001.",
+            f"A warning would need p < {DIAGNOSTIC_P}.",
         )
     sentences = (
         _say_outcome(definition, test),
@@ -146,8 +149,8 @@ def _say_outcome(definition: MetricDefinition | None, test: PretrendTest) -> str
             return "Before the start the arms moved in parallel."
         case PretrendOutcome.UNDERPOWERED:
             return (
-                "No drift was found before the start, but a drift that matters could "
-                "have been missed."
+                "No clear drift was found before the start, but the test is too weak to "
+                "rule out one that matters."
             )
         case PretrendOutcome.NEGLIGIBLE:
             return (
@@ -164,10 +167,14 @@ def _say_outcome(definition: MetricDefinition | None, test: PretrendTest) -> str
 def _say_tests(test: PretrendTest, period: str) -> str:
     joint = numbers.format_p_phrase(test.p_joint)
     slope = numbers.format_p_phrase(test.p_slope)
-    return (
-        f"Over {test.n_pre_days} {period}s before the start: all {period}s together "
-        f"{joint}, steady drift {slope}."
+    told = (
+        f"Two tests on the {count_words(test.n_pre_days, period)} before the start: the "
+        f"gaps of all {period}s together ({joint}), and a steady drift ({slope})."
     )
+    if test.p_adjusted is None or test.role is EstimateRole.DIAGNOSTIC:
+        return told
+    both = numbers.format_p_phrase(test.p_adjusted)
+    return f"{told} Corrected for there being two, {both}; a drift is called at 0.05."
 
 
 def _say_power(
@@ -177,9 +184,10 @@ def _say_power(
         return ""
     seen = numbers.format_size(definition, test.detectable_bias)
     tolerance = numbers.format_size(definition, test.tolerance)
-    enough = "is enough" if test.detectable_bias <= test.tolerance else "is not enough"
+    is_enough = test.detectable_bias <= test.tolerance
     return (
-        f"Power: with 80 % chance the test finds a drift that moves the estimate by "
-        f"{seen} per unit and {period} or more. {tolerance} is what would matter, so the "
-        f"power {enough}."
+        f"How large a drift would it have seen? One that moves the estimate by {seen} "
+        f"per unit and {period} is found four times in five. One of {tolerance} would "
+        f"already matter, so the test is {'strong' if is_enough else 'not strong'} "
+        "enough to vouch for the trends."
     )

@@ -1,6 +1,6 @@
 """Section 3 of the memo: the estimate of each metric, as rows of text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,6 +16,7 @@ from exp_platform.records import (
     MetricRole,
 )
 from exp_platform.report.comparisons import Comparison
+from exp_platform.report.views import explain_rows
 from exp_platform.report.words import ROLE_TITLES, STATUS_WORDS
 
 
@@ -36,11 +37,14 @@ READING_WORDS = {
 }
 
 
+_COUNTERFACTUAL = "per unit and {period}; control is the treated arm without its effect"
 # The two columns are not the arms' plain averages for these methods.
 METHOD_NOTES = {
     "cluster_delta": "compared by cluster",
     "cuped": "averages adjusted for before exposure (CUPED)",
-    "did_2x2": "per unit and period, control is what change alone would have given",
+    "did_2x2": _COUNTERFACTUAL,
+    "event_study": _COUNTERFACTUAL,
+    "callaway_santanna_simple": _COUNTERFACTUAL,
 }
 
 
@@ -72,9 +76,31 @@ class ResultRow:
     note: str = ""
 
 
-def describe_results(comparisons: tuple[Comparison, ...]) -> tuple[ResultRow, ...]:
-    """One row per comparison on all units."""
-    return tuple(_describe(one, one.primary) for one in comparisons)
+def describe_results(
+    comparisons: tuple[Comparison, ...], *, period: str = "day"
+) -> tuple[ResultRow, ...]:
+    """One row per comparison on all units.
+
+    Args:
+        comparisons: sorted for reading.
+        period: what one step of time is called.
+    """
+    return tuple(_describe(one, one.primary, period) for one in comparisons)
+
+
+def explain_results(rows: Iterable[ResultRow]) -> tuple[str, ...]:
+    """What stands in place of the rows that have no number."""
+    return explain_rows(
+        (_explain_guardrail(row), row.metric, row.arm)
+        for row in rows
+        if row.why_no_number
+    )
+
+
+def _explain_guardrail(row: ResultRow) -> str:
+    if not row.guardrail:
+        return row.why_no_number
+    return f"{row.why_no_number}; guardrail, margin {row.margin}: {row.guardrail}"
 
 
 def describe_segments(comparisons: tuple[Comparison, ...]) -> tuple[ResultRow, ...]:
@@ -149,7 +175,9 @@ def _is_significant(estimate: Estimate) -> bool:
     return lower is not None and upper is not None and not lower <= 0 <= upper
 
 
-def _describe(comparison: Comparison, estimate: Estimate | None) -> ResultRow:
+def _describe(
+    comparison: Comparison, estimate: Estimate | None, period: str = "day"
+) -> ResultRow:
     definition, plan = comparison.definition, comparison.plan
     reading = read_direction(definition, estimate)
     shown = estimate or _absent(comparison)
@@ -182,7 +210,7 @@ def _describe(comparison: Comparison, estimate: Estimate | None) -> ResultRow:
         margin=_format_margin(comparison),
         guardrail=_describe_guardrail(comparison, shown),
         why_no_number=_explain_row(comparison, estimate),
-        note=_note(comparison, shown),
+        note=_note(comparison, shown).format(period=period),
     )
 
 

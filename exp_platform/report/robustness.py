@@ -6,8 +6,9 @@ from typing import Any
 
 from exp_platform.causal.sensitivity import DECISIVE_MBAR, LARGEST_MBAR
 from exp_platform.checks import numbers
+from exp_platform.checks.refusals import explain_refusal
 from exp_platform.records import Estimate, EstimateStatus, MetricDefinition
-from exp_platform.report.words import STATUS_WORDS, count_words, humanise
+from exp_platform.report.words import STATUS_WORDS, count_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def describe_robustness(
         return RobustnessView()
     if found["status"] != EstimateStatus.OK:
         status = EstimateStatus(found["status"])
-        why = humanise(str(found["reason"])) or STATUS_WORDS[status]
+        why = explain_refusal(str(found["reason"])) or STATUS_WORDS[status]
         return RobustnessView(
             (f"How far unequal trends could move the effect is not known: {why}.",)
         )
@@ -65,9 +66,9 @@ def _say_decisive(
     unit = numbers.format_unit(definition)
     interval = f"{_format(definition, found, lower, upper)} {unit}".rstrip()
     return (
-        f"If the gap drifts after the start by up to its largest change in one {step} "
-        f"before it (Mbar = 1), the effect lies within {interval}: "
-        f"{'it keeps its sign' if has_sign else 'an effect of 0 is possible'}."
+        f"Suppose that after the start the gap between the arms drifts, in one {step}, "
+        f"by up to the most it did before (Mbar = 1). Then the effect lies within "
+        f"{interval}: {'it keeps its sign' if has_sign else 'an effect of 0 is possible'}."
     )
 
 
@@ -76,11 +77,14 @@ def _say_breakdown(found: Mapping[str, Any], step: str) -> str:
     if not breakdown:
         return (
             f"Against the last {step} before the start an effect of 0 is possible even "
-            "with parallel trends."
+            "with parallel trends: there is no conclusion for a drift to break."
         )
     most = "more than " if breakdown >= LARGEST_MBAR else ""
     told = numbers.format_measure(breakdown)
-    return f"An effect of 0 becomes possible at {most}{told} times that change."
+    return (
+        f"The conclusion breaks at {most}{told} times that drift: from there on an "
+        "effect of 0 is possible."
+    )
 
 
 def _list_rows(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from exp_platform.checks import numbers
-from exp_platform.checks.catalogue import CATALOGUE, Chance, title_check
+from exp_platform.checks.catalogue import CATALOGUE, SKIPPED, Chance, title_check
 from exp_platform.records import CheckResult, CheckStatus, Verdict
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.words import (
@@ -140,10 +140,12 @@ def _describe(facts: MemoFacts, check: CheckResult) -> CheckRow:
 
 
 def _find_next_step(check: CheckResult) -> str:
-    if check.status is CheckStatus.NOT_RUN:
-        must = "; until then nothing can be shipped" if check.can_fail else ""
-        return f"Run the step that makes this check{must}."
     entry = CATALOGUE.get(check.check_name)
+    if check.status is CheckStatus.NOT_RUN:
+        must = " Until then nothing can be shipped." if check.can_fail else ""
+        is_skipped = entry is None or not entry.when_absent or check.reason == SKIPPED
+        step = "Run the step that makes this check."
+        return f"{step if is_skipped or entry is None else entry.when_absent}{must}"
     return entry.next_step if entry else ""
 
 

@@ -1,7 +1,9 @@
 """Other views of the same comparisons, each a small table: none of them decides."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from exp_platform.checks.wording import join_words
 from exp_platform.report.event_study import EventStudyChart
 
 
@@ -45,3 +47,37 @@ class View:
     columns: tuple[Column, ...]
     rows: tuple[ViewRow, ...]
     charts: tuple[EventStudyChart, ...] = ()
+
+    @property
+    def shown(self) -> tuple[ViewRow, ...]:
+        """The rows that have cells."""
+        return tuple(row for row in self.rows if not row.why_no_number)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """One sentence for each reason why rows have no number."""
+        return explain_rows(
+            (row.why_no_number, row.metric, row.arm)
+            for row in self.rows
+            if row.why_no_number
+        )
+
+
+def explain_rows(rows: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
+    """Rows without a number as one sentence per reason, in order.
+
+    Args:
+        rows: reason, metric and arm of each; the arm is told only where a metric has
+            several reasons.
+    """
+    listed = list(rows)
+    reasons: dict[str, list[str]] = {}
+    for why, metric, arm in listed:
+        is_split = len({one for one, name, _ in listed if name == metric}) > 1
+        arms = {name for _, _, name in listed}
+        subject = f"{metric} ({arm})" if is_split and len(arms) > 1 else metric
+        reasons.setdefault(why, []).append(subject)
+    return tuple(
+        f"No number for {join_words(dict.fromkeys(subjects))}: {why}."
+        for why, subjects in reasons.items()
+    )

@@ -67,6 +67,7 @@ STAGE_TITLES = {
     "in_window": "Exposed inside the window",
     "not_bot": "Not a bot",
     "not_crossover": "Met one arm only",
+    "in_panel": "In the panel, as delivered",
     "in_analysis": "In the analysis",
 }
 _METHOD_TITLES = {
@@ -81,10 +82,10 @@ _METHOD_TITLES = {
     "did_2x2": "Difference in differences",
     "event_study": "Event study",
     "did_randomisation": "Difference in differences (randomisation inference)",
-    "callaway_santanna_simple": "Callaway-Sant'Anna, all cohorts and periods",
-    "callaway_santanna_group": "Callaway-Sant'Anna, by cohort",
-    "callaway_santanna_dynamic": "Callaway-Sant'Anna, by time since treatment",
-    "callaway_santanna_calendar": "Callaway-Sant'Anna, by period",
+    "callaway_santanna_simple": "Callaway-Sant'Anna (all cohorts and periods)",
+    "callaway_santanna_group": "Callaway-Sant'Anna (by cohort)",
+    "callaway_santanna_dynamic": "Callaway-Sant'Anna (by time since treatment)",
+    "callaway_santanna_calendar": "Callaway-Sant'Anna (by period)",
     "twfe": "Two-way fixed effects",
     "bayes_normal": "Bayesian, normal prior on the lift",
     "bayes_beta_binomial": "Bayesian, beta-binomial",

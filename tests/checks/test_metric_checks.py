@@ -135,9 +135,9 @@ def test_check_pretrend_of_a_randomised_experiment_only_warns(p_value, status):
 def test_check_pretrend_says_the_sizes():
     test = replace(PRETREND, outcome=PretrendOutcome.NEGLIGIBLE)
     assert check_pretrend(test).message == (
-        "revenue, 14 days before: parallel p = 0.01, there is a drift, too small to "
-        "matter (bias by the drift seen 0.02; of no consequence up to 0.03; found four "
-        "times in five from 0.05)."
+        "revenue, 14 days before the start: a drift, too small to matter (p = 0.01). "
+        "The drift seen, continued, moves the estimate by 0.02; it would matter from "
+        "0.03; it is found four times in five from 0.05."
     )
 
 

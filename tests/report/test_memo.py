@@ -20,7 +20,7 @@ HEADINGS = (
     "1. Decision",
     "2. Can we trust it?",
     "3. Results",
-    "4. Other methods beside A/B",
+    "4. Other methods on the same data",
     "5. Before the start",
     "6. Where units were lost",
     "7. How to reproduce this",

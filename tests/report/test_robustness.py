@@ -46,7 +46,10 @@ def test_robustness_stands_with_the_pretrends_of_its_metric(shippable):
     decisive, breakdown = first.robustness.sentences
     assert "10.0 to 50.0 pp: it keeps its sign" in decisive
     assert "in one step of 7 days" in decisive
-    assert breakdown == "An effect of 0 becomes possible at 2.5 times that change."
+    assert breakdown == (
+        "The conclusion breaks at 2.5 times that drift: from there on an effect of 0 is "
+        "possible."
+    )
     assert [row.bound for row in first.robustness.rows] == [
         "0.5 times the largest change before",
         "1 times the largest change before",
@@ -65,10 +68,10 @@ def test_robustness_stands_with_the_pretrends_of_its_metric(shippable):
         ),
         ({"breakdown_mbar": 0.0}, "0 is possible even with parallel trends"),
         ({"breakdown_mbar": 100.0}, "at more than 100 times"),
-        ({"period_days": 1}, "in one day before it"),
+        ({"period_days": 1}, "drifts, in one day, by up to the most it did before"),
         (
             {"status": "INSUFFICIENT_DATA", "reason": "TOO_FEW_CLUSTERS"},
-            "not known: Too few clusters",
+            "not known: too few clusters",
         ),
         ({"status": "METRIC_ERRORED"}, "not known: the metric could not be computed"),
     ],

@@ -171,7 +171,7 @@ def test_describe_trust_without_checks(shippable):
     ("outcome", "phrase"),
     [
         (PretrendOutcome.HOLDS, "moved in parallel"),
-        (PretrendOutcome.UNDERPOWERED, "could have been missed"),
+        (PretrendOutcome.UNDERPOWERED, "too weak to rule out one that matters"),
         (PretrendOutcome.NEGLIGIBLE, "does not matter"),
         (PretrendOutcome.FAILED, "drifted apart"),
     ],
@@ -182,7 +182,7 @@ def test_describe_pretrends_outcomes(shippable, outcome, phrase):
     view = describe_pretrends(replace(shippable, pretrends=(test,)))[0]
     text = " ".join(view.sentences)
     assert phrase in text
-    assert "80 %" in text
+    assert "four times in five" in text
     assert [day.interval for day in view.days].count("reference day") == 1
     assert [mark.kind for mark in view.chart.marks].count("post") == 7
 
@@ -192,7 +192,7 @@ def test_describe_pretrends_without_test_or_numbers(shippable, insufficient):
     assert views[0].sentences == ("No pre-trend test was made for this metric.",)
     view = describe_pretrends(insufficient)[0]
     assert view.chart is None
-    assert view.sentences == ("No number: Too few units.",)
+    assert view.sentences == ("It could not be tested: too few units.",)
 
 
 def test_describe_ledger_counts_losses(shippable):

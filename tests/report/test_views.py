@@ -236,4 +236,6 @@ def test_memo_has_every_view_and_none_without_rows(shippable):
 def test_refused_view_is_shown_with_its_reason(shippable):
     row = replace(tail(shippable), **NONE, reason="TOO_FEW_UNITS")
     memo = render_memo(add(shippable, row))
-    assert "| too few units |" in memo.markdown
+    told = "No number for revenue: too few units."
+    assert told in memo.markdown
+    assert f">{told}<" in memo.html
