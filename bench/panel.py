@@ -7,7 +7,8 @@ Difference in differences and event study with errors clustered by unit, all fro
 same Parquet file of one row per unit and day. Every measurement is a process of its
 own, imports and reading included; wall time, time on all cores and peak memory are the
 whole process's, its children's time too. Wall times mean little on a busy machine.
-Ours is one call that runs every method the panel allows. A contender climbs the sizes
+Ours is asked for the same estimate, `exp_platform.did(..., methods=NAME)`; every method
+at once is a line of its own at the end. A contender climbs the sizes
 until it runs out of memory or time; there its ratio is the one of the largest size it
 finished. diff-diff lives in a virtual environment of its own, made on first use.
 """
@@ -60,7 +61,8 @@ OURS = """
 import json, sys
 import exp_platform
 found = exp_platform.did(
-    sys.argv[1], "spent", unit="unit", time="day", cohort="since"
+    sys.argv[1], "spent", unit="unit", time="day", cohort="since",
+    methods=sys.argv[2:] or None,
 )
 print(json.dumps({e.method: [e.difference, e.standard_error] for e in found}))
 """
@@ -252,7 +254,8 @@ def compare(
     """Both in turn on the same file; their estimates must agree."""
     theirs, ours = [first], []
     for number in range(repeats):
-        ours.append(measure([sys.executable, "-c", OURS, str(file)], limit_gb=limit_gb))
+        command = [sys.executable, "-c", OURS, str(file), one.ours]
+        ours.append(measure(command, limit_gb=limit_gb))
         if number:
             theirs.append(run_contender(one, file, limit_gb))
     for found in (*theirs, *ours):

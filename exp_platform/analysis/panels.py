@@ -5,15 +5,21 @@ from functools import partial
 from typing import Any, Required, TypedDict, TypeVar, Unpack, get_args
 
 from exp_platform.analysis.arguments import check_alpha, check_word
+from exp_platform.analysis.arms import list_names
 from exp_platform.causal.group_times import ControlGroup
 from exp_platform.causal.identification import AVERAGES, DID, STAGGERED
-from exp_platform.causal.panel_rules import SYNTHETIC, choose_panel_methods
+from exp_platform.causal.panel_rules import ORDER, SYNTHETIC, choose_panel_methods
 from exp_platform.causal.sensitivity import Sensitivity
 from exp_platform.causal.two_by_two import Adjustment
 from exp_platform.pipelines.analyze_panel import estimate_panel_metric, find_facts
 from exp_platform.pipelines.panel_data import PanelMetric
 from exp_platform.pipelines.panel_frame import analyze_frame, open_panel
-from exp_platform.pipelines.panel_methods import RUNNERS, Runner, estimate_cohorts
+from exp_platform.pipelines.panel_methods import (
+    BROUGHT_ALONG,
+    RUNNERS,
+    Runner,
+    estimate_cohorts,
+)
 from exp_platform.pipelines.panel_request import PanelRequest
 from exp_platform.pipelines.panel_sensitivity import bound_panel
 from exp_platform.pipelines.panel_trends import assess_panel_trends
@@ -53,9 +59,10 @@ def did(
     cluster: str | None = None,
     weight: str | None = None,
     covariates: Sequence[str] = (),
+    methods: str | Sequence[str] | None = None,
     alpha: float = 0.05,
 ) -> tuple[Estimate, ...]:
-    """What did a policy do, by every method that a panel allows?
+    """What did a policy do, by every method that a panel allows, or by some?
 
     The same steps as `exp import --design did` and `exp run`, without a decision.
 
@@ -72,13 +79,16 @@ def did(
         cluster: column with the level at which treatment was assigned.
         weight: column with the unit's weight.
         covariates: columns with facts from before treatment.
+        methods: names of those to compute, as `did_2x2`, which spares the others, and
+            the bounds that the primary row gets (`sensitivity`); None = all.
         alpha: two-sided error rate of the intervals.
 
     Returns:
         One row per method, refused ones with their reason; the primary one first.
 
     Raises:
-        UsageError: a column, period or treatment that cannot be read.
+        UsageError: a column, period or treatment that cannot be read, or a method that
+            does not exist.
         ContractError: rows that are no panel.
     """
     check_alpha(alpha)
@@ -93,7 +103,13 @@ def did(
         weight=weight,
         covariates=covariates,
     )
-    found = analyze_frame(frame, request, alpha=alpha)
+    if methods is None:
+        found = analyze_frame(frame, request, alpha=alpha)
+    else:
+        names = list_names(methods, "methods")
+        for name in names:
+            check_word("methods", name, ORDER)
+        found = _ask_panel(frame, request, alpha, partial(_estimate, methods=names))
     return tuple(sorted(found, key=lambda e: list(EstimateRole).index(e.role)))
 
 
@@ -122,8 +138,9 @@ def event_study(
     def ask(
         metric: PanelMetric, definition: MetricDefinition
     ) -> tuple[tuple[PretrendDelta, ...], PretrendTest | None]:
-        found = _estimate(metric, definition, (DID, STAGGERED, *AVERAGES))
-        return assess_panel_trends(metric, found)
+        # The test asks the deciding row alone how large a bias would matter.
+        deciding = DID if metric.units.cohorts.size == 1 else STAGGERED
+        return assess_panel_trends(metric, _estimate(metric, definition, (deciding,)))
 
     return _ask_panel(frame, _request(outcome, **columns), alpha, ask)
 
@@ -232,13 +249,14 @@ def _estimate(
 ) -> tuple[Estimate, ...]:
     """Rows of some methods, refused where the router refuses them."""
     choices = choose_panel_methods(find_facts(metric))
-    wanted = [choice for choice in choices if choice.method in methods]
+    # One set of group-time effects is behind all the averages.
+    needed = {*methods, *([STAGGERED] if BROUGHT_ALONG & set(methods) else [])}
+    wanted = [choice for choice in choices if choice.method in needed]
     runners = {**RUNNERS, **(instead or {})}
-    return tuple(
-        estimate_panel_metric(
-            metric, definition, wanted, runners=runners, is_bounded=False
-        )
+    found = estimate_panel_metric(
+        metric, definition, wanted, runners=runners, is_bounded=False
     )
+    return tuple(estimate for estimate in found if estimate.method in methods)
 
 
 def _request(

@@ -97,8 +97,10 @@ def read_ranges(
 def _fill(engine: Engine, sql: str, shape: tuple[int, int], *, first: int) -> Array:
     cells = np.full(shape[0] * shape[1], np.nan)
     n_rows = 0
-    for place, value in engine.numbers(_places(sql, shape[1], first)):
-        cells[place] = value
+    # Period by period: rows mostly come so, and then their cells lie near each other.
+    place = f"period_no * {shape[0]} + unit_no - {first}"
+    for places, value in engine.numbers(f"select {place} as place, value from ({sql})"):
+        cells[places] = value
         n_rows += len(value)
     n_filled = cells.size - int(np.count_nonzero(np.isnan(cells)))
     if n_filled != n_rows:
@@ -108,7 +110,7 @@ def _fill(engine: Engine, sql: str, shape: tuple[int, int], *, first: int) -> Ar
             allowed="one value per unit and period",
             next_step="aggregate to one row per unit and period",
         )
-    return cells.reshape(shape)
+    return cells.reshape(shape[::-1]).T
 
 
 def _add(engine: Engine, sql: str, shape: tuple[int, int], *, first: int) -> Array:
@@ -130,7 +132,7 @@ def _places(sql: str, n_periods: int, first: int) -> str:
 
 
 def _matrix_in_file(shape: tuple[int, int], folder: Path) -> Array:
-    """An empty matrix that the system may move out of memory."""
+    """An empty matrix that the system may move out of memory, laid out as in `_fill`."""
     size = shape[0] * shape[1] * np.dtype(float).itemsize
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
@@ -143,4 +145,4 @@ def _matrix_in_file(shape: tuple[int, int], folder: Path) -> Array:
                 found=f"{size / 1e9:,.1f} GB are needed for a panel",
                 next_step="free space, or set temp_directory to another disk",
             ) from error
-        return np.memmap(file, dtype=float, mode="r+", shape=shape)
+        return np.memmap(file, dtype=float, mode="r+", shape=shape[::-1]).T

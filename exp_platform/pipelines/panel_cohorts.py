@@ -4,7 +4,6 @@ from pathlib import Path
 
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.lake import Engine
-from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.panel_request import PanelRequest
 from exp_platform.pipelines.panel_rows import label_of
@@ -27,11 +26,10 @@ def place_treatments(
     Raises:
         UsageError: a value that says nothing.
     """
-    column = identifier(request.cohort or request.treated or "")
     engine.execute(
         "create or replace table exp_run.panel_treatments as\n"
         f"select value, {label_of('value')} as label\n"
-        f"from (select distinct {column} as value from exp_run.delivered)"
+        "from (select distinct group_value as value from exp_run.panel_profile)"
     )
     rows = engine.rows("select distinct label from exp_run.panel_treatments order by 1")
     labels = [None if row[0] is None else str(row[0]) for row in rows]

@@ -39,14 +39,24 @@ from exp_platform.stats.inference import Array
 from exp_platform.stats.settings import EstimateSettings
 
 
+def has_one_date(metric: PanelMetric) -> bool:
+    """Are there treated units of a single date, and others that never are?
+
+    Args:
+        metric: of the panel.
+    """
+    units = metric.units
+    return units.cohorts.size == 1 and not np.isfinite(units.cohort).all()
+
+
 def total_arms(metric: PanelMetric) -> tuple[GramTotals, GramTotals] | None:
     """Totals by period of both arms; None when treatment began on several dates.
 
     Periods are numbered from the event: 0 is the first treated one.
     """
-    units = metric.units
-    if units.cohorts.size != 1 or np.isfinite(units.cohort).all():
+    if not has_one_date(metric):
         return None
+    units = metric.units
     event = int(units.cohorts[0])
     periods = tuple(int(number) - event for number in units.periods)
     if not metric.layout.is_cross_section:
@@ -110,10 +120,9 @@ def estimate_two_periods(
     metric: PanelMetric, settings: EstimateSettings
 ) -> tuple[Estimate, ...]:
     """`did_2x2`: by cluster, with the bootstrap where clusters are few."""
-    arms = total_arms(metric)
-    if arms is None:
+    if not has_one_date(metric):
         return ()
-    if metric.layout.is_cross_section:
+    if metric.layout.is_cross_section and (arms := total_arms(metric)) is not None:
         control, treatment = (panel_of(arm) for arm in arms)
         estimate = estimate_did(control, treatment, settings)
         n, k = control.n + treatment.n, 2 * len(arms[0].days)
@@ -129,7 +138,7 @@ def estimate_permuted(
     metric: PanelMetric, settings: EstimateSettings
 ) -> tuple[Estimate, ...]:
     """`did_randomisation`: against other choices of treated clusters."""
-    if total_arms(metric) is None:
+    if not has_one_date(metric):
         return ()
     control, treatment = (
         _sum_clusters(metric, variant, side) for variant, side in _sides(metric)

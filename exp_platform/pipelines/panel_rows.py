@@ -1,8 +1,8 @@
 """Periods and units of a delivered panel, as relations of the engine.
 
-The file stands in the engine as `exp_run.delivered`. Its rows are read once for the
-periods, once for who was treated, and once for the units; what must be constant within
-a unit is checked on the units.
+The file stands in the engine as `exp_run.delivered`. Its rows are read once for their
+periods and treatments, `exp_run.panel_profile`, and once for the units; what must be
+constant within a unit is checked on the units.
 """
 
 from pathlib import Path
@@ -37,16 +37,17 @@ def label_of(column: str) -> str:
 def number_periods(engine: Engine, request: PanelRequest, file: Path) -> Periods:
     """Leave the panel's periods, in order, as `exp_run.panel_periods`.
 
-    `exp_run.panel_times` has the number of the period of every delivered value.
+    `exp_run.panel_times` has the number of the period of every delivered value,
+    `exp_run.panel_profile` the rows by period and treatment as they were delivered.
 
     Raises:
         UsageError: labels that cannot be read, or fewer than two.
     """
+    _profile_rows(engine, request)
     engine.execute(
         "create or replace table exp_run.panel_times as\n"
         f"select value, {label_of('value')} as label\n"
-        f"from (select distinct {identifier(request.time)} as value\n"
-        "    from exp_run.delivered)"
+        "from (select distinct time_value as value from exp_run.panel_profile)"
     )
     rows = engine.rows(
         "select distinct label from exp_run.panel_times where label <> ''\n"
@@ -78,6 +79,34 @@ def number_periods(engine: Engine, request: PanelRequest, file: Path) -> Periods
         "inner join exp_run.panel_periods as p on t.label = p.label"
     )
     return periods
+
+
+def _profile_rows(engine: Engine, request: PanelRequest) -> None:
+    """Leave `exp_run.panel_profile`: rows by period and treatment, as delivered.
+
+    Its columns: time_value, group_value, the number of rows that name a unit, `n_rows`,
+    and the sum of all rows' hashes, `total`. The hash is hashed again: of two
+    columns it is so simple that units which swap their values could leave the sum as it
+    was.
+
+    Args:
+        engine: holds the delivered rows.
+        request: the mapping of columns.
+    """
+    named = (request.unit, request.cohort or request.treated, request.cluster)
+    columns = [*(name for name in named if name), *request.covariates]
+    columns += [request.weight] if request.weight else []
+    row = ", ".join(identifier(name) for name in columns)
+    group = identifier(request.cohort or request.treated or "")
+    sums = "0 as n_rows, 0 as total"
+    if request.unit is not None:
+        unit = identifier(request.unit)
+        sums = f"count({unit}) as n_rows, sum(hash(hash({row}))) as total"
+    engine.execute(
+        "create or replace table exp_run.panel_profile as\n"
+        f"select {identifier(request.time)} as time_value, {group} as group_value,\n"
+        f"    {sums}\nfrom exp_run.delivered group by 1, 2"
+    )
 
 
 def unit_of(request: PanelRequest) -> str:
@@ -140,22 +169,14 @@ def _repeats_units(engine: Engine, request: PanelRequest) -> bool:
     """Does every period have the same units and say the same of them?
 
     The rows of one period then stand for all. Sums of hashes are compared, which is much
-    cheaper than to group the rows by unit. The hash is hashed again: of two columns it is
-    so simple that units which swap their values could leave the sum as it was.
+    cheaper than to group the rows by unit.
     """
     if request.unit is None:
         return False
-    named = (request.unit, request.cohort or request.treated, request.cluster)
-    columns = [*(name for name in named if name), *request.covariates]
-    columns += [request.weight] if request.weight else []
-    row = ", ".join(identifier(name) for name in columns)
     periods = engine.rows(
-        "select sum(n_rows), sum(total) from (\n"
-        f"    select {identifier(request.time)} as value, count(*) as n_rows,\n"
-        f"        sum(hash(hash({row}))) as total\n"
-        f"    from exp_run.delivered where {identifier(request.unit)} is not null\n"
-        "    group by 1\n"
-        ") as d inner join exp_run.panel_times as t on d.value = t.value\n"
+        "select sum(n_rows), sum(total)\n"
+        "from exp_run.panel_profile as d inner join exp_run.panel_times as t\n"
+        "    on d.time_value = t.value\n"
         "group by t.period_no"
     )
     return len(set(periods)) == 1

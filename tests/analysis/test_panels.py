@@ -116,3 +116,35 @@ def test_bad_input_names_what_is_allowed(golden):
         xp.event_study(frame, "z", **COHORTS)
     with pytest.raises(TypeError, match="cohorts"):
         xp.sensitivity(frame, "y", time="year", cohorts="cohort")
+
+
+@pytest.mark.parametrize(
+    "methods", ["did_2x2", ["event_study"], ("twfe", "callaway_santanna_group")]
+)
+def test_chosen_methods_are_the_rows_of_all(methods, golden):
+    frame = pd.DataFrame(golden("panel")["rows"])
+    every = {row.method: row for row in xp.did(frame, "sales", **SHOPS)}
+    found = xp.did(frame, "sales", methods=methods, **SHOPS)
+    named = {methods} if isinstance(methods, str) else set(methods)
+    assert {row.method for row in found} == named
+    for row in found:
+        whole = every[row.method]
+        assert (row.difference, row.standard_error) == (
+            whole.difference,
+            whole.standard_error,
+        )
+        assert (row.role, row.reason) == (whole.role, whole.reason)
+
+
+def test_chosen_method_that_is_refused_says_why(golden):
+    frame = pd.DataFrame(golden("staggered")["panels"]["usual"])
+    (row,) = xp.did(frame, "y", methods="did_2x2", **COHORTS)
+    assert (row.reason, row.difference) == ("NEEDS_STAGGERED", None)
+
+
+@pytest.mark.parametrize("methods", ["did2x2", ["did_2x2", "dit"], (), 3])
+def test_unknown_method_is_refused_by_name(methods, golden):
+    frame = pd.DataFrame(golden("panel")["rows"])
+    with pytest.raises(UsageError, match="methods") as caught:
+        xp.did(frame, "sales", methods=methods, **SHOPS)
+    assert caught.value.parts["allowed"]
