@@ -12,8 +12,10 @@ from scipy.special import ndtr, ndtri
 
 from exp_platform.records import Estimate
 from exp_platform.stats.harm import is_bootstrapped
+from exp_platform.stats.lift import read_baseline
 from exp_platform.stats.multiplicity import adjust_holm
 from exp_platform.stats.proportion import POOLED_ERROR
+from exp_platform.stats.repeated import widen_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class NormalFigures:
         z: its statistic. largest_z: the largest |z| of its family.
         p_value: two-sided; `p_value_adjusted` after Holm, None = in no family.
         ci_lower, ci_upper: of the difference, at the estimate's alpha.
+        lift_limits: Fieller's, at the same level; None where there are none.
+        lift_leading: what is left of 1 in the quadratic of these limits; where it is
+            not positive there are none, and towards 0 they are ill-conditioned.
         family_size: tests that were planned in the family.
     """
 
@@ -31,6 +36,8 @@ class NormalFigures:
     p_value: float
     ci_lower: float
     ci_upper: float
+    lift_limits: tuple[float, float] | None = None
+    lift_leading: float = 0.0
     p_value_adjusted: float | None = None
     family_size: int = 0
     largest_z: float = 0.0
@@ -96,13 +103,32 @@ def _figures(
     difference = estimate.difference
     if not _has_test(estimate) or z is None or error is None or difference is None:
         return None
-    half_width = -float(ndtri(estimate.alpha / 2)) * error
+    quantile = -float(ndtri(estimate.alpha / 2))
+    half_width = quantile * error
     return NormalFigures(
         z=z,
         p_value=2 * float(ndtr(-abs(z))),
         ci_lower=difference - half_width,
         ci_upper=difference + half_width,
+        lift_limits=_find_lift_limits(estimate, quantile),
+        lift_leading=_find_leading(estimate, quantile),
         p_value_adjusted=adjusted,
         family_size=family_size,
         largest_z=largest_z,
     )
+
+
+def _find_lift_limits(
+    estimate: Estimate, quantile: float
+) -> tuple[float, float] | None:
+    row = widen_interval(estimate, quantile, is_normal=True)
+    if row.relative_ci_lower is None or row.relative_ci_upper is None:
+        return None
+    return row.relative_ci_lower, row.relative_ci_upper
+
+
+def _find_leading(estimate: Estimate, quantile: float) -> float:
+    baseline = read_baseline(estimate)
+    if baseline is None or not baseline.mean[0] > 0:
+        return 0.0
+    return 1 - quantile**2 * float(baseline.variance[0]) / float(baseline.mean[0]) ** 2

@@ -18,6 +18,12 @@ from exp_platform.stats.harm import is_bootstrapped
 RELATIVE = 1e-9
 ROUNDING = 1e-12
 
+LIFT_LIMITS = ("relative_ci_lower_z", "relative_ci_upper_z")
+
+LEAST_LEADING = 1e-6
+"""Below it the ends of Fieller's interval are decided by the last digits of a variance,
+and it may have them in one language only."""
+
 TwinPair = tuple[Estimate, Mapping[str, Any] | None]
 Expected = dict[str, tuple[float | None, float]]
 
@@ -99,7 +105,9 @@ def _largest_gap(
         return "p_value_z", math.inf
     expected = _expect(estimate)
     if normal is not None:
-        expected |= _expect_normal(estimate, normal) | _expect_lift(estimate)
+        if _has_excess_limit(normal, row):
+            return "relative_ci_lower_z", math.inf
+        expected |= _expect_normal(estimate, normal) | _expect_lift(estimate, normal)
     gaps = {
         name: _gap(ours, row.get(name), allowed)
         for name, (ours, allowed) in expected.items()
@@ -146,19 +154,28 @@ def _expect_normal(estimate: Estimate, normal: NormalFigures) -> Expected:
     return expected
 
 
-def _expect_lift(estimate: Estimate) -> Expected:
-    """The lift, and its interval where both take the delta method."""
+def _expect_lift(estimate: Estimate, normal: NormalFigures) -> Expected:
+    """The lift, and the ends of Fieller's interval where the quadratic is sound."""
     lift, base = estimate.relative_lift, abs(estimate.control_mean or 0.0)
     if lift is None or base == 0:
         return {}
-    room = _mean_allowance(estimate) * (1 + abs(lift)) / base
-    expected: Expected = {"relative_lift": (lift, room)}
-    lower, upper = estimate.relative_ci_lower, estimate.relative_ci_upper
-    if estimate.relative_method == "delta" and lower is not None and upper is not None:
-        room += RELATIVE * (upper - lower)
-        expected["relative_ci_lower"] = (lower, room)
-        expected["relative_ci_upper"] = (upper, room)
+    near = _mean_allowance(estimate) / base
+    expected: Expected = {"relative_lift": (lift, near * (1 + abs(lift)))}
+    limits, leading = normal.lift_limits, normal.lift_leading
+    if limits is None or leading < LEAST_LEADING:
+        return expected
+    width = RELATIVE * (limits[1] - limits[0])
+    for name, end in zip(LIFT_LIMITS, limits, strict=True):
+        # What means and variances may move moves an end by so much, to first order.
+        expected[name] = (end, (2 * near * (1 + abs(end)) + width) / leading)
     return expected
+
+
+def _has_excess_limit(normal: NormalFigures, row: Mapping[str, Any]) -> bool:
+    """Has SQL an interval of the lift where Fieller's set has no ends?"""
+    if normal.lift_limits is not None or 0 < normal.lift_leading < LEAST_LEADING:
+        return False
+    return any(row.get(name) is not None for name in LIFT_LIMITS)
 
 
 def _mean_allowance(estimate: Estimate) -> float:

@@ -137,7 +137,13 @@ def strip_looks(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
 
 def _strip(estimate: Estimate) -> Estimate:
     details = {k: v for k, v in estimate.details.items() if k != "sequential"}
-    alone = estimate.details["sequential"].get("alone", {})
+    alone = dict(estimate.details["sequential"].get("alone", {}))
+    interval = alone.pop("interval", None)
+    if interval is not None:
+        details["interval"] = interval
+    if alone.get("relative_ci_lower") is not None:
+        # The wider interval of the look may have had no end where this one has.
+        details.pop("relative_reason", None)
     return replace(
         estimate,
         role=EstimateRole.PRIMARY,

@@ -45,7 +45,13 @@ FARTHEST = 8.0
 """Bounds more than so many standard errors away prove nothing, and 1 - alpha is 1."""
 
 
-_LIMITS = ("ci_lower", "ci_upper", "relative_ci_lower", "relative_ci_upper")
+_INTERVAL = (
+    "ci_lower",
+    "ci_upper",
+    "relative_ci_lower",
+    "relative_ci_upper",
+    "relative_method",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,8 @@ def track_series(
     places = _describe(spec, series, rule=rule, readings=readings)
     if len(base) == 1:
         # The only row there is: what its interval was before it was widened.
-        places[0]["alone"] = {name: getattr(base[0], name) for name in _LIMITS}
+        alone = {name: getattr(base[0], name) for name in _INTERVAL}
+        places[0]["alone"] = {**alone, "interval": base[0].details.get("interval")}
     notes = [
         {"sequential": place, **(stop if stop and k + 1 >= stop["stop_look"] else {})}
         for k, place in enumerate(places)

@@ -70,7 +70,8 @@ class Estimate:
     Attributes:
         estimand: ATE, ITT, ATT ... of which population.
         difference: treatment - control, in units of the metric.
-        relative_lift: difference / control mean, its interval by `relative_method`.
+        relative_lift: difference / control mean, its interval by `relative_method`;
+            `details["relative_reason"]` where it has none.
         p_value: two-sided, of the difference, by the method; in the rows of a run as if
             the data were looked at once. `relative_p_value` of the lift.
         sequential_p_value: two-sided, valid at every look so far; None = the row is not

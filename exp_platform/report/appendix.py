@@ -39,7 +39,8 @@ _GLOSSARY = {
     "Pre-trend": "a difference between the arms in how they moved before the start.",
     "Prior": "what was believed about the effect before the data.",
     "Quarantine": "rows set aside at ingest because they break the contract.",
-    "Relative lift": "the difference divided by control's mean.",
+    "Relative lift": "the difference divided by control's mean. Its interval counts that "
+    "control's mean is estimated too, and excludes 0 exactly when the difference's does.",
     "SRM": "sample ratio mismatch: the arms were not split as planned.",
     "Snapshot": "the state of a table at one instant, by which it can be read again.",
     "Units": "what is assigned to arms and analysed, for example users.",

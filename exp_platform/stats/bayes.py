@@ -17,12 +17,15 @@ from exp_platform.records import Direction, Estimate, MetricTotals
 from exp_platform.stats.draft import Refusal, refuse_estimate, require_finite
 from exp_platform.stats.group_sequential import Estimator
 from exp_platform.stats.inference import Array
-from exp_platform.stats.relative import NEAR_ZERO_ERRORS
 from exp_platform.stats.repeated import relative_error
 from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import estimate_welch
 
 METHOD = "bayes_normal"
+
+NEAR_ZERO_ERRORS = 5.0
+"""A control mean within so many of its standard errors of 0 has no normal lift: the
+delta method's error on the prior's scale is too small there."""
 
 SENSITIVITY_FACTORS = (0.1, 1 / 3, 1.0, 3.0, 10.0)
 """Prior standard deviations of the sensitivity table, in units of the plan's."""

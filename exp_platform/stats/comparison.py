@@ -47,5 +47,5 @@ def compare_means(
         inference = infer_difference(
             treatment_mean - control_mean, standard_error, df, alpha
         )
-        relative = infer_relative(inference, baseline, alpha)
+        relative = infer_relative(inference, baseline)
     return Comparison(control_mean, treatment_mean, inference, baseline, relative)

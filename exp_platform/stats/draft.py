@@ -22,7 +22,7 @@ from exp_platform.records import (
 )
 from exp_platform.stats.comparison import Comparison
 from exp_platform.stats.inference import Array
-from exp_platform.stats.relative import both_vary
+from exp_platform.stats.relative import explain_no_interval
 from exp_platform.stats.settings import EstimateSettings
 
 ROUNDING = 1e-12
@@ -342,7 +342,7 @@ def complete_estimate(
 def _relative_method(comparison: Comparison, baseline: str) -> str | None:
     if _first(comparison.relative.lift) is None:
         return None
-    kind = "fieller" if comparison.relative.is_fieller[0] else "delta"
+    kind = comparison.relative.method
     if _first(comparison.baseline.variance) is None:
         kind = "point"
     return f"{kind}_{baseline}" if baseline else kind
@@ -356,14 +356,9 @@ def _baseline_details(comparison: Comparison) -> dict[str, Any]:
         "baseline_variance": _first(baseline.variance),
         "baseline_covariance": _first(baseline.covariance),
     }
-    if _first(relative.lift) is None:
-        details["relative_reason"] = "BASELINE_NOT_POSITIVE"
-    elif details["baseline_variance"] is None:
-        details["relative_reason"] = "BASELINE_VARIANCE_MISSING"
-    elif not both_vary(comparison.inference.standard_error**2, baseline)[0]:
-        details["relative_reason"] = "ARM_WITHOUT_VARIANCE"
-    elif relative.is_fieller[0] and _first(relative.ci_lower) is None:
-        details["relative_reason"] = "INTERVAL_UNBOUNDED"
+    reason = explain_no_interval(relative, comparison.inference, baseline)
+    if reason:
+        details["relative_reason"] = reason
     return details
 
 

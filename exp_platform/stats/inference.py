@@ -19,6 +19,7 @@ class Inference:
     Attributes:
         df: degrees of freedom of t; infinite for the normal distribution.
         p_value: two-sided.
+        quantile: of the statistic, so many standard errors the interval reaches.
     """
 
     difference: Array
@@ -28,6 +29,7 @@ class Inference:
     p_value: Array
     ci_lower: Array
     ci_upper: Array
+    quantile: Array
 
 
 def infer_difference(
@@ -43,7 +45,8 @@ def infer_difference(
     """
     error = np.where(standard_error > 0, standard_error, np.nan)
     statistic = difference / error
-    half_width = stdtrit(df, 1 - alpha / 2) * error
+    quantile = stdtrit(df, 1 - alpha / 2)
+    half_width = quantile * error
     return Inference(
         difference=difference,
         standard_error=standard_error,
@@ -53,4 +56,5 @@ def infer_difference(
         p_value=2 * stdtr(df, -np.abs(statistic)),
         ci_lower=difference - half_width,
         ci_upper=difference + half_width,
+        quantile=quantile,
     )

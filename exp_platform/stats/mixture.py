@@ -16,6 +16,7 @@ from scipy.special import log_ndtr
 from exp_platform.records import Estimate
 from exp_platform.stats.boundary import Sides
 from exp_platform.stats.inference import Array
+from exp_platform.stats.lift import lift_method
 from exp_platform.stats.looks import LEAST_UNITS
 from exp_platform.stats.repeated import refuse_look, relative_error, widen_interval
 
@@ -161,7 +162,7 @@ def _statistics(estimate: Estimate) -> tuple[float, float]:
     """Z of the difference and of the relative lift; NaN where there is no lift."""
     error, relative = estimate.standard_error, relative_error(estimate)
     z = (estimate.difference or 0.0) / error if error else math.nan
-    if (estimate.relative_method or "").startswith("fieller"):
+    if lift_method(estimate) == "fieller":
         return z, z
     lift = estimate.relative_lift
     return z, lift / relative if relative and lift is not None else math.nan

@@ -17,6 +17,7 @@ from exp_platform.stats.draft import (
 )
 from exp_platform.stats.exact import fisher_p_value, mid_p_value
 from exp_platform.stats.inference import Array, Inference
+from exp_platform.stats.rate_lift import infer_rate_lift, wilson
 from exp_platform.stats.relative import Baseline, infer_relative
 from exp_platform.stats.score import Counts, bound_difference
 from exp_platform.stats.settings import EstimateSettings
@@ -45,6 +46,7 @@ def compare_proportions(
     (Wald), the interval Newcombe's score limits, which stay inside [-1, 1] and need no
     events. Everybody in one arm and nobody in the other leaves Wald no variance; the
     error is that of the pooled test then, unless Wald's was asked for.
+    The lift's interval is the counterpart on its scale and excludes 0 with it.
 
     Args:
         counts: events and units of both arms.
@@ -68,6 +70,7 @@ def compare_proportions(
         spread = a + b if test == "wald" else spread
         z = difference / np.sqrt(np.where(spread > 0, spread, np.nan))
         lower, upper = _interval(counts, alpha, interval)
+        quantile = np.full_like(z, ndtri(1 - alpha / 2))
         inference = Inference(
             difference=difference,
             standard_error=np.sqrt(own),
@@ -76,9 +79,12 @@ def compare_proportions(
             p_value=_p_value(counts, z, test),
             ci_lower=lower,
             ci_upper=upper,
+            quantile=quantile,
         )
         baseline = Baseline(control, b, -b)
-        relative = infer_relative(inference, baseline, alpha)
+        relative = infer_relative(inference, baseline)
+        if interval != "wald":
+            relative = infer_rate_lift(counts, inference, alpha, interval=interval)
     return Comparison(control, treatment, inference, baseline, relative)
 
 
@@ -156,25 +162,6 @@ def _newcombe(counts: Counts, alpha: float) -> tuple[Array, Array]:
         difference - np.sqrt((treatment - low1) ** 2 + (high0 - control) ** 2),
         difference + np.sqrt((high1 - treatment) ** 2 + (control - low0) ** 2),
     )
-
-
-def wilson(rate: Array, n: Array, alpha: float) -> tuple[Array, Array]:
-    """Which rates does a score test of one proportion not reject?
-
-    Args:
-        rate: observed, shape (n_comparisons,).
-        n: units, same shape.
-        alpha: two-sided error rate.
-
-    References:
-        Wilson (1927).
-    """
-    z = ndtri(1 - alpha / 2)
-    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half_width = (
-        z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + (z / (2 * n)) ** 2)
-    )
-    return centre - half_width, centre + half_width
 
 
 def count_events(control: MetricTotals, treatment: MetricTotals) -> Counts:

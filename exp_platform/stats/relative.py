@@ -1,25 +1,23 @@
 """Relative lift: a difference divided by its baseline, both of them uncertain.
 
 The baseline is the control mean (for CUPED the adjusted one, for DiD the counterfactual
-mean). Quantiles are normal. The p-value belongs to the named method and is in general
-not the p-value of the difference.
+mean). Every interval reaches as many standard errors as that of the difference does, and
+the p-value belongs to the named method. Fieller's interval is the test of the
+difference, so the two exclude 0 together; delta's and log-delta's need not.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import stdtr
 
+from exp_platform.errors import ContractError
 from exp_platform.stats.inference import Array, Inference
 
-RelativeMethod = Literal["auto", "delta", "fieller", "log_delta"]
-
-NEAR_ZERO_ERRORS = 5.0
-"""Fieller replaces delta when the baseline is within so many of its standard errors of
-0. With two equal arms and no effect the delta interval's lower-side error there is
-above .05 where .025 is due; Fieller's stays at .025."""
+RelativeMethod = Literal["fieller", "delta", "log_delta"]
 
 NO_SPREAD = 1e-12
 """Share of the difference's variance below which an arm's own is rounding."""
@@ -41,63 +39,75 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class RelativeInference:
-    """Relative lifts with their intervals, each field of shape (n_comparisons,).
+    """Relative lifts with their intervals, arrays of shape (n_comparisons,).
 
     A baseline that is not positive has no lift. An unbounded Fieller set has a lift
     and a p-value but no interval. An arm whose mean has no sampling variance (no unit
     with an event, or all) leaves a lift alone: the interval would be that of the other
     arm, or a point.
+
+    Attributes:
+        method: of the interval and the p-value, the same for all.
     """
 
     lift: Array
     ci_lower: Array
     ci_upper: Array
     p_value: Array
-    is_fieller: NDArray[np.bool_]
+    method: str
 
 
 def infer_relative(
-    inference: Inference,
-    baseline: Baseline,
-    alpha: float,
-    *,
-    method: RelativeMethod = "auto",
+    inference: Inference, baseline: Baseline, *, method: RelativeMethod = "fieller"
 ) -> RelativeInference:
     """By what share did the baseline change?
 
     Args:
-        inference: of the absolute differences.
+        inference: of the absolute differences; its quantile is taken over.
         baseline: what they are divided by.
-        alpha: two-sided error rate of the interval.
-        method: `delta`, `fieller`, `auto` by the rule of `NEAR_ZERO_ERRORS`, or
-            `log_delta`: the delta method on log(treatment / baseline), turned back;
-            its interval never goes below -1 and needs a positive treatment mean.
+        method: `fieller`; `delta`; or `log_delta`, the delta method on
+            log(treatment / baseline), turned back: its interval never goes below -1 and
+            needs a positive treatment mean.
+
+    Raises:
+        ContractError: a method that is none of these.
 
     References:
         Fieller (1954); Franz (2007); Deng, Knoblich and Lu (2018).
     """
     mean = np.where(baseline.mean > 0, baseline.mean, np.nan)
     lift = inference.difference / mean
-    delta = _delta_interval(inference, baseline, lift, alpha)
-    fieller = _fieller_interval(inference, baseline, lift, alpha)
-    near_zero = mean < NEAR_ZERO_ERRORS * np.sqrt(baseline.variance)
+    found = _find_interval(method)(inference, baseline, mean)
     has_spread = both_vary(inference.standard_error**2, baseline)
-    if method == "log_delta":
-        lower, upper, p_value = (
-            np.where(has_spread, values, np.nan)
-            for values in _log_delta_interval(inference, baseline, mean, alpha)
-        )
-        return RelativeInference(lift, lower, upper, p_value, np.zeros_like(near_zero))
-    chosen = {
-        "auto": near_zero,
-        "delta": np.zeros_like(near_zero),
-        "fieller": np.ones_like(near_zero),
-    }[method]
-    lower, upper, p_value = (
-        np.where(has_spread, np.where(chosen, f, d), np.nan)
-        for f, d in zip(fieller, delta, strict=True)
-    )
-    return RelativeInference(lift, lower, upper, p_value, chosen)
+    lower, upper, p_value = (np.where(has_spread, part, np.nan) for part in found)
+    return RelativeInference(lift, lower, upper, p_value, method)
+
+
+def explain_no_interval(
+    relative: RelativeInference, inference: Inference, baseline: Baseline
+) -> str:
+    """Why has the first lift no interval? "" where it has one.
+
+    Args:
+        relative: the lifts.
+        inference: of the absolute differences.
+        baseline: what they were divided by.
+
+    Returns:
+        BASELINE_NOT_POSITIVE, BASELINE_VARIANCE_MISSING, ARM_WITHOUT_VARIANCE,
+        INTERVAL_UNBOUNDED (Fieller's set: the baseline is not distinguished from 0) or
+        NO_LOGARITHM (log-delta of a treatment mean that is not positive).
+    """
+    if np.isnan(relative.lift[0]):
+        return "BASELINE_NOT_POSITIVE"
+    if np.isfinite(relative.ci_lower[0]):
+        return ""
+    if np.isnan(baseline.variance[0]):
+        return "BASELINE_VARIANCE_MISSING"
+    if not both_vary(inference.standard_error**2, baseline)[0]:
+        return "ARM_WITHOUT_VARIANCE"
+    is_log = relative.method == "log_delta"
+    return "NO_LOGARITHM" if is_log else "INTERVAL_UNBOUNDED"
 
 
 def both_vary(variance: Array, baseline: Baseline) -> NDArray[np.bool_]:
@@ -131,18 +141,48 @@ def fieller_limits(
     References:
         Fieller (1954).
     """
-    weight = (quantile / baseline.mean) ** 2
-    denominator = 1 - weight * baseline.variance
-    denominator = np.where(denominator > 0, denominator, np.nan)
-    lift = difference / baseline.mean
+    leading, lower, upper = solve_fieller(difference, variance, baseline, quantile)
+    is_bounded = leading > 0
+    return (
+        np.asarray(np.where(is_bounded, lower, np.nan)),
+        np.asarray(np.where(is_bounded, upper, np.nan)),
+    )
+
+
+def solve_fieller(
+    difference: Array, variance: Array, baseline: Baseline, quantile: float | Array
+) -> tuple[Array, Array, Array]:
+    """Where does the squared statistic of difference - lift x baseline meet its bound?
+
+    Args:
+        difference: as `fieller_limits`, as are the others.
+        variance: of the difference.
+        baseline: denominators with their variances.
+        quantile: of the test statistic.
+
+    Returns:
+        1 - (quantile x error / mean of the baseline)^2, which must be positive for the
+        set to be bounded, and both roots. The lower one is that end of the set in any
+        case where difference x mean >= quantile^2 x covariance.
+    """
+    weight, lift = (quantile / baseline.mean) ** 2, difference / baseline.mean
+    leading = 1 - weight * baseline.variance
+    middle = lift - weight * baseline.covariance
+    # The product of the ends of the difference's interval: 0 is in both, or in neither.
+    half_width = quantile * np.sqrt(variance)
+    constant = (difference - half_width) / baseline.mean
+    constant = constant * ((difference + half_width) / baseline.mean)
     spread = (
         _spread(variance, baseline, lift)
         - weight * variance * baseline.variance
         + weight * baseline.covariance**2
     )
-    centre = (lift - weight * baseline.covariance) / denominator
-    half_width = np.sqrt(weight * np.maximum(spread, 0)) / denominator
-    return np.asarray(centre - half_width), np.asarray(centre + half_width)
+    root = np.sqrt(weight * np.maximum(spread, 0))
+    # The root without cancellation, and the other one from the product of the two.
+    far = middle + np.copysign(root, middle)
+    near, far = constant / far, far / leading
+    is_up = middle >= 0
+    return leading, np.where(is_up, near, far), np.where(is_up, far, near)
 
 
 def _spread(variance: Array, baseline: Baseline, lift: Array) -> Array:
@@ -153,16 +193,17 @@ def _spread(variance: Array, baseline: Baseline, lift: Array) -> Array:
 
 
 def _delta_interval(
-    inference: Inference, baseline: Baseline, lift: Array, alpha: float
+    inference: Inference, baseline: Baseline, mean: Array
 ) -> tuple[Array, Array, Array]:
+    lift = inference.difference / mean
     spread = np.sqrt(_spread(inference.standard_error**2, baseline, lift))
-    error = np.where(spread > 0, spread, np.nan) / baseline.mean
-    half_width = ndtri(1 - alpha / 2) * error
-    return lift - half_width, lift + half_width, 2 * ndtr(-np.abs(lift / error))
+    error = np.where(spread > 0, spread, np.nan) / mean
+    half_width = inference.quantile * error
+    return lift - half_width, lift + half_width, _p_value(lift / error, inference)
 
 
 def _log_delta_interval(
-    inference: Inference, baseline: Baseline, mean: Array, alpha: float
+    inference: Inference, baseline: Baseline, mean: Array
 ) -> tuple[Array, Array, Array]:
     other = mean + inference.difference
     other = np.where(other > 0, other, np.nan)
@@ -174,28 +215,48 @@ def _log_delta_interval(
     )
     error = np.sqrt(np.where(spread > 0, spread, np.nan))
     log = np.log(other / mean)
-    half_width = ndtri(1 - alpha / 2) * error
+    half_width = inference.quantile * error
     return (
         np.expm1(log - half_width),
         np.expm1(log + half_width),
-        2 * ndtr(-np.abs(log / error)),
+        _p_value(log / error, inference),
     )
 
 
+def _p_value(statistic: Array, inference: Inference) -> Array:
+    return np.asarray(2 * stdtr(inference.df, -np.abs(statistic)))
+
+
 def _fieller_interval(
-    inference: Inference, baseline: Baseline, lift: Array, alpha: float
+    inference: Inference, baseline: Baseline, mean: Array
 ) -> tuple[Array, Array, Array]:
     lower, upper = fieller_limits(
         inference.difference,
         inference.standard_error**2,
-        baseline,
-        ndtri(1 - alpha / 2),
+        Baseline(mean, baseline.variance, baseline.covariance),
+        inference.quantile,
     )
-    # Inverting the interval at lift 0 is the test of the difference.
-    p_value = np.where(np.isnan(lift), np.nan, 2 * ndtr(-np.abs(inference.statistic)))
-    has_lift = ~np.isnan(lift)
-    return (
-        np.where(has_lift, lower, np.nan),
-        np.where(has_lift, upper, np.nan),
-        p_value,
+    # The interval inverts the test of difference - lift x baseline; at 0 that is the
+    # test of the difference.
+    is_known = ~np.isnan(mean + baseline.variance)
+    return lower, upper, np.where(is_known, inference.p_value, np.nan)
+
+
+_Interval = Callable[[Inference, Baseline, Array], tuple[Array, Array, Array]]
+
+_INTERVALS: dict[str, _Interval] = {
+    "fieller": _fieller_interval,
+    "delta": _delta_interval,
+    "log_delta": _log_delta_interval,
+}
+
+
+def _find_interval(method: str) -> _Interval:
+    if method in _INTERVALS:
+        return _INTERVALS[method]
+    raise ContractError(
+        "there is no such interval of a relative lift",
+        found=repr(method),
+        allowed=", ".join(get_args(RelativeMethod)),
+        next_step="name one of these, or leave the default",
     )

@@ -7,8 +7,13 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from exp_platform.records import Estimate, EstimateStatus
-from exp_platform.stats.inference import Array
-from exp_platform.stats.relative import Baseline, both_vary, fieller_limits
+from exp_platform.stats.lift import (
+    SCORE_METHODS,
+    lift_method,
+    read_baseline,
+    widen_lift,
+)
+from exp_platform.stats.relative import both_vary
 
 LARGEST_Z = 37.0
 """z beyond which a normal p-value is 0 in double precision."""
@@ -32,9 +37,14 @@ def normal_statistic(estimate: Estimate) -> float | None:
 
 
 def relative_statistic(estimate: Estimate) -> float | None:
-    """Which normal z is as improbable as the p-value of the relative lift?"""
+    """Which normal z is as improbable as the p-value of the relative lift?
+
+    By Fieller's method that of the difference, which is the same test.
+    """
     if estimate.relative_p_value is None or estimate.relative_lift is None:
         return None
+    if lift_method(estimate) == "fieller":
+        return normal_statistic(estimate)
     tail = estimate.relative_p_value / 2
     z = -float(ndtri(tail)) if tail > 0 else LARGEST_Z
     return math.copysign(min(z, LARGEST_Z), estimate.relative_lift)
@@ -51,8 +61,8 @@ def widen_interval(
         is_normal: do not stretch it to the t distribution of the row.
 
     Returns:
-        Row whose relative interval is by the row's `relative_method`, from the
-        baseline's moments in `details`.
+        Row whose relative interval (of shares Fieller's, with Wald's error) reaches as many standard errors, by the row's
+        `relative_method` and from the baseline's moments in `details`.
     """
     error, difference = estimate.standard_error, estimate.difference
     if error is None or difference is None or not math.isfinite(critical):
@@ -63,14 +73,14 @@ def widen_interval(
         quantile = -float(stdtrit(estimate.df, ndtr(-critical)))
     if not math.isfinite(quantile):
         return _without_interval(estimate)
-    relative = _relative_limits(estimate, critical)
-    return replace(
+    row = replace(
         estimate,
         ci_lower=difference - quantile * error,
         ci_upper=difference + quantile * error,
-        relative_ci_lower=relative[0],
-        relative_ci_upper=relative[1],
     )
+    if row.relative_method in SCORE_METHODS:
+        row = replace(row, details={**row.details, "interval": "wald"})
+    return widen_lift(row, quantile)
 
 
 def refuse_look(estimate: Estimate, method: str) -> Estimate:
@@ -103,63 +113,16 @@ def _without_interval(estimate: Estimate) -> Estimate:
 
 def relative_error(estimate: Estimate) -> float | None:
     """Standard error of the relative lift by the delta method."""
-    moments = _baseline_of(estimate)
+    baseline = read_baseline(estimate)
     lift, error = estimate.relative_lift, estimate.standard_error
-    if moments is None or lift is None or error is None:
+    if baseline is None or lift is None or error is None or not baseline.mean[0] > 0:
         return None
-    mean, variance, covariance = moments
-    if not _both_vary(error, moments):
+    if not both_vary(np.array([error * error]), baseline)[0]:
         return None
+    mean, variance, covariance = (
+        float(part[0])
+        for part in (baseline.mean, baseline.variance, baseline.covariance)
+    )
     # products, not powers: these overflow to infinity instead of raising
     spread = error * error - 2 * lift * covariance + lift * lift * variance
     return math.sqrt(spread) / mean if 0 < spread < math.inf else None
-
-
-def _baseline_of(estimate: Estimate) -> tuple[float, float, float] | None:
-    names = ("baseline_mean", "baseline_variance", "baseline_covariance")
-    moments = [estimate.details.get(name) for name in names]
-    if any(moment is None for moment in moments) or not moments[0] > 0:  # type: ignore[operator]
-        return None
-    return float(moments[0]), float(moments[1]), float(moments[2])  # type: ignore[arg-type]
-
-
-def _both_vary(error: float, moments: tuple[float, float, float]) -> bool:
-    baseline = Baseline(*(np.array([moment]) for moment in moments))
-    return bool(both_vary(np.array([error * error]), baseline)[0])
-
-
-def _relative_limits(
-    estimate: Estimate, critical: float
-) -> tuple[float | None, float | None]:
-    moments = _baseline_of(estimate)
-    method = estimate.relative_method or ""
-    if moments is None or estimate.relative_lift is None:
-        return None, None
-    if not _both_vary(estimate.standard_error or 0.0, moments):
-        return None, None
-    if method.startswith("fieller"):
-        return _fieller_limits(estimate, moments, critical)
-    error = relative_error(estimate)
-    if error is None or not method.startswith("delta"):
-        return None, None
-    lift, reach = estimate.relative_lift, critical * error
-    limits = (lift - reach, lift + reach)
-    return limits if all(map(math.isfinite, limits)) else (None, None)
-
-
-def _fieller_limits(
-    estimate: Estimate, moments: tuple[float, float, float], critical: float
-) -> tuple[float | None, float | None]:
-    baseline = Baseline(*(np.array([moment]) for moment in moments))
-    difference, error = estimate.difference or 0.0, estimate.standard_error or 0.0
-    with np.errstate(all="ignore"):
-        limits = fieller_limits(
-            np.array([difference]), np.array([error * error]), baseline, critical
-        )
-    lower, upper = (_known(limit) for limit in limits)
-    return lower, upper
-
-
-def _known(values: Array) -> float | None:
-    value = float(values[0])
-    return value if math.isfinite(value) else None

@@ -31,10 +31,17 @@ ESTIMATE = Estimate(
     df=1900.0,
     statistic=2.5,
     relative_lift=0.1,
-    relative_ci_lower=0.02,
-    relative_ci_upper=0.18,
-    relative_method="delta",
+    relative_ci_lower=0.0199,
+    relative_ci_upper=0.1866,
+    relative_method="fieller",
+    details={
+        "baseline_mean": 5.0,
+        "baseline_variance": 0.02,
+        "baseline_covariance": -0.02,
+    },
 )
+# roots of (.5 - 5 r)^2 = 1.95996^2 (.04 + .04 r + .02 r^2), by the formula of school
+ROOTS = (0.02078258904045579293, 0.18599922011645071892)
 # Phi(-2.5) and the 97.5 % point of the normal distribution, from tables
 ROW = {
     **{name: getattr(ESTIMATE, name) for name in FIELDS},
@@ -42,8 +49,8 @@ ROW = {
     "ci_lower_z": 0.5 - 0.2 * 1.95996398454005424,
     "ci_upper_z": 0.5 + 0.2 * 1.95996398454005424,
     "relative_lift": 0.1,
-    "relative_ci_lower": 0.02,
-    "relative_ci_upper": 0.18,
+    "relative_ci_lower_z": ROOTS[0],
+    "relative_ci_upper_z": ROOTS[1],
 }
 
 
@@ -57,7 +64,8 @@ def test_check_sql_twin_of_equal_numbers_passes():
 
 # Allowed: 1e-9 * SE + 1e-12 * 5.5 = 2.055e-10 of a mean; 1e-9 relative of the rest.
 # p: 1e-12 + 1e-9 * 3.5^2 * p = 1.531e-10. Ends: a mean's and 1e-9 of the width, 9.9e-10.
-# Lift: a mean's times 1.1 / 5 = 4.52e-11; its ends 1e-9 of the width more, 2.05e-10.
+# Lift: a mean's times 1.1 / 5 = 4.52e-11. Its ends, with 1e-9 of the width .165 and over
+# 1 - z^2 .02 / 25 = .997: (2 x 1.021 x 4.11e-11 + 1.65e-10) / .997 = 2.50e-10 and 2.64e-10.
 @pytest.mark.parametrize(
     ("field", "inside", "outside"),
     [
@@ -70,8 +78,8 @@ def test_check_sql_twin_of_equal_numbers_passes():
         ("ci_lower_z", 9.8e-10, 1.0e-9),
         ("ci_upper_z", 9.8e-10, 1.0e-9),
         ("relative_lift", 4.5e-11, 4.6e-11),
-        ("relative_ci_lower", 2.0e-10, 2.1e-10),
-        ("relative_ci_upper", 2.0e-10, 2.1e-10),
+        ("relative_ci_lower_z", 2.45e-10, 2.55e-10),
+        ("relative_ci_upper_z", 2.6e-10, 2.7e-10),
     ],
 )
 def test_check_sql_twin_at_the_tolerance(field, inside, outside):
@@ -118,16 +126,37 @@ def test_check_sql_twin_fails_where_sql_tests_what_python_refuses():
     assert "first in p_value_z of revenue:B" in failed.message
 
 
-def test_check_sql_twin_asks_for_no_interval_but_deltas():
-    fieller = replace(ESTIMATE, relative_method="fieller")
-    row = {**ROW, "relative_ci_lower": None, "relative_ci_upper": None}
-    assert check_sql_twin("e", [(fieller, row)]).status is CheckStatus.PASSED
-    assert check_sql_twin("e", [(ESTIMATE, row)]).status is CheckStatus.FAILED
+def _with_baseline(**moments):
+    details = {f"baseline_{name}": value for name, value in moments.items()}
+    return replace(ESTIMATE, details={**ESTIMATE.details, **details})
+
+
+def test_check_sql_twin_asks_for_the_lifts_interval_where_it_is_bounded():
+    silent = {**ROW, "relative_ci_lower_z": None, "relative_ci_upper_z": None}
+    assert check_sql_twin("e", [(ESTIMATE, silent)]).status is CheckStatus.FAILED
+    # The control mean is within z errors of 0, or an arm does not vary.
+    for bare in (
+        _with_baseline(variance=7.0, covariance=-7.0),
+        _with_baseline(variance=0.04, covariance=-0.04),
+        _with_baseline(variance=0.0, covariance=0.0),
+    ):
+        assert check_sql_twin("e", [(bare, silent)]).status is CheckStatus.PASSED
+        check = check_sql_twin("e", [(bare, ROW)])
+        assert check.status is CheckStatus.FAILED
+        assert "relative_ci_lower_z" in check.message
+
+
+def test_check_sql_twin_leaves_out_ends_that_rounding_decides():
+    edge = 25 / 1.9599639845400542**2
+    for variance in (edge * (1 - 1e-9), edge * (1 - 1e-8)):
+        near = _with_baseline(variance=variance, covariance=0.0)
+        for row in (ROW, {**ROW, "relative_ci_upper_z": None}):
+            assert check_sql_twin("e", [(near, row)]).status is CheckStatus.PASSED
 
 
 def test_check_sql_twin_compares_holm_over_the_planned_family():
     # z 2.5 and 1 in a family of 3: p .01242 x 3 and .3173 x 2
-    other = replace(ESTIMATE, treatment="C", difference=0.2, statistic=1.0)
+    other = replace(ESTIMATE, treatment="C", difference=0.2, statistic=1.0, details={})
     other_row = {
         **ROW,
         "difference": 0.2,
@@ -135,6 +164,8 @@ def test_check_sql_twin_compares_holm_over_the_planned_family():
         "p_value_z": 0.31731050786291410,
         "ci_lower_z": 0.2 - 0.2 * 1.95996398454005424,
         "ci_upper_z": 0.2 + 0.2 * 1.95996398454005424,
+        "relative_ci_lower_z": None,
+        "relative_ci_upper_z": None,
     }
     pairs = [
         (ESTIMATE, {**ROW, "p_value_z_adjusted": 0.03725799195465681}),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from exp_platform.checks.twin import check_sql_twin
 from exp_platform.lake import Engine
@@ -27,6 +28,7 @@ from exp_platform.records import (
 )
 from exp_platform.stats.guardrail import assess_guardrail
 from exp_platform.stats.ratio import estimate_ratio
+from exp_platform.stats.repeated import widen_interval
 from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import estimate_welch
 
@@ -48,6 +50,7 @@ METRICS = (
     replace(_metric("calls", "count", "r"), direction=Direction.DECREASE),
     _metric("rare", "proportion", "x"),
     _metric("never", "mean", "nothing"),
+    _metric("balance", "mean", "w"),
 )
 GOAL, GUARDRAIL = MetricRole.GOAL, MetricRole.GUARDRAIL
 GOALS = ("money", "bought", "never")
@@ -68,8 +71,11 @@ Keyed = dict[tuple[str, str, str], Any]
 
 @pytest.fixture(scope="module")
 def built(build: Any, spec: Any) -> Engine:
-    """Three arms of some 150 units; in one country they are too few for a test."""
-    random = np.random.default_rng(20261)
+    """Three arms of some 150 units; in one country they are too few for a test.
+
+    The balance goes up and down: its mean is not distinguished from 0.
+    """
+    random, other = (np.random.default_rng(seed) for seed in (20261, 20265))
     exposures: list[dict[str, Any]] = []
     outcomes: list[dict[str, Any]] = []
     for number in range(450):
@@ -84,6 +90,7 @@ def built(build: Any, spec: Any) -> Engine:
             "m": np.round(random.lognormal(1, 0.8, random.integers(3)), 2).tolist(),
             "x": [1.0] * int(random.random() < 0.04),
             "r": [1.0] * int(random.poisson(0.4)),
+            "w": [round(other.normal(0.1, 1), 3)],
         }
         later = START + timedelta(hours=5)
         outcomes += [
@@ -202,15 +209,20 @@ BROKEN = {
         "p_value_z_adjusted",
     ),
     "alpha_in_one_tail": (
-        "int_normal_quantiles", "alpha * 5e-1", "alpha * 1e0", "ci_",
+        "int_normal_quantiles", "alpha * 5e-1", "alpha * 1e0", "relative_ci_",
     ),
     "lift_without_the_baselines_error": (
-        "experiment_results", "power(treatment_mean / baseline, 2) * control_error",
+        "experiment_results", "power(1 + relative_lift, 2) * control_error",
         "control_error", "relative_ci_",
+    ),
+    "lift_unbounded_but_shown": (
+        "experiment_results",
+        "power(quantile, 2) * control_error < power(baseline, 2)", "baseline > 0",
+        "relative_ci_",
     ),
     "pooled_degrees_of_freedom": (
         "experiment_results",
-        "power(1 - lifts.treatment_part, 2) / (lifts.n_independent_control - 1)",
+        "power(1 - fieller.treatment_part, 2) / (fieller.n_independent_control - 1)",
         "0", "df",
     ),
     "tests_without_enough_units": (
@@ -245,11 +257,25 @@ def _rebuild(engine: Engine, change: Callable[[str, str], str]) -> None:
             engine.execute(f"create or replace {kind} exp_run.{name} as\n{select}")
 
 
-def test_lift_near_zero_has_no_interval_by_delta(built: Engine) -> None:
+def test_lift_has_an_interval_in_sql_where_it_has_a_normal_one(built: Engine) -> None:
     estimates, rows = _estimates(built), _rows(built)
-    methods = {}
+    quantile = -float(ndtri(PLAN.alpha / 2))
+    seen = set()
     for key, estimate in estimates.items():
-        has_interval = rows[key]["relative_ci_lower"] is not None
-        methods[estimate.relative_method] = has_interval
-        assert (rows[key]["relative_lift"] is None) == (estimate.relative_lift is None)
-    assert methods == {"delta": True, "fieller": False, None: False}
+        row = rows[key]
+        if not estimate.is_ok:
+            continue
+        expected = widen_interval(estimate, quantile, is_normal=True)
+        for end in ("relative_ci_lower", "relative_ci_upper"):
+            found = row[f"{end}_z"]
+            # METHODS section 6 allows 1e-9 of the interval
+            ours = getattr(expected, end)
+            assert (found is None) == (ours is None), key
+            assert ours is None or found == pytest.approx(ours, rel=1e-9)
+        has_interval = row["relative_ci_lower_z"] is not None
+        seen.add((expected.details.get("relative_reason"), has_interval))
+        if has_interval:
+            excludes = row["relative_ci_lower_z"] > 0 or row["relative_ci_upper_z"] < 0
+            assert excludes == (row["ci_lower_z"] > 0 or row["ci_upper_z"] < 0)
+        assert (row["relative_lift"] is None) == (estimate.relative_lift is None)
+    assert seen >= {(None, True), ("INTERVAL_UNBOUNDED", False)}

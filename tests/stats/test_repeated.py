@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
+from exp_platform.stats.lift import restate_lift
 from exp_platform.stats.relative import infer_relative
 from exp_platform.stats.repeated import (
     LARGEST_Z,
@@ -56,9 +57,12 @@ def test_wider_interval_is_the_estimators_at_a_smaller_alpha(arms, estimate):
     comparison = compare_arms(arm_of(arms[0]), arm_of(arms[1]), 0.001)
     found = widen_interval(estimate, -ndtri(0.0005))
     assert found.ci_lower == pytest.approx(comparison.inference.ci_lower[0])
-    relative = infer_relative(
-        comparison.inference, comparison.baseline, 0.001, method="delta"
-    )
+    relative = comparison.relative
+    assert found.relative_ci_upper == pytest.approx(relative.ci_upper[0])
+    delta = restate_lift(estimate, "delta")
+    found = widen_interval(delta, -ndtri(0.0005))
+    relative = infer_relative(comparison.inference, comparison.baseline, method="delta")
+    assert found.relative_method == "delta"
     assert found.relative_ci_upper == pytest.approx(relative.ci_upper[0])
 
 
@@ -68,6 +72,7 @@ def test_unbounded_fieller_set_has_no_interval(near_zero):
     assert found.relative_ci_lower is None
     assert found.relative_ci_upper is None
     assert found.ci_lower is not None
+    assert found.details["relative_reason"] == "INTERVAL_UNBOUNDED"
 
 
 def test_no_boundary_no_interval(estimate):
@@ -94,7 +99,10 @@ def test_relative_statistic_has_the_sign_of_the_lift(estimate):
     z = relative_statistic(estimate)
     assert math.copysign(1, z) == math.copysign(1, estimate.relative_lift)
     assert relative_statistic(replace(estimate, relative_p_value=None)) is None
-    assert relative_statistic(replace(estimate, relative_p_value=0.0)) == LARGEST_Z
+    assert z == normal_statistic(estimate)
+    delta = restate_lift(estimate, "delta")
+    assert 0 < relative_statistic(delta) < z
+    assert relative_statistic(replace(delta, relative_p_value=0.0)) == LARGEST_Z
 
 
 def test_row_without_a_baseline_has_no_relative_interval(estimate):

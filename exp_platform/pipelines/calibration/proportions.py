@@ -12,7 +12,12 @@ from exp_platform.pipelines.calibration.gate import (
     least,
     most,
 )
-from exp_platform.pipelines.calibration.quantities import both_tails, tails
+from exp_platform.pipelines.calibration.quantities import (
+    DISAGREES,
+    both_tails,
+    disagrees,
+    tails,
+)
 from exp_platform.pipelines.calibration.totals import (
     PROPORTION,
     columns,
@@ -25,8 +30,8 @@ from exp_platform.stats.proportion import (
     ProportionTest,
     compare_proportions,
     estimate_proportions,
-    wilson,
 )
+from exp_platform.stats.rate_lift import infer_rate_lift, wilson
 from exp_platform.stats.score import Counts, bound_difference, bound_ratio
 
 DISCRETE = "counts are whole numbers: the rate jumps with n and p"
@@ -61,9 +66,25 @@ def _intervals(random: Generator, runs: int) -> Values:
     counts = _draw(random, runs, (400, 300), (0.1, 0.15))
     quantities = {}
     for name in INTERVALS:
-        found = compare_proportions(counts, 0.05, interval=name).inference
-        covers = (found.ci_lower <= 0.05) & (found.ci_upper >= 0.05)
-        quantities[f"coverage, {name}"] = covers
+        compared = compare_proportions(counts, 0.05, interval=name)
+        found, lift = compared.inference, compared.relative
+        ends = (found.ci_lower, found.ci_upper)
+        quantities[f"coverage, {name}"] = _inside(ends, 0.05)
+        ends = (lift.ci_lower, lift.ci_upper)
+        quantities[f"coverage, lift beside {name}"] = _inside(ends, 0.5)
+    return quantities
+
+
+def _rare_lifts(random: Generator, runs: int) -> Values:
+    counts = _draw(random, runs, (400, 400), (0.03, 0.015))
+    quantities = {}
+    for name in INTERVALS:
+        compared = compare_proportions(counts, 0.05, interval=name)
+        found, lift = compared.inference, compared.relative
+        quantities[f"coverage, lift beside {name}"] = _inside(
+            (lift.ci_lower, lift.ci_upper), -0.5
+        )
+        quantities[f"{DISAGREES}, {name}"] = disagrees(found, lift)
     return quantities
 
 
@@ -97,7 +118,7 @@ def _one_proportion(random: Generator, runs: int) -> Values:
     }
 
 
-def _inside(limits: tuple[Array, Array], truth: Array) -> Flags:
+def _inside(limits: tuple[Array, Array], truth: Array | float) -> Flags:
     return np.asarray((limits[0] <= truth) & (truth <= limits[1]))
 
 
@@ -141,13 +162,33 @@ SIMULATIONS = (
     ),
     Simulation(
         "proportion_intervals",
-        "interval of the difference",
+        "intervals of the difference and of the lift",
         "10 % of 400 against 15 % of 300 units",
-        (compare_proportions,),
-        tuple(equal(f"coverage, {name}", 0.95, 0.004, DISCRETE) for name in INTERVALS),
+        (compare_proportions, infer_rate_lift),
+        tuple(
+            equal(f"coverage, {kind}{name}", 0.95, 0.004, DISCRETE)
+            for name in INTERVALS
+            for kind in ("", "lift beside ")
+        ),
         100_000,
         20_000,
         _intervals,
+    ),
+    Simulation(
+        "rare_lifts",
+        "interval of the lift of a rare event",
+        "3 % of 400 against 1.5 % of 400 units",
+        (compare_proportions, infer_rate_lift),
+        (
+            *(
+                equal(f"coverage, lift beside {name}", 0.95, 0.01, DISCRETE)
+                for name in INTERVALS
+            ),
+            *(most(f"{DISAGREES}, {name}", 0.0) for name in INTERVALS),
+        ),
+        100_000,
+        20_000,
+        _rare_lifts,
     ),
     Simulation(
         "proportions_small_counts",

@@ -15,9 +15,11 @@ from exp_platform.pipelines.calibration.gate import (
 from exp_platform.pipelines.calibration.totals import columns
 from exp_platform.records import Estimate
 from exp_platform.stats.inference import Inference
+from exp_platform.stats.relative import RelativeInference
 
 TRUE_P = "p-values of the true effect"
 LOWER, UPPER = "false alarms below 0", "false alarms above 0"
+DISAGREES = "intervals of difference and lift disagree about 0"
 TOO_HIGH, TOO_LOW = "intervals above the truth", "intervals below the truth"
 
 
@@ -55,6 +57,13 @@ def covers(limits: Sequence[Array], truth: Array | float) -> Flags:
     """
     lower, upper = limits
     return np.asarray((lower <= truth) & (truth <= upper))
+
+
+def disagrees(found: Inference, lift: RelativeInference) -> Flags:
+    """One interval excludes 0 and the other does not; an unbounded one says nothing."""
+    outside = found.ci_lower * found.ci_upper > 0
+    is_lift_outside = lift.ci_lower * lift.ci_upper > 0
+    return np.asarray((outside != is_lift_outside) & ~np.isnan(lift.ci_lower))
 
 
 def p_values_of(rows: Sequence[Estimate], truth: float) -> Array:

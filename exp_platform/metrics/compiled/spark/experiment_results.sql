@@ -26,54 +26,89 @@ lifts as (
     select
         *,
         difference / baseline as relative_lift,
-        -- delta method; near zero, where Python takes Fieller's interval, there is none
+        case when reason = '' then difference - quantile * standard_error end as ci_lower_z,
+        case when reason = '' then difference + quantile * standard_error end as ci_upper_z,
+        -- Fieller's set has two ends only where the control mean is distinguished from 0,
+        -- and is one arm's own where the other does not vary
         case
-            when baseline >= 5 * sqrt(control_error)
-                then nullif(sqrt(treatment_error + power(treatment_mean / baseline, 2) * control_error), 0) / baseline
-        end as relative_error
+            when
+                power(quantile, 2) * control_error < power(baseline, 2)
+                and control_error > 0
+                and treatment_error > 1e-12 * (control_error + treatment_error)
+                then power(quantile / baseline, 2)
+        end as weight
     from comparisons
+
+),
+
+quadratics as (
+
+    select
+        *,
+        1 - weight * control_error as curvature,
+        relative_lift + weight * control_error as middle,
+        -- a product of the ends of the difference's interval: both exclude 0, or none
+        (ci_lower_z / baseline) * (ci_upper_z / baseline) as constant,
+        sqrt(
+            weight * (
+                power(1 + relative_lift, 2) * control_error
+                + treatment_error * (1 - weight * control_error)
+            )
+        ) as root
+    from lifts
+
+),
+
+fieller as (
+
+    select
+        *,
+        -- the root without cancellation; the other one is constant over middle +- root
+        case when middle >= 0 then (middle + root) / curvature else (middle - root) / curvature end as far,
+        constant / nullif(case when middle >= 0 then middle + root else middle - root end, 0) as near
+    from quadratics
 
 )
 
 select
-    lifts.experiment_id,
-    lifts.metric_name,
-    lifts.segment,
-    lifts.control,
-    lifts.treatment,
-    lifts.reason,
-    lifts.n_control,
-    lifts.n_treatment,
-    lifts.control_mean,
-    lifts.treatment_mean,
-    lifts.difference,
-    lifts.standard_error,
+    fieller.experiment_id,
+    fieller.metric_name,
+    fieller.segment,
+    fieller.control,
+    fieller.treatment,
+    fieller.reason,
+    fieller.n_control,
+    fieller.n_treatment,
+    fieller.control_mean,
+    fieller.treatment_mean,
+    fieller.difference,
+    fieller.standard_error,
     1 / (
-        power(lifts.treatment_part, 2) / (lifts.n_independent_treatment - 1)
-        + power(1 - lifts.treatment_part, 2) / (lifts.n_independent_control - 1)
+        power(fieller.treatment_part, 2) / (fieller.n_independent_treatment - 1)
+        + power(1 - fieller.treatment_part, 2) / (fieller.n_independent_control - 1)
     ) as df,
-    lifts.statistic,
+    fieller.statistic,
     tests.p_value_z,
     tests.p_value_z_adjusted,
-    lifts.alpha,
-    case when lifts.reason = '' then lifts.difference - lifts.quantile * lifts.standard_error end as ci_lower_z,
-    case when lifts.reason = '' then lifts.difference + lifts.quantile * lifts.standard_error end as ci_upper_z,
-    lifts.relative_lift,
-    lifts.relative_lift - lifts.quantile * lifts.relative_error as relative_ci_lower,
-    lifts.relative_lift + lifts.quantile * lifts.relative_error as relative_ci_upper,
+    fieller.alpha,
+    fieller.ci_lower_z,
+    fieller.ci_upper_z,
+    fieller.relative_lift,
+    case when fieller.middle >= 0 then fieller.near else fieller.far end as relative_ci_lower_z,
+    case when fieller.middle >= 0 then fieller.far else fieller.near end as relative_ci_upper_z,
     guardrails.noninferiority_z,
     guardrails.noninferiority_p_z
-from lifts
+from fieller
 left join exp_run.int_normal_tests as tests
     on
-        lifts.experiment_id = tests.experiment_id
-        and lifts.metric_name = tests.metric_name
-        and lifts.segment = tests.segment
-        and lifts.treatment = tests.treatment
+        fieller.experiment_id = tests.experiment_id
+        and fieller.metric_name = tests.metric_name
+        and fieller.segment = tests.segment
+        and fieller.treatment = tests.treatment
 left join exp_run.int_guardrail_tests as guardrails
     on
-        lifts.experiment_id = guardrails.experiment_id
-        and lifts.metric_name = guardrails.metric_name
-        and lifts.segment = guardrails.segment
-        and lifts.treatment = guardrails.treatment
-order by lifts.metric_name, lifts.segment, lifts.treatment
+        fieller.experiment_id = guardrails.experiment_id
+        and fieller.metric_name = guardrails.metric_name
+        and fieller.segment = guardrails.segment
+        and fieller.treatment = guardrails.treatment
+order by fieller.metric_name, fieller.segment, fieller.treatment
