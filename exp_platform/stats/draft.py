@@ -11,6 +11,8 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+from scipy.special import stdtr
+
 from exp_platform.errors import ContractError
 from exp_platform.records import (
     ClusterTotals,
@@ -349,7 +351,10 @@ def _relative_method(comparison: Comparison, baseline: str) -> str | None:
 
 
 def _baseline_details(comparison: Comparison) -> dict[str, Any]:
-    """What guardrails with a relative margin need, and why there is no lift."""
+    """What guardrails with a relative margin need, and why there is no lift.
+
+    And the p-value of the lift by the delta method, as if looked at once.
+    """
     baseline, relative = comparison.baseline, comparison.relative
     details: dict[str, Any] = {
         "baseline_mean": _first(baseline.mean),
@@ -359,7 +364,25 @@ def _baseline_details(comparison: Comparison) -> dict[str, Any]:
     reason = explain_no_interval(relative, comparison.inference, baseline)
     if reason:
         details["relative_reason"] = reason
+    p_value = _delta_p_value(comparison)
+    if p_value is not None and reason != "ARM_WITHOUT_VARIANCE":
+        details["delta_p_value"] = p_value
     return details
+
+
+def _delta_p_value(comparison: Comparison) -> float | None:
+    """How probable is a lift this far from 0 by the delta method, two-sided?"""
+    inference, baseline = comparison.inference, comparison.baseline
+    lift, mean = _first(comparison.relative.lift), _first(baseline.mean)
+    own, shared = _first(baseline.variance), _first(baseline.covariance)
+    error = _first(inference.standard_error)
+    if None in (lift, mean, own, shared, error):
+        return None
+    spread = error * error - 2 * lift * shared + lift * lift * own  # type: ignore[operator]
+    if not 0 < spread < math.inf:
+        return None
+    z = abs(lift * mean) / math.sqrt(spread)  # type: ignore[operator]
+    return float(2 * stdtr(float(inference.df[0]), -z))
 
 
 def _segment(totals: ArmTotals) -> str:

@@ -68,7 +68,7 @@ def test_lift_is_relative_to_the_counterfactual(panel, settings):
     counterfactual = treatment.mean_post - estimate.difference
     assert estimate.control_mean == pytest.approx(counterfactual)
     assert estimate.relative_lift == pytest.approx(estimate.difference / counterfactual)
-    assert estimate.relative_method == "delta_counterfactual"
+    assert estimate.relative_method == "fieller_counterfactual"
     assert estimate.relative_ci_lower < estimate.relative_lift
 
 

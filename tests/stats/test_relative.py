@@ -188,6 +188,9 @@ def test_delta_p_differs_from_the_p_of_the_difference(total, settings):
     delta = restate_lift(estimate, "delta")
     assert delta.relative_method == "delta"
     assert delta.relative_p_value > 2 * estimate.p_value == 2 * delta.p_value
+    # Both stand in the row, under their own names.
+    stored = estimate.details["delta_p_value"]
+    assert stored == pytest.approx(delta.relative_p_value, rel=1e-12)
 
 
 def test_certain_baseline_makes_delta_and_fieller_agree():
@@ -217,6 +220,7 @@ def test_arm_without_variance_has_a_lift_and_no_interval(
     )
     row = estimate(control, treatment, settings)
     assert row.is_ok
+    assert "delta_p_value" not in row.details
     assert row.relative_lift == pytest.approx(treatment_events / control_events - 1)
     assert (row.relative_ci_lower, row.relative_ci_upper) == (None, None)
     assert row.relative_p_value is None
