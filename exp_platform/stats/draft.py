@@ -24,7 +24,7 @@ from exp_platform.records import (
 )
 from exp_platform.stats.comparison import Comparison
 from exp_platform.stats.inference import Array
-from exp_platform.stats.relative import explain_no_interval
+from exp_platform.stats.relative import both_vary, explain_no_interval
 from exp_platform.stats.settings import EstimateSettings
 
 ROUNDING = 1e-12
@@ -365,7 +365,7 @@ def _baseline_details(comparison: Comparison) -> dict[str, Any]:
     if reason:
         details["relative_reason"] = reason
     p_value = _delta_p_value(comparison)
-    if p_value is not None and reason != "ARM_WITHOUT_VARIANCE":
+    if p_value is not None:
         details["delta_p_value"] = p_value
     return details
 
@@ -377,6 +377,8 @@ def _delta_p_value(comparison: Comparison) -> float | None:
     own, shared = _first(baseline.variance), _first(baseline.covariance)
     error = _first(inference.standard_error)
     if None in (lift, mean, own, shared, error):
+        return None
+    if not both_vary(inference.standard_error**2, baseline)[0]:
         return None
     spread = error * error - 2 * lift * shared + lift * lift * own  # type: ignore[operator]
     if not 0 < spread < math.inf:

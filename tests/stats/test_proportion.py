@@ -78,7 +78,16 @@ def test_estimate_proportions_of_all_against_none_is_exact(low, high, total, set
     # The error of the pooled test: sqrt(1/2 x 1/2 x 2/300).
     assert row.standard_error == pytest.approx(math.sqrt(1 / 600), rel=1e-12)
     assert row.details["standard_error"] == "pooled"
-    assert (row.relative_ci_lower, row.relative_p_value) == (None, None)
+    if low == 0:
+        assert (row.relative_ci_lower, row.relative_p_value) == (None, None)
+        return
+    assert row.relative_p_value == row.p_value
+    # Control has its upper limit at 1: what a share of z2 / (300 + z2) is of l at best.
+    share = 300 / (300 + z2)
+    least = (1 - share) / math.sqrt(share * (2 - share))
+    assert (row.relative_ci_lower, row.relative_ci_upper) == pytest.approx(
+        (-1, least - 1), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("wald", [{"test": "wald"}, {"interval": "wald"}])
