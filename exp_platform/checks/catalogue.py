@@ -160,7 +160,7 @@ _ENTRIES = (
         level=0.0,
         protects_against="Intervals that rest on a handful of units.",
         rule="Warns when an arm has fewer units than the plan's minimum.",
-        next_step="Let the experiment run on, or widen who is exposed.",
+        next_step="Let the experiment run on, or bring more units.",
     ),
     CheckEntry(
         "ASSIGNMENT",

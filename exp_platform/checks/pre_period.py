@@ -85,10 +85,11 @@ def _describe_presence(facts: PrePeriodFacts, share: float | None) -> str:
     span = f"{format_measure(facts.days)} days before"
     if share is None:
         return "There are no units to look at."
+    told = facts.subject.replace(":", ", ")
     units = format_count(facts.units, "unit")
     if share == 0:
-        return f"{facts.subject}: none of {units} has data in the {span}."
-    have = f"{facts.subject}: {format_share(share)} of {units} have data in the {span}"
+        return f"{told}: none of {units} has data in the {span}."
+    have = f"{told}: {format_share(share)} of {units} have data in the {span}"
     if facts.is_constant:
         return f"{have}, the same in all units of an arm: nothing to adjust with."
     return f"{have}."

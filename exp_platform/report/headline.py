@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from exp_platform.checks import numbers
-from exp_platform.decision.reasons import MEANINGS
+from exp_platform.decision.reasons import MEANINGS, Reason
 from exp_platform.records import (
     Assignment,
     CheckStatus,
@@ -111,9 +111,16 @@ def _describe_decision(decision: Decision, verdict: Verdict) -> DecisionView:
         meaning=meaning,
         rationale=decision.rationale,
         would_change=decision.would_change,
-        reasons=tuple(_explain_reason(code) for code in decision.reasons),
+        reasons=tuple(map(_explain_reason, _pick_reasons(decision.reasons))),
         rule=decision.rule,
     )
+
+
+def _pick_reasons(reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """What is missing besides an experiment follows from there being none."""
+    if Reason.NOT_AN_EXPERIMENT in reasons:
+        return (Reason.NOT_AN_EXPERIMENT,)
+    return reasons
 
 
 def _explain_reason(code: str) -> str:

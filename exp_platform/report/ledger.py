@@ -38,6 +38,7 @@ class LedgerSection:
 
 # Stages that are told only where they take a unit: most of the time they take none.
 _QUIET = frozenset({"deduplicated", "resolved", "in_metric"})
+_OF_EVENTS = frozenset({"in_window", "not_bot"})
 
 Counts = Mapping[str, int]
 
@@ -46,6 +47,7 @@ def describe_ledger(facts: MemoFacts) -> LedgerSection:
     """Stages as rows, arms as columns, control first."""
     steps = _group_steps(facts.ledger)
     arms = _order_arms(facts)
+    quiet = _QUIET if facts.spec.has_events else _QUIET | _OF_EVENTS
     rows: list[LedgerRow] = []
     before: Counts = {}
     for first, counts in steps:
@@ -53,7 +55,7 @@ def describe_ledger(facts: MemoFacts) -> LedgerSection:
             _fill(before.get(arm), counts.get(arm, 0), is_exclusion=first.is_exclusion)
             for arm in arms
         )
-        is_quiet = first.stage in _QUIET and counts == before
+        is_quiet = first.stage in quiet and counts == before
         if not is_quiet:
             is_panel = facts.spec.panel is not None and first.stage == "exposed"
             title = title_stage(

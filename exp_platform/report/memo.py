@@ -53,6 +53,7 @@ from exp_platform.report.views import View
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+_BLANK_LINES = re.compile(r"\n{3,}")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _LOOSE_SPACE = re.compile(r"(?<=\d) (?=%|pp\b)|(?<=\bp) (?=[=<>])|(?<=[=<>]) (?=\d)")
 _MARKDOWN_SYNTAX = re.compile(r"[\\`*\[\]|~]|<(?=[A-Za-z/!?])|(?<!\w)_|_(?!\w)")
@@ -96,7 +97,7 @@ def render_memo(facts: MemoFacts) -> Memo:
     body = markdown.render(page=page, facts=facts, glossary=())
     parts = {"page": page, "facts": facts, "glossary": find_terms(body)}
     return Memo(
-        markdown=markdown.render(parts),
+        markdown=_BLANK_LINES.sub("\n\n", markdown.render(parts)),
         html=open_templates().get_template("memo.html.j2").render(parts),
         document=build_document(facts),
     )

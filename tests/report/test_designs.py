@@ -15,6 +15,7 @@ from exp_platform.records import (
 from exp_platform.report.comparisons import sort_comparisons
 from exp_platform.report.gains import MethodGroup, MethodRow, list_refusals
 from exp_platform.report.headline import describe_headline
+from exp_platform.report.ledger import describe_ledger
 from exp_platform.report.memo import render_memo
 from exp_platform.report.observational import describe_observational
 from exp_platform.report.views import explain_rows
@@ -194,3 +195,32 @@ def test_memo_writes_every_negative_number_with_a_minus_sign(panel):
     body = memo.split("## 7.")[0].replace("```text", "")
     assert not re.search(r"(?<![\w-])-\d", body)
     assert "\N{MINUS SIGN}0.500 (\N{MINUS SIGN}0.900 to" in body
+
+
+def test_undated_ledger_leaves_out_stages_of_events(shippable):
+    undated = replace(shippable.spec, is_dated=False)
+    lossless = tuple(replace(one, n_units=100) for one in shippable.ledger)
+    stages = [
+        row.stage
+        for row in describe_ledger(
+            replace(shippable, ledger=lossless, spec=undated)
+        ).rows
+    ]
+    assert "Not a bot" not in stages
+    assert "Exposed inside the window" not in stages
+    dated = [
+        row.stage for row in describe_ledger(replace(shippable, ledger=lossless)).rows
+    ]
+    assert "Not a bot" in dated
+
+
+def test_headline_of_chosen_arms_gives_one_reason(chosen):
+    decisions = tuple(
+        replace(one, reasons=("NOT_AN_EXPERIMENT", "ESTIMATE_MISSING"))
+        for one in chosen.decisions
+    )
+    facts = replace(chosen, decisions=decisions)
+    head = describe_headline(facts, sort_comparisons(facts))
+    assert head.decision.reasons == (
+        "units chose their arm: this is not an experiment",
+    )
