@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from exp_platform.errors import ContractError
-from exp_platform.pipelines.panel_request import read_layout
+from exp_platform.pipelines.panel_request import PanelLayout, read_layout
+from exp_platform.pipelines.periods import read_periods
 
 NJMIN = Path(__file__).parents[3] / "shared" / "data" / "njmin.csv"
 FIELDS = ["shop", "year", "sales", "since", "town", "size", "weight", "flag"]
@@ -267,3 +268,24 @@ def test_rows_without_unit_or_period_go_to_quarantine(panel):
 def test_read_layout_refuses_what_is_none(document):
     with pytest.raises(ContractError, match="layout cannot be read"):
         read_layout(document)
+
+
+@pytest.mark.parametrize(
+    ("labels", "word"),
+    [
+        (("2003", "2004", "2005"), "year"),
+        (("2004Q1", "2004Q2", "2004Q4"), "quarter"),
+        (("2004-01", "2004-02"), "month"),
+        (("2004-01-01", "2004-01-02", "2004-01-03"), "day"),
+        (("2004-01-01", "2004-01-08", "2004-01-15"), "week"),
+        (("2004-01-01", "2004-01-02", "2004-01-09"), "period"),
+        (("1", "2", "3"), "period"),
+    ],
+)
+def test_period_word_is_what_people_call_a_period(labels, word):
+    periods = read_periods(labels, "test")
+    starts = tuple(start.isoformat() for start in periods.starts)
+    layout = PanelLayout(periods.grain, periods.labels, starts, is_cross_section=False)
+    assert layout.period_word == word
+    assert layout.name_instant(periods.starts[1]) == labels[1]
+    assert layout.name_instant(datetime(1999, 1, 1, tzinfo=UTC)) == ""
