@@ -360,6 +360,7 @@ def _conclude(
     if last.status is GuardrailStatus.UNKNOWN:
         return last
     p_value = float(reading.p_values[0, tested[-1]])
+    bound = _best_bound(spec, series, base, tested=tested, reading=reading)
     is_shown = p_value <= ALPHA
     return replace(
         last,
@@ -367,7 +368,8 @@ def _conclude(
         p_value=p_value,
         harm_p_value=harm_p,
         is_degraded=harm_p <= ALPHA,
-        bound=_best_bound(spec, series, base, tested=tested, reading=reading),
+        bound=bound,
+        reason=last.reason if bound is None else "",
     )
 
 

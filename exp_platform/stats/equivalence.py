@@ -5,16 +5,27 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 from exp_platform.errors import ContractError
 from exp_platform.records import Estimate, MarginScale
 from exp_platform.stats.inference import Array
+from exp_platform.stats.lift import explain_no_baseline, read_baseline
 from exp_platform.stats.relative import Baseline, fieller_limits
+from exp_platform.stats.score import (
+    Counts,
+    bound_difference,
+    bound_ratio,
+    score_difference,
+    score_ratio,
+)
 
 ALPHA = 0.05
 """Error rate of calling a change of the margin's size equivalent; the interval that
 decides has 1 - 2 alpha."""
+
+TINY = 1e-9
+"""Distance kept from a difference of 1, where score tests end."""
 
 
 class EquivalenceStatus(StrEnum):
@@ -54,12 +65,14 @@ class EquivalenceAssessment:
     """Two one-sided tests of one comparison.
 
     Attributes:
-        reason: coded cause of UNKNOWN, else "".
+        reason: coded cause of UNKNOWN, or INTERVAL_UNBOUNDED where the tests stand but
+            a relative interval has no ends (a control mean that may be 0); else "".
         p_lower: one-sided, of "the effect is at or below the lower margin".
         p_upper: of "the effect is at or above the upper margin".
         p_value: the larger of the two.
-        ci_lower, ci_upper: interval of 1 - 2 alpha on the margins' scale; null where
-            a relative one is unbounded.
+        ci_lower, ci_upper: interval of 1 - 2 alpha on the margins' scale.
+        test: `t`, or `miettinen_nurminen` of a proportion where an arm has no event or
+            only events.
     """
 
     status: EquivalenceStatus
@@ -71,6 +84,7 @@ class EquivalenceAssessment:
     p_value: float | None = None
     ci_lower: float | None = None
     ci_upper: float | None = None
+    test: str = "t"
 
 
 def compare_margin(
@@ -101,7 +115,9 @@ def assess_equivalence(
 
     Two one-sided t tests with the estimate's degrees of freedom. A relative margin m is
     a test of difference - m x baseline, whose variance takes the baseline's from the
-    estimate's details; the interval is Fieller's, and so agrees with the tests.
+    estimate's details; the interval is Fieller's, and so agrees with the tests. A
+    proportion without events (or without non-events) in an arm is tested by Miettinen
+    and Nurminen's score instead.
 
     Args:
         estimate: row of any method of means.
@@ -110,63 +126,99 @@ def assess_equivalence(
 
     Outcomes:
         EQUIVALENT; NOT_SHOWN; UNKNOWN with CONTROL_MEAN_NOT_POSITIVE,
-        BASELINE_VARIANCE_MISSING, INVALID_MOMENTS or the estimate's reason.
+        BASELINE_VARIANCE_MISSING, ARM_WITHOUT_VARIANCE, INVALID_MOMENTS or the
+        estimate's reason.
 
     References:
-        Schuirmann (1987); Berger and Hsu (1996).
+        Schuirmann (1987); Berger and Hsu (1996); Miettinen and Nurminen (1985).
     """
-    reason = _find_unknown(estimate, margins)
+    counts = _rare_events(estimate)
+    reason = _find_unknown(estimate, margins, counts)
     if reason:
         return EquivalenceAssessment(
             EquivalenceStatus.UNKNOWN, margins, alpha, reason=reason
         )
-    difference = np.array([estimate.difference], dtype=float)
-    with np.errstate(over="ignore"):
-        variance = np.array([estimate.standard_error], dtype=float) ** 2
-    df = math.inf if estimate.df is None else estimate.df
-    baseline = None
-    if margins.scale is MarginScale.RELATIVE:
-        baseline = Baseline(
-            *(np.array([estimate.details[name]], dtype=float) for name in _BASELINE)
-        )
-    with np.errstate(all="ignore"):
-        above, below = (
-            float(compare_margin(difference, variance, m, baseline=baseline)[0])
-            for m in (margins.lower, margins.upper)
-        )
-    p_lower, p_upper = float(stdtr(df, -above)), float(stdtr(df, below))
+    if counts is None:
+        p_lower, p_upper, limits = _test_by_t(estimate, margins, alpha)
+    else:
+        p_lower, p_upper, limits = _test_by_score(counts, margins, alpha)
     if math.isnan(p_lower) or math.isnan(p_upper):
         return EquivalenceAssessment(
             EquivalenceStatus.UNKNOWN, margins, alpha, reason="INVALID_MOMENTS"
         )
-    quantile = -float(stdtrit(df, alpha))
-    limits = _limits(difference, variance, baseline, quantile)
     is_inside = max(p_lower, p_upper) <= alpha
     return EquivalenceAssessment(
         EquivalenceStatus.EQUIVALENT if is_inside else EquivalenceStatus.NOT_SHOWN,
         margins,
         alpha,
+        reason="INTERVAL_UNBOUNDED" if limits[0] is None else "",
         p_lower=p_lower,
         p_upper=p_upper,
         p_value=max(p_lower, p_upper),
         ci_lower=limits[0],
         ci_upper=limits[1],
+        test="t" if counts is None else "miettinen_nurminen",
     )
 
 
-_BASELINE = ("baseline_mean", "baseline_variance", "baseline_covariance")
+_Evidence = tuple[float, float, tuple[float | None, float | None]]
+"""One-sided p-values at the lower and the upper margin, and the interval."""
 
 
-def _find_unknown(estimate: Estimate, margins: Margins) -> str:
+def _rare_events(estimate: Estimate) -> Counts | None:
+    """Counts of a proportion where an arm has no event or only events."""
+    means = (estimate.control_mean, estimate.treatment_mean)
+    has_numbers = estimate.is_ok or estimate.reason == "ZERO_VARIANCE"
+    if estimate.method != "two_proportion_z" or not has_numbers or None in means:
+        return None
+    if not any(mean in (0, 1) for mean in means):
+        return None
+    units = (estimate.n_control, estimate.n_treatment)
+    arms = [(m or 0.0, n or 0) for m, n in zip(means, units, strict=True)]
+    columns = (np.array([x], dtype=float) for m, n in arms for x in (m * n, n))
+    return Counts(*columns)
+
+
+def _find_unknown(estimate: Estimate, margins: Margins, counts: Counts | None) -> str:
     """Why nothing can be said, "" when it can."""
+    is_relative = margins.scale is MarginScale.RELATIVE
+    if counts is not None:
+        has_events = bool(counts.control_events[0] > 0)
+        return "" if has_events or not is_relative else "CONTROL_MEAN_NOT_POSITIVE"
     if not estimate.is_ok or not estimate.standard_error:
         return estimate.reason or estimate.status.value
-    if margins.scale is MarginScale.ABSOLUTE:
-        return ""
-    moments = [estimate.details.get(name) for name in _BASELINE]
-    if moments[0] is not None and moments[0] <= 0:
-        return "CONTROL_MEAN_NOT_POSITIVE"
-    return "BASELINE_VARIANCE_MISSING" if None in moments else ""
+    return explain_no_baseline(estimate) if is_relative else ""
+
+
+def _test_by_t(estimate: Estimate, margins: Margins, alpha: float) -> _Evidence:
+    difference = np.array([estimate.difference], dtype=float)
+    df = math.inf if estimate.df is None else estimate.df
+    is_relative = margins.scale is MarginScale.RELATIVE
+    baseline = read_baseline(estimate) if is_relative else None
+    with np.errstate(all="ignore"):
+        variance = np.array([estimate.standard_error], dtype=float) ** 2
+        above, below = (
+            float(compare_margin(difference, variance, m, baseline=baseline)[0])
+            for m in (margins.lower, margins.upper)
+        )
+    quantile = -float(stdtrit(df, alpha))
+    limits = _limits(difference, variance, baseline, quantile)
+    return float(stdtr(df, -above)), float(stdtr(df, below)), limits
+
+
+def _test_by_score(counts: Counts, margins: Margins, alpha: float) -> _Evidence:
+    """Wald's error is that of one arm alone: Miettinen and Nurminen's tests instead."""
+    ends = np.array([margins.lower, margins.upper])
+    if margins.scale is MarginScale.RELATIVE:
+        scores = [score_ratio(counts, np.array([1 + end])) for end in ends]
+        bounds = [bound_ratio(counts, alpha, is_upper=i) - 1 for i in (False, True)]
+    else:
+        ends = np.clip(ends, TINY - 1, 1 - TINY)
+        scores = [score_difference(counts, np.array([end])) for end in ends]
+        bounds = [bound_difference(counts, alpha, is_upper=i) for i in (False, True)]
+    above, below = (float(score[0]) for score in scores)
+    lower, upper = (float(bound[0]) for bound in bounds)
+    return float(ndtr(-above)), float(ndtr(below)), (lower, upper)
 
 
 def _limits(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 import numpy as np
 from scipy.special import ndtr, stdtr, stdtrit
@@ -19,6 +20,7 @@ from exp_platform.records import (
     PanelTotals,
 )
 from exp_platform.stats.harm import harm_p_value
+from exp_platform.stats.lift import explain_no_baseline, read_baseline
 from exp_platform.stats.proportion import count_events
 from exp_platform.stats.relative import Baseline, fieller_limits
 from exp_platform.stats.score import (
@@ -55,7 +57,9 @@ class GuardrailAssessment:
     """One guardrail of one arm against its margin.
 
     Attributes:
-        reason: coded cause of UNKNOWN, else "".
+        reason: coded cause of UNKNOWN, or of a bound that is null: INTERVAL_UNBOUNDED,
+            the test of the margin stands but a baseline that may be 0 bounds no share,
+            or BOUND_NOT_FOUND by resampling; else "".
         bound: the most harmful change the data allow, one-sided, in units of the metric
             for an absolute margin and as a share of the baseline for a relative one.
         p_value: one-sided, of "the harm is at least the margin".
@@ -134,7 +138,8 @@ def assess_guardrail(
 
     Outcomes:
         NON_INFERIOR; NOT_SHOWN; UNKNOWN with NO_MARGIN, MARGIN_NOT_POSITIVE,
-        CONTROL_MEAN_NOT_POSITIVE, BASELINE_VARIANCE_MISSING or the estimate's reason.
+        CONTROL_MEAN_NOT_POSITIVE, BASELINE_VARIANCE_MISSING, ARM_WITHOUT_VARIANCE (of a
+        metric that is no proportion) or the estimate's reason.
 
     References:
         Miettinen and Nurminen (1985); Fieller (1954).
@@ -189,13 +194,7 @@ def _find_no_baseline(estimate: Estimate, counts: Counts | None) -> str:
     if counts is not None:
         has_events = bool(counts.control_events[0] > 0)
         return "" if has_events else "CONTROL_MEAN_NOT_POSITIVE"
-    moments = [estimate.details.get(f"baseline_{part}") for part in _BASELINE_PARTS]
-    if moments[0] is not None and moments[0] <= 0:
-        return "CONTROL_MEAN_NOT_POSITIVE"
-    return "BASELINE_VARIANCE_MISSING" if None in moments else ""
-
-
-_BASELINE_PARTS = ("mean", "variance", "covariance")
+    return explain_no_baseline(estimate)
 
 
 def _estimate_evidence(
@@ -205,18 +204,19 @@ def _estimate_evidence(
     df = math.inf if estimate.df is None else estimate.df
     difference, error = estimate.difference or 0.0, estimate.standard_error or 0.0
     quantile = float(stdtrit(df, 1 - margin.alpha))
-    allowed, variance = margin.size, error**2
+    allowed, variance = margin.size, error * error
     bound = difference - margin.good * quantile * error
     if margin.is_relative:
+        baseline = cast("Baseline", read_baseline(estimate))
         mean, own, shared = (
-            float(estimate.details[f"baseline_{part}"]) for part in _BASELINE_PARTS
+            float(part[0])
+            for part in (baseline.mean, baseline.variance, baseline.covariance)
         )
         allowed *= mean
-        variance += 2 * margin.good * margin.size * shared + margin.size**2 * own
-        baseline = Baseline(np.array([mean]), np.array([own]), np.array([shared]))
         limits = fieller_limits(
-            np.array([difference]), np.array([error**2]), baseline, quantile
+            np.array([difference]), np.array([variance]), baseline, quantile
         )
+        variance += 2 * margin.good * margin.size * shared + margin.size**2 * own
         bound = float(limits[0 if margin.good > 0 else 1][0])
     excess = margin.good * difference + allowed
     spread = math.sqrt(max(variance, 0.0))
@@ -292,6 +292,9 @@ def _assess(
     reason: str,
     evidence: _Evidence | None,
 ) -> GuardrailAssessment:
+    if evidence is not None and evidence.bound is None:
+        is_t = evidence.test == "t"
+        reason = "INTERVAL_UNBOUNDED" if is_t else "BOUND_NOT_FOUND"
     if evidence is None:
         harm, status = None, GuardrailStatus.UNKNOWN
     else:

@@ -12,6 +12,7 @@ from exp_platform.stats.inference import Array, Inference, infer_difference
 from exp_platform.stats.relative import (
     Baseline,
     RelativeMethod,
+    both_vary,
     explain_no_interval,
     infer_relative,
 )
@@ -75,6 +76,28 @@ def read_baseline(estimate: Estimate) -> Baseline | None:
     if None in moments:
         return None
     return Baseline(*(np.array([moment], dtype=float) for moment in moments))
+
+
+def explain_no_baseline(estimate: Estimate) -> str:
+    """Why has a relative margin nothing to be relative to? "" where it has.
+
+    Args:
+        estimate: any method's row.
+
+    Returns:
+        CONTROL_MEAN_NOT_POSITIVE, BASELINE_VARIANCE_MISSING or ARM_WITHOUT_VARIANCE:
+        Fieller's limit would be that of the other arm, or a point.
+    """
+    mean = estimate.details.get("baseline_mean")
+    if mean is not None and mean <= 0:
+        return "CONTROL_MEAN_NOT_POSITIVE"
+    baseline = read_baseline(estimate)
+    if baseline is None:
+        return "BASELINE_VARIANCE_MISSING"
+    error = np.array([estimate.standard_error], dtype=float)
+    with np.errstate(all="ignore"):
+        has_spread = both_vary(error * error, baseline)[0]
+    return "" if has_spread else "ARM_WITHOUT_VARIANCE"
 
 
 def _fill_lift(estimate: Estimate, quantile: float, method: RelativeMethod) -> Estimate:

@@ -165,23 +165,24 @@ def solve_fieller(
         set to be bounded, and both roots. The lower one is that end of the set in any
         case where difference x mean >= quantile^2 x covariance.
     """
-    weight, lift = (quantile / baseline.mean) ** 2, difference / baseline.mean
-    leading = 1 - weight * baseline.variance
-    middle = lift - weight * baseline.covariance
-    # The product of the ends of the difference's interval: 0 is in both, or in neither.
-    half_width = quantile * np.sqrt(variance)
-    constant = (difference - half_width) / baseline.mean
-    constant = constant * ((difference + half_width) / baseline.mean)
-    spread = (
-        _spread(variance, baseline, lift)
-        - weight * variance * baseline.variance
-        + weight * baseline.covariance**2
-    )
-    root = np.sqrt(weight * np.maximum(spread, 0))
-    # The root without cancellation, and the other one from the product of the two.
-    far = middle + np.copysign(root, middle)
-    near, far = constant / far, far / leading
-    is_up = middle >= 0
+    with np.errstate(all="ignore"):
+        weight, lift = (quantile / baseline.mean) ** 2, difference / baseline.mean
+        leading = 1 - weight * baseline.variance
+        middle = lift - weight * baseline.covariance
+        # The product of the ends of the difference's interval: 0 is in both, or in neither.
+        half_width = quantile * np.sqrt(variance)
+        constant = (difference - half_width) / baseline.mean
+        constant = constant * ((difference + half_width) / baseline.mean)
+        spread = (
+            _spread(variance, baseline, lift)
+            - weight * variance * baseline.variance
+            + weight * baseline.covariance**2
+        )
+        root = np.sqrt(weight * np.maximum(spread, 0))
+        # The root without cancellation, and the other one from the product of the two.
+        far = middle + np.copysign(root, middle)
+        near, far = constant / far, far / leading
+        is_up = middle >= 0
     return leading, np.where(is_up, near, far), np.where(is_up, far, near)
 
 

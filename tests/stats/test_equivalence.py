@@ -13,6 +13,7 @@ from exp_platform.stats.equivalence import (
     Margins,
     assess_equivalence,
 )
+from exp_platform.stats.proportion import estimate_proportions
 from exp_platform.stats.welch import estimate_welch
 
 ABSOLUTE = MarginScale.ABSOLUTE
@@ -95,12 +96,77 @@ def test_unbounded_relative_interval_is_null(estimate):
         details={
             "baseline_mean": 0.1,
             "baseline_variance": 1.0,
-            "baseline_covariance": -1.0,
+            "baseline_covariance": 0.0,
         },
     )
     found = assess_equivalence(noisy, Margins(-0.1, 0.1))
-    assert found.ci_lower is None
+    assert (found.ci_lower, found.ci_upper) == (None, None)
     assert found.status is EquivalenceStatus.NOT_SHOWN
+    assert found.reason == "INTERVAL_UNBOUNDED"
+    assert found.p_value > 0.05
+
+
+def _rates(total, settings, control, treatment, interval="newcombe"):
+    arms = [
+        total(np.repeat([1.0, 0.0], [events, units - events]))
+        for events, units in (control, treatment)
+    ]
+    return estimate_proportions(*arms, settings, interval=interval)
+
+
+def test_shares_without_events_are_tested_by_their_scores(answer, total, settings):
+    for case in answer["rare"]:
+        row = _rates(total, settings, *case["counts"])
+        scale = MarginScale.RELATIVE if case["is_ratio"] else ABSOLUTE
+        found = assess_equivalence(row, Margins(*case["margins"], scale))
+        assert found.test == "miettinen_nurminen"
+        # The restricted rates are a cubic's root here and a searched root there.
+        expected = pytest.approx([case["p_lower"], case["p_upper"]], rel=1e-6)
+        assert [found.p_lower, found.p_upper] == expected
+        ends = [found.ci_lower, found.ci_upper]
+        assert ends == pytest.approx(case["ends"], rel=1e-6, abs=1e-9)
+        is_inside = found.status is EquivalenceStatus.EQUIVALENT
+        assert is_inside == (found.p_value <= 0.05)
+
+
+def test_one_event_of_a_hundred_is_not_equivalent_to_none(total, settings):
+    """By Wald's error, which is that of control alone, it would be."""
+    row = _rates(total, settings, (1, 100), (0, 100), "wald")
+    assert -0.03 < row.ci_lower < row.ci_upper < 0.03
+    found = assess_equivalence(row, Margins(-0.03, 0.03, ABSOLUTE))
+    assert found.status is EquivalenceStatus.NOT_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("control", "treatment", "reason"),
+    [
+        ((0, 100), (0, 100), "CONTROL_MEAN_NOT_POSITIVE"),
+        ((0, 100), (7, 100), "CONTROL_MEAN_NOT_POSITIVE"),
+        ((7, 100), (0, 100), "ARM_WITHOUT_VARIANCE"),
+        ((93, 100), (100, 100), "ARM_WITHOUT_VARIANCE"),
+        ((100, 100), (93, 100), "ARM_WITHOUT_VARIANCE"),
+    ],
+)
+def test_relative_margin_of_a_constant_arm_is_unknown_unless_a_share(
+    control, treatment, reason, total, settings
+):
+    arms = [
+        total(np.repeat([1.0, 0.0], [events, units - events]))
+        for events, units in (control, treatment)
+    ]
+    found = assess_equivalence(estimate_welch(*arms, settings), Margins(-0.1, 0.1))
+    is_constant = control == treatment
+    assert found.reason == ("ZERO_VARIANCE" if is_constant else reason)
+    assert found.status is EquivalenceStatus.UNKNOWN
+    numbers = (found.p_lower, found.p_upper, found.p_value, found.ci_lower)
+    assert numbers == (None,) * 4
+    share = assess_equivalence(
+        _rates(total, settings, control, treatment), Margins(-0.1, 0.1)
+    )
+    is_known = control[0] > 0
+    assert share.reason == ("" if is_known else reason)
+    assert (share.status is EquivalenceStatus.UNKNOWN) == (not is_known)
+    assert (share.p_value is None) == (share.ci_lower is None) == (not is_known)
 
 
 @pytest.mark.parametrize(

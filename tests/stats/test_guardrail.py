@@ -1,3 +1,5 @@
+import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -256,3 +258,75 @@ def test_margin_beyond_every_possible_change_is_met(total, settings, define):
         plan = _plan(2.0, scale)
         found = assess_guardrail(arm, arm, estimate, plan, definition)
         assert found.status is GuardrailStatus.NON_INFERIOR
+
+
+@pytest.mark.parametrize("scale", list(MarginScale))
+@pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize("kind", [MetricType.PROPORTION, MetricType.COUNT])
+@pytest.mark.parametrize("margin", [0.02, 0.5, 1.0, 1.5])
+def test_arms_without_events_have_a_clear_status(
+    scale, direction, kind, margin, request
+):
+    total, settings, define = map(
+        request.getfixturevalue, ("total", "settings", "define")
+    )
+    definition = define(kind, direction)
+    estimator = estimate_welch
+    if kind is MetricType.PROPORTION:
+        estimator = estimate_proportions
+    for control, treatment in itertools.product((0, 7, 193, 200), repeat=2):
+        arms = [
+            total(np.repeat([1.0, 0.0], [events, 200 - events]))
+            for events in (control, treatment)
+        ]
+        row = estimator(*arms, settings)
+        found = assess_guardrail(*arms, row, _plan(margin, scale), definition)
+        known = (found.p_value, found.harm_p_value)
+        if found.status is GuardrailStatus.UNKNOWN:
+            assert (*known, found.bound) == (None,) * 3
+            is_extreme = {control, treatment} & {0, 200}
+            assert is_extreme, (control, treatment)
+            assert found.reason in {
+                "CONTROL_MEAN_NOT_POSITIVE",
+                "ARM_WITHOUT_VARIANCE",
+                "ZERO_VARIANCE",
+            }
+            is_share = kind is MetricType.PROPORTION
+            assert not is_share or (control == 0 and scale is MarginScale.RELATIVE)
+            continue
+        assert all(p is not None and 0 <= p <= 1 for p in known)
+        assert (found.bound is None) == (found.reason == "INTERVAL_UNBOUNDED")
+        assert found.bound is None or math.isfinite(found.bound)
+
+
+def test_bound_on_a_control_that_may_be_zero_is_null_with_its_reason(
+    total, settings, define
+):
+    random = np.random.default_rng(8)
+    control, treatment = (
+        total(random.normal(0.1, 1, 60)),
+        total(random.normal(9, 1, 60)),
+    )
+    row = estimate_welch(control, treatment, settings)
+    found = assess_guardrail(control, treatment, row, _plan(0.1), define())
+    # Better by far, so that the margin's test is passed whatever control's mean is.
+    assert found.status is GuardrailStatus.NON_INFERIOR
+    assert found.p_value < 1e-9
+    assert (found.bound, found.reason) == (None, "INTERVAL_UNBOUNDED")
+
+
+def test_count_without_events_in_treatment_has_no_relative_bound(
+    total, settings, define
+):
+    """Fieller's limit would be -100 %, the observed change itself."""
+    some, none = total(np.arange(1000) < 4), total(np.zeros(1000))
+    row = estimate_welch(some, none, settings)
+    definition = define(MetricType.COUNT, Direction.DECREASE)
+    found = assess_guardrail(some, none, row, _plan(0.1), definition)
+    assert (found.status, found.reason) == (
+        GuardrailStatus.UNKNOWN,
+        "ARM_WITHOUT_VARIANCE",
+    )
+    absolute = _plan(0.002, MarginScale.ABSOLUTE)
+    found = assess_guardrail(some, none, row, absolute, definition)
+    assert found.status is GuardrailStatus.NON_INFERIOR
