@@ -168,7 +168,8 @@ class PrePeriodFacts:
         subject: metric whose covariate is declared, or `registered pre-period`.
         units: units in the analysis set.
         units_with_data: those with at least one row before exposure.
-        days: whole days of the pre-period that was promised.
+        days: whole days of the pre-period that was promised; None = the values came
+            with the units, without a date.
         is_constant: in an arm every unit has the same value.
     """
 
@@ -176,7 +177,7 @@ class PrePeriodFacts:
     subject: str
     units: int
     units_with_data: int
-    days: float
+    days: float | None
     is_constant: bool = False
 
 

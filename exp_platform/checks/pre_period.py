@@ -82,14 +82,16 @@ def check_pre_period_present(facts: PrePeriodFacts) -> CheckResult:
 
 
 def _describe_presence(facts: PrePeriodFacts, share: float | None) -> str:
-    span = f"{format_measure(facts.days)} days before"
     if share is None:
         return "There are no units to look at."
     told = facts.subject.replace(":", ", ")
     units = format_count(facts.units, "unit")
+    span = "from before the exposure"
+    if facts.days is not None:
+        span = f"in the {format_measure(facts.days)} days before"
     if share == 0:
-        return f"{told}: none of {units} has data in the {span}."
-    have = f"{told}: {format_share(share)} of {units} have data in the {span}"
+        return f"{told}: none of {units} has data {span}."
+    have = f"{told}: {format_share(share)} of {units} have data {span}"
     if facts.is_constant:
         return f"{have}, the same in all units of an arm: nothing to adjust with."
     return f"{have}."

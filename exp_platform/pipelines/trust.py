@@ -320,17 +320,22 @@ def _check_covariate(
 ) -> CheckResult:
     units = control.n + arm.n
     known = sum(round(t.n * (1 - (t.new_share or 0.0))) for t in (control, arm))
-    covariate = definition.covariate
     return check_pre_period_present(
         PrePeriodFacts(
             spec.experiment_id,
             subject=f"{definition.name}:{arm.variant}",
             units=units,
             units_with_data=known if _is_set(control, arm) else 0,
-            days=float(covariate.lookback_days if covariate else 0),
+            days=_lookback(spec, definition),
             is_constant=not _varies(control, arm),
         )
     )
+
+
+def _lookback(spec: ExperimentSpec, definition: MetricDefinition) -> float | None:
+    """Days before the exposure that a covariate is from; None = without dates."""
+    covariate = definition.covariate
+    return float(covariate.lookback_days) if spec.is_dated and covariate else None
 
 
 def _means(control: MetricTotals, arm: MetricTotals, part: str) -> MeanFacts:

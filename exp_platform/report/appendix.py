@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from exp_platform.metrics.wording import describe
-from exp_platform.records import MetricDefinition
+from exp_platform.records import ExperimentSpec, MetricDefinition
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.words import (
     ESTIMATE_ROLE_WORDS,
@@ -74,10 +74,8 @@ class ChoiceRow:
 
 def describe_definitions(facts: MemoFacts) -> tuple[DefinitionRow, ...]:
     """One row per metric, in the order of the facts."""
-    panel = facts.spec.panel
-    computed = f"the delivered value of each unit and {panel.word}" if panel else ""
     return tuple(
-        _describe_definition(one, computed) for one in facts.definitions.values()
+        _describe_definition(one, facts.spec) for one in facts.definitions.values()
     )
 
 
@@ -113,27 +111,37 @@ def _pattern(term: str) -> str:
     return rf"(?<!\w){first}{re.escape(term[1:])}{plural}(?!\w)"
 
 
-def _describe_definition(definition: MetricDefinition, computed: str) -> DefinitionRow:
+def _describe_definition(
+    definition: MetricDefinition, spec: ExperimentSpec
+) -> DefinitionRow:
     return DefinitionRow(
         name=definition.name,
         description=definition.description,
         kind=f"{definition.type}, {definition.direction} is good",
-        computed=computed or _describe_computation(definition),
+        computed=_describe_computation(definition, spec),
         version=f"v{definition.version}",
         hash=definition.definition_hash,
         owner=definition.owner,
     )
 
 
-def _describe_computation(definition: MetricDefinition) -> str:
+def _describe_computation(definition: MetricDefinition, spec: ExperimentSpec) -> str:
     """Value, window, cap and covariates; what is the same for all metrics is left out."""
+    if spec.panel is not None:
+        return f"the delivered value of each unit and {spec.panel.word}"
     words = describe(definition)
     parts = [words["value"]]
     if "quantile" in words:
         parts.append(f"quantile {words['quantile']}")
-    parts.append(words["window"])
+    if spec.is_dated:
+        parts.append(words["window"])
     if "cap" in words:
         parts.append(f"capped at {words['cap']}")
+    if not spec.is_dated:
+        names = [
+            one.metric_name or definition.numerator for one in definition.covariates
+        ]
+        return "; ".join(parts + [f"covariate {name}, as delivered" for name in names])
     parts += [
         f"covariate {text}"
         for topic, text in words.items()

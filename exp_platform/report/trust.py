@@ -5,6 +5,7 @@ from itertools import groupby
 
 from exp_platform.checks import numbers
 from exp_platform.checks.catalogue import CATALOGUE, SKIPPED, Chance, title_check
+from exp_platform.checks.wording import join_words
 from exp_platform.records import CheckResult, CheckStatus, Verdict
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.words import (
@@ -73,6 +74,18 @@ class TrustSection:
     summary: str
     problems: tuple[CheckRow, ...]
     passed: tuple[CheckRow, ...]
+
+    @property
+    def steps(self) -> tuple[tuple[str, str], ...]:
+        """What to do about which problems, each advice once."""
+        about: dict[tuple[str, str], list[str]] = {}
+        for row in self.problems:
+            if row.next_step:
+                about.setdefault((row.title, row.next_step), []).append(row.subject)
+        return tuple(
+            (": ".join(filter(None, (title, join_words(filter(None, subjects))))), step)
+            for (title, step), subjects in about.items()
+        )
 
     @property
     def passed_groups(self) -> list[list[CheckRow]]:

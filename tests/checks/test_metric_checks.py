@@ -78,6 +78,9 @@ def test_check_pre_period_present_by_rule(units, with_data, status):
 
 
 def test_check_pre_period_present_tells_constant_from_absent():
+    facts = PrePeriodFacts("e", "revenue", 10, 10, None)
+    told = "revenue: 100 % of 10 units have data from before the exposure."
+    assert check_pre_period_present(facts).message == told
     facts = PrePeriodFacts("e", "revenue", 10, 10, 14, is_constant=True)
     check = check_pre_period_present(facts)
     assert (check.status, check.reason) == (CheckStatus.WARNED, "CONSTANT_PRE_PERIOD")

@@ -5,19 +5,24 @@ from dataclasses import replace
 
 import pytest
 
+from exp_platform.checks.catalogue import CATALOGUE
 from exp_platform.records import (
     Assignment,
+    CheckResult,
+    CheckStatus,
     EstimateRole,
     EstimateStatus,
     PanelPeriods,
     PretrendOutcome,
 )
+from exp_platform.report.appendix import describe_definitions
 from exp_platform.report.comparisons import sort_comparisons
 from exp_platform.report.gains import MethodGroup, MethodRow, list_refusals
 from exp_platform.report.headline import describe_headline
 from exp_platform.report.ledger import describe_ledger
 from exp_platform.report.memo import render_memo
 from exp_platform.report.observational import describe_observational
+from exp_platform.report.trust import describe_trust
 from exp_platform.report.views import explain_rows
 
 YEARS = PanelPeriods("year", ("2003", "2004", "2005", "2006"), "2005")
@@ -224,3 +229,43 @@ def test_headline_of_chosen_arms_gives_one_reason(chosen):
     assert head.decision.reasons == (
         "units chose their arm: this is not an experiment",
     )
+
+
+def test_definitions_of_undated_data_have_no_window(shippable):
+    dated = {row.name: row.computed for row in describe_definitions(shippable)}
+    assert "exposure" in dated["revenue"]
+    undated = replace(shippable, spec=replace(shippable.spec, is_dated=False))
+    told = {row.name: row.computed for row in describe_definitions(undated)}
+    assert "exposure" not in told["revenue"]
+    assert told["revenue"].endswith("covariate revenue, as delivered")
+
+
+def test_trust_gives_each_advice_once(panel):
+    check = CheckResult(
+        "shops", "PRETREND", CheckStatus.WARNED, "PRETREND_UNDERPOWERED", "Unseen."
+    )
+    checks = tuple(replace(check, subject=name) for name in ("sales", "visits"))
+    trust = describe_trust(replace(panel, checks=checks))
+    ((problem, step),) = trust.steps
+    assert problem == "Pre-trend: sales and visits"
+    assert step == CATALOGUE["PRETREND"].next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "is_run_again"),
+    [
+        ("SQL_TWIN", "NO_ESTIMATES", False),
+        ("SQL_TWIN", "SKIPPED", True),
+        ("PRETREND", "TOO_FEW_CLUSTERS", False),
+        ("OUTLIER", "NO_MOMENTS", True),
+    ],
+)
+def test_trust_does_not_ask_to_run_what_cannot_be_run(
+    panel, name, reason, is_run_again
+):
+    check = CheckResult(
+        "shops", name, CheckStatus.NOT_RUN, reason, "It was not made.", can_fail=True
+    )
+    ((_, step),) = describe_trust(replace(panel, checks=(check,))).steps
+    assert step.startswith("Run the step") is is_run_again
+    assert step.endswith("Until then nothing can be shipped.")
