@@ -132,8 +132,12 @@ class Remote(_Strict):
     """A lake that several people and engines share; `paths` are then local copies."""
 
     catalog: str = Field(
-        pattern=r"^postgresql\+pg8000://",
-        description="SQLAlchemy URL of the PostgreSQL database with the catalog",
+        pattern=r"^(postgresql\+pg8000|https?)://",
+        description="SQLAlchemy URL of the PostgreSQL database with the catalog, or "
+        "URL of an Iceberg REST server",
+    )
+    rest_warehouse: str = Field(
+        "", description="what a REST server calls the warehouse; empty = its default"
     )
     warehouse: S3Location = Field(description="Iceberg tables")
     raw: S3Location = Field(description="delivered files")

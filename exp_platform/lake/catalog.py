@@ -14,7 +14,7 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import update_table_metadata
+from pyiceberg.table.update import TableUpdate, update_table_metadata
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -47,13 +47,15 @@ class StagedTable:
 
     Attributes:
         base: the table it was planned on; None if it is new.
-        location: of the metadata file to be written.
+        location: of the metadata file to be written; a REST server chooses its own.
+        updates: from the base to the metadata, for a REST server.
     """
 
     name: str
     base: Table | None
     metadata: TableMetadata
     location: str
+    updates: tuple[TableUpdate, ...] = ()
 
 
 class LakeCatalog(SqlCatalog):

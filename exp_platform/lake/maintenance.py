@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import FileScanTask, Table
 
     from exp_platform.lake.areas import Area
-    from exp_platform.lake.catalog import LakeCatalog, StagedTable
+    from exp_platform.lake.catalog import StagedTable
+    from exp_platform.lake.rest import AnyCatalog
 
 _log = logging.getLogger(__name__)
 MIN_FILES = 8
@@ -48,7 +49,7 @@ class Upkeep:
 
 
 def keep_up(
-    catalog: "LakeCatalog",
+    catalog: "AnyCatalog",
     table: "Table",
     *,
     min_files: int = MIN_FILES,

@@ -23,6 +23,7 @@ def open_lake(settings: Settings) -> Lake:
                 warehouse=remote.warehouse,
                 raw=remote.raw,
                 store=ObjectStore(remote.endpoint, remote.region),
+                rest_warehouse=remote.rest_warehouse,
             ),
         )
     )

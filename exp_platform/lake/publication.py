@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table
 
-    from exp_platform.lake.catalog import LakeCatalog, StagedTable
+    from exp_platform.lake.catalog import StagedTable
+    from exp_platform.lake.rest import AnyCatalog
 
 LEDGER = "analysis_runs"
 _ATTEMPTS = 8
@@ -45,7 +46,7 @@ class Publication:
 
     def __init__(
         self,
-        open_catalog: "Callable[[], LakeCatalog]",
+        open_catalog: "Callable[[], AnyCatalog]",
         area: Area,
         *,
         locks: Locks,
@@ -153,7 +154,7 @@ class Publication:
             self.discard()
 
     def _publish_locked(
-        self, catalog: "LakeCatalog", ledger: LedgerRow | None
+        self, catalog: "AnyCatalog", ledger: LedgerRow | None
     ) -> dict[str, TableState]:
         """Writers outside the lock exist too: other engines, other programs."""
         from tenacity import (
@@ -174,7 +175,7 @@ class Publication:
         return attempts(self._attempt, catalog, ledger)
 
     def _attempt(
-        self, catalog: "LakeCatalog", ledger: LedgerRow | None
+        self, catalog: "AnyCatalog", ledger: LedgerRow | None
     ) -> dict[str, TableState]:
         catalog.written.clear()
         staged: list[StagedTable] = []
@@ -197,7 +198,7 @@ class Publication:
 
     def _stage_tables(
         self,
-        catalog: "LakeCatalog",
+        catalog: "AnyCatalog",
         tables: "Mapping[str, Table]",
         staged: "list[StagedTable]",
     ) -> dict[str, TableState]:
@@ -215,7 +216,7 @@ class Publication:
 
     def _stage_ledger(
         self,
-        catalog: "LakeCatalog",
+        catalog: "AnyCatalog",
         tables: "Mapping[str, Table]",
         staged: "list[StagedTable]",
         row: "pa.Table",

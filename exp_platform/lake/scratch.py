@@ -16,7 +16,7 @@ from exp_platform.lake.store import store_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.catalog import Catalog
 
 _BATCHES_PER_FILE = 16
 
@@ -38,9 +38,9 @@ class ScratchWriter:
                 where=str(settings.catalog),
                 next_step="add `remote:` to the configuration",
             )
-        self._uri = settings.remote.catalog
+        self._remote = settings.remote
         self._area = open_area(settings)
-        self._opened: SqlCatalog | None = None
+        self._opened: Catalog | None = None
 
     def __call__(
         self,
@@ -53,22 +53,33 @@ class ScratchWriter:
         import pyarrow as pa
 
         location = f"{self._area.root}/{namespace}/{table}"
-        with catalog_errors(hide_password(self._uri)), store_errors(location):
+        shown = hide_password(self._remote.catalog)
+        with catalog_errors(shown), store_errors(location):
             made = self._catalog().create_table((namespace, table), schema, location)
             left = iter(rows)
             with made.transaction() as transaction:
                 while piece := list(islice(left, _BATCHES_PER_FILE)):
                     transaction.append(pa.Table.from_batches(piece, schema))
 
-    def _catalog(self) -> "SqlCatalog":
-        from pyiceberg.catalog.sql import SqlCatalog
+    def _catalog(self) -> "Catalog":
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
+    def _open(self) -> "Catalog":
         from exp_platform.lake.catalog import CATALOG
 
-        if self._opened is None:
-            places = {"uri": self._uri, "warehouse": self._area.root}
-            self._opened = SqlCatalog(CATALOG, **places, **self._area.io_properties)
-        return self._opened
+        if self._remote.is_rest:
+            from pyiceberg.catalog.rest import RestCatalog
+
+            from exp_platform.lake.rest import rest_properties
+
+            places = rest_properties(self._remote)
+            return RestCatalog(CATALOG, **places, **self._area.io_properties)
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        places = {"uri": self._remote.catalog, "warehouse": self._area.root}
+        return SqlCatalog(CATALOG, **places, **self._area.io_properties)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -25,16 +25,24 @@ class RemoteLake:
     """A lake that several people and engines share.
 
     Attributes:
-        catalog: SQLAlchemy URL of the PostgreSQL database with the catalog.
+        catalog: SQLAlchemy URL of the PostgreSQL database with the catalog, or URL of an
+            Iceberg REST server.
         warehouse: location of the Iceberg tables, e.g. `s3://warehouse`.
         raw: location of delivered files, e.g. `s3://raw`.
         store: where both lie.
+        rest_warehouse: what a REST server calls the warehouse; empty = its default.
     """
 
     catalog: str
     warehouse: str
     raw: str
     store: ObjectStore
+    rest_warehouse: str = ""
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether a REST server keeps the catalog."""
+        return self.catalog.startswith("http")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from exp_platform.lake.states import states_from_json
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
-    from exp_platform.lake.catalog import LakeCatalog
+    from exp_platform.lake.rest import AnyCatalog
 
 MIN_AGE_SECONDS = 24 * 3600.0
 
 
 def sweep_orphans(
-    catalog: "LakeCatalog",
+    catalog: "AnyCatalog",
     ledger_snapshots: Iterable[str],
     *,
     min_age_seconds: float = MIN_AGE_SECONDS,

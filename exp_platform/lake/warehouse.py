@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table
 
-    from exp_platform.lake.catalog import LakeCatalog
     from exp_platform.lake.maintenance import Upkeep
     from exp_platform.lake.partitions import Where
     from exp_platform.lake.rawstore import RawStore
     from exp_platform.lake.reading import Plan
+    from exp_platform.lake.rest import AnyCatalog
 
 REGISTRY = "experiment_registry"
 CONNECT_SECONDS = 10
@@ -47,7 +47,7 @@ class Lake:
     def __init__(self, settings: LakeSettings) -> None:
         self.settings = settings
         self.area = open_area(settings)
-        self._opened: LakeCatalog | None = None
+        self._opened: AnyCatalog | None = None
         self._preloading: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -231,6 +231,13 @@ class Lake:
             raise UsageError(
                 "the last run of an experiment is always kept", found=str(keep_runs)
             )
+        remote = self.settings.remote
+        if remote is not None and remote.is_rest:
+            raise UsageError(
+                "the files of a REST catalog are its server's to remove",
+                where=remote.catalog,
+                next_step="use the server's own collection of unreachable files",
+            )
         catalog = self._catalog_if_present()
         if catalog is None:
             return []
@@ -285,6 +292,9 @@ class Lake:
         remote = self.settings.remote
         if remote is None:
             return FileLocks(self.settings.catalog)
+        if remote.is_rest:
+            # a REST server has no locks: those of one machine, and its own conflicts
+            return FileLocks(self.settings.temp_directory / "catalog")
         from sqlalchemy import create_engine
 
         from exp_platform.lake.database import catalog_errors, hide_password
@@ -356,19 +366,25 @@ class Lake:
         catalog = self._catalog_if_present()
         return catalog.load_tables([name]).get(name) if catalog else None
 
-    def _catalog_if_present(self) -> "LakeCatalog | None":
+    def _catalog_if_present(self) -> "AnyCatalog | None":
         is_local = self.settings.remote is None
         if self._opened is None and is_local and not self.settings.catalog.is_file():
             return None
         return self._catalog()
 
-    def _catalog(self) -> "LakeCatalog":
+    def _catalog(self) -> "AnyCatalog":
         if self._preloading is not None:
             self._preloading.join()
-        from exp_platform.lake.catalog import open_catalog
-
         if self._opened is None:
-            self._opened = open_catalog(self.settings, self.area, self._locks)
+            remote = self.settings.remote
+            if remote is not None and remote.is_rest:
+                from exp_platform.lake.rest import RestLakeCatalog
+
+                self._opened = RestLakeCatalog(remote, self.area)
+            else:
+                from exp_platform.lake.catalog import open_catalog
+
+                self._opened = open_catalog(self.settings, self.area, self._locks)
         return self._opened
 
 

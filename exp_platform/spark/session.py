@@ -129,6 +129,29 @@ def _local_catalog(settings: Settings) -> dict[str, str]:
 
 
 def _remote_catalog(remote: Remote) -> dict[str, str]:
+    is_rest = remote.catalog.startswith("http")
+    return {
+        **(_rest_server(remote) if is_rest else _database(remote)),
+        "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        **({"s3.endpoint": remote.endpoint} if remote.endpoint else {}),
+        "s3.path-style-access": "true",
+        "s3.access-key-id": _from_environment("AWS_ACCESS_KEY_ID"),
+        "s3.secret-access-key": _from_environment("AWS_SECRET_ACCESS_KEY"),
+        "client.region": remote.region,
+    }
+
+
+def _rest_server(remote: Remote) -> dict[str, str]:
+    token = os.environ.get("EXP_CATALOG_TOKEN", "")
+    return {
+        "type": "rest",
+        "uri": remote.catalog,
+        **({"warehouse": remote.rest_warehouse} if remote.rest_warehouse else {}),
+        **({"token": token} if token else {}),
+    }
+
+
+def _database(remote: Remote) -> dict[str, str]:
     database = urlsplit(remote.catalog)
     return {
         "uri": f"jdbc:postgresql://{database.hostname}:{database.port or 5432}"
@@ -136,12 +159,6 @@ def _remote_catalog(remote: Remote) -> dict[str, str]:
         "jdbc.user": database.username or "",
         "jdbc.password": database.password or "",
         "warehouse": remote.warehouse.replace("s3a://", "s3://"),
-        "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
-        **({"s3.endpoint": remote.endpoint} if remote.endpoint else {}),
-        "s3.path-style-access": "true",
-        "s3.access-key-id": _from_environment("AWS_ACCESS_KEY_ID"),
-        "s3.secret-access-key": _from_environment("AWS_SECRET_ACCESS_KEY"),
-        "client.region": remote.region,
     }
 
 

@@ -62,7 +62,8 @@ def environment(places: Places, _: list[str], __: str) -> int:
     addresses = read_addresses(places)
     if addresses is None:
         raise StackError("the stack was never started: make stack-up")
-    for name, value in addresses.environment().items():
+    known = {**addresses.environment(), "EXP_STACK_FOLDER": str(places.root)}
+    for name, value in known.items():
         sys.stdout.write(f"export {name}={value}\n")
     return 0
 

@@ -15,6 +15,8 @@ from exp_platform.config import Settings, load_settings
 from exp_platform.pipelines.run_end_to_end import RunOptions, run_end_to_end
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# sessions are short here: compiling Java well would cost more than it brings
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

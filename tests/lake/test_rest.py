@@ -1,0 +1,77 @@
+"""What a REST server may answer to a commit; a server that can is in tests/stack."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from exp_platform.errors import StorageError
+from exp_platform.lake.areas import LocalArea
+from exp_platform.lake.catalog import CommitConflict
+from exp_platform.lake.rest import RestLakeCatalog
+from exp_platform.lake.settings import ObjectStore, RemoteLake
+
+
+class Server(ThreadingHTTPServer):
+    status = 404
+
+    @property
+    def remote(self) -> RemoteLake:
+        address = f"http://127.0.0.1:{self.server_port}"
+        return RemoteLake(address, "s3://w", "s3://r", ObjectStore())
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.answer(200, {"defaults": {}, "overrides": {}})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(self.server.status, {"error": {"message": "not today"}})
+
+    def answer(self, status: int, document: object) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Tests are quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Answers) as opened:
+        thread = threading.Thread(target=opened.serve_forever)
+        thread.start()
+        yield opened
+        opened.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (404, StorageError, "cannot commit several tables as one, so nothing"),
+        (405, StorageError, "cannot commit several tables as one, so nothing"),
+        (409, CommitConflict, "another writer changed a table"),
+        (500, StorageError, "refused a commit"),
+    ],
+)
+def test_commit_staged_tells_what_the_server_said(
+    server, tmp_path, status, error, words
+):
+    server.status = status
+    catalog = RestLakeCatalog(server.remote, LocalArea(tmp_path))
+    with pytest.raises(error, match=words):
+        catalog.commit_staged([])
+    catalog.close()
+
+
+def test_server_that_does_not_answer_is_named(server, tmp_path):
+    remote = server.remote
+    server.server_close()
+    with pytest.raises(StorageError, match="REST catalog cannot be used") as raised:
+        RestLakeCatalog(remote, LocalArea(tmp_path))
+    assert remote.catalog in str(raised.value)
