@@ -67,4 +67,6 @@ select * from {{ ref(var('inputs').get(name, 'exp_' ~ name)) }}
 {# A type of DuckDB and Trino by the name that an engine has for it. #}
 {% macro engine_type(type) -%}{{ return((dialect_macro('engine_type') or adapter.dispatch('engine_type', 'exp_platform'))(type)) }}{%- endmacro %}
 {% macro default__engine_type(type) -%}{{ type }}{%- endmacro %}
+{# without a zone and six digits a table of Iceberg would refuse it #}
+{% macro trino__engine_type(type) -%}{{ type.replace('timestamp', 'timestamp(6) with time zone') }}{%- endmacro %}
 {% macro spark__engine_type(type) -%}{{ type.replace('varchar', 'string').replace('map(', 'map<').replace(')', '>') }}{%- endmacro %}
