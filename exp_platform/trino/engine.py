@@ -57,7 +57,7 @@ class TrinoEngine:
         self.schema = f"{_PREFIX}{datetime.now(UTC):{_STAMP}}_{mark}"
         self.source_schema = f"{self.schema}_source"
         self._write = write
-        self._connection = _connect(url, self.schema)
+        self._connection = connect(url, self.schema)
         self._drop_stale()
         for schema in (self.schema, self.source_schema):
             self._run(f"create schema {schema}")
@@ -121,14 +121,19 @@ class TrinoEngine:
 
     def _run(self, sql: str, where: str = "") -> tuple[Any, list[Any]]:
         """Run one statement to its end: the columns' description, and the rows."""
-        with _our_errors(where or sql):
+        with our_errors(where or sql):
             cursor = self._connection.cursor()
             cursor.execute(sql.rstrip().rstrip(";"))
             rows = cursor.fetchall()
             return cursor.description, rows
 
 
-def _connect(url: str, schema: str) -> Any:
+def connect(url: str, schema: str) -> Any:
+    """A connection to the catalog's schema; instants are UTC.
+
+    Raises:
+        UsageError: the client is not installed.
+    """
     try:
         import trino
     except ModuleNotFoundError as error:
@@ -153,7 +158,8 @@ def _connect(url: str, schema: str) -> Any:
 
 
 @contextmanager
-def _our_errors(where: str) -> Iterator[None]:
+def our_errors(where: str) -> Iterator[None]:
+    """What Trino says about a statement, as an error of ours."""
     from requests.exceptions import RequestException
     from trino.exceptions import Error, HttpError, TrinoQueryError
 
