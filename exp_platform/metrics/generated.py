@@ -15,7 +15,7 @@ EMPTY = {
     "metric_unit_days": (
         "select '' as experiment_id, '' as metric_name, '' as variant,"
         " cast(0 as bigint) as unit_no, cast(0 as bigint) as outcome_day,"
-        " cast(0 as double) as value where false"
+        " cast(0 as double) as value, cast(0 as double) as uncapped_value where false"
     ),
     "metric_missing_values": (
         "select '' as experiment_id, '' as metric_name, cast(0 as bigint) as unit_no,"

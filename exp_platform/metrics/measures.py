@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from exp_platform.metrics.spans import Span, lookback_of, window_of
-from exp_platform.metrics.unit_values import ANY, COUNT, SUM, Part
+from exp_platform.metrics.unit_values import ANY, COUNT, MAX, SUM, Part
 from exp_platform.records import (
     Covariate,
     FunnelStep,
@@ -125,6 +125,18 @@ def has_several_covariates(definition: MetricDefinition) -> bool:
 def has_daily_value(definition: MetricDefinition) -> bool:
     """A unit's single day has a value: of a ratio, its numerator."""
     return definition.type.has_daily_value or definition.type is MetricType.RATIO
+
+
+def day_rule_of(definition: MetricDefinition) -> str | None:
+    """How a unit's days make its value: sum, any or max; None = they do not.
+
+    Things seen on two days may be the same ones, so that distinct ones do not add up.
+    """
+    if not has_daily_value(definition):
+        return None
+    aggregation = value_part(definition).aggregation
+    rules = {SUM: "sum", COUNT: "sum", ANY: "any", MAX: "max"}
+    return rules.get(aggregation)
 
 
 def _parts(measure: Measure) -> Sequence[Part]:

@@ -25,6 +25,8 @@ _ORDERED = {
     "int_cluster_sums",
     "int_cluster_totals",
     "int_cohort_days",
+    "int_cohort_gains",
+    "metric_aggregates_by_age",
 }
 GENERATED = (*EMPTY, "unit_segments")
 ROWS = (

@@ -7,6 +7,7 @@ and `unit_segments`. Everything behind them is static SQL in the dbt project.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exp_platform.lake.types import quote_text as quote
@@ -22,7 +23,9 @@ from exp_platform.metrics.measures import (
 )
 from exp_platform.metrics.spans import DAY_US, lookback_of, window_of
 from exp_platform.metrics.unit_values import (
+    COUNT,
     DISTINCT,
+    SUM,
     Part,
     may_miss_value,
     rows_sql,
@@ -70,8 +73,15 @@ def observation_sql(
 
 
 def unit_day_sql(definition: MetricDefinition, *, fixed_point: Collection[str]) -> str:
-    """The unit's value on each day after exposure, numerator only; absent = 0."""
+    """The unit's value on each day after exposure, numerator only; absent = 0.
+
+    A cap holds for the total of a unit's days, so that running totals need the days of a
+    capped sum as they were.
+    """
     part = value_part(definition)
+    is_capped_sum = part.cap is not None and part.aggregation in {SUM, COUNT}
+    uncapped = unit_sql(replace(part, cap=None), fixed_point)
+    kept = uncapped if is_capped_sum else "cast(null as double)"
     day = f"cast(floor({part.relation.instant} / {DAY_US}.0) as bigint)"
     return (
         "select\n"
@@ -80,7 +90,8 @@ def unit_day_sql(definition: MetricDefinition, *, fixed_point: Collection[str]) 
         "    variant,\n"
         "    unit_no,\n"
         f"    {day} as outcome_day,\n"
-        f"    {unit_sql(part, fixed_point)} as value\n"
+        f"    {unit_sql(part, fixed_point)} as value,\n"
+        f"    {kept} as uncapped_value\n"
         f"from {part.relation.table}\n"
         f"where {rows_sql(part)}\n"
         f"group by experiment_id, variant, unit_no, {day}"

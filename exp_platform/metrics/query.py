@@ -30,10 +30,12 @@ class Clock(StrEnum):
 
     EXPOSURE: the unit's first exposure; a cohort's units and their whole value.
     OUTCOME: the outcome; what all units of an arm did on that day.
+    AGE: the days from the first exposure to the outcome.
     """
 
     EXPOSURE = "exposure"
     OUTCOME = "outcome"
+    AGE = "age"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class MetricQuery:
         dimensions: `variant` and declared segments, in output order.
         grain: time axis; None = all time.
         clock: what the time axis means.
+        is_cumulative: on the age clock, everything through an age instead of on it.
         filters: all of them hold.
     """
 
@@ -61,6 +64,7 @@ class MetricQuery:
     dimensions: tuple[str, ...] = (VARIANT,)
     grain: Grain | None = None
     clock: Clock = Clock.EXPOSURE
+    is_cumulative: bool = False
     filters: tuple[Filter, ...] = ()
 
 
@@ -90,7 +94,8 @@ def compile_query(query: MetricQuery, words: Vocabulary) -> str:
     Columns: metric_name, the dimensions, `time` (with a grain), n (units), total,
     denominator_total, value (mean per unit, or ratio of totals), standard_error. On the
     outcome clock n counts unit-days and value is the mean per unit and day; a unit's
-    days covary, so no standard error is given.
+    days covary, so no standard error is given. The age clock has the whole number
+    `age_day` in place of `time`.
 
     Args:
         query: the question.
@@ -98,11 +103,16 @@ def compile_query(query: MetricQuery, words: Vocabulary) -> str:
 
     Raises:
         UsageError: an unknown metric or dimension, a quantile, an empty or doubled
-            list, or an outcome clock with segments.
+            list, another clock than the exposure's with segments or a metric that has
+            no daily value, or a clock with a grain it does not have.
     """
     _require_words(query, words)
     if query.clock is Clock.OUTCOME and query.grain is not None:
-        return _outcome_sql(query, query.grain, words)
+        time = [("time", _bucket("days.day", query.grain))]
+        return _day_sql(query, "metric_aggregates_daily", time)
+    if query.clock is Clock.AGE:
+        age = [("age_day", "days.age_day")]
+        return _day_sql(query, "metric_aggregates_by_age", age)
     return _unit_sql(query)
 
 
@@ -124,8 +134,10 @@ def _require_words(query: MetricQuery, words: Vocabulary) -> None:
             raise UsageError(f"the filter on {condition.dimension!r} has no value")
     arms = {v for f in query.filters if f.dimension == VARIANT for v in f.values}
     _require_known("variant", tuple(arms), words.variants, is_filter=True)
-    if query.clock is Clock.OUTCOME:
-        _require_outcome_clock(query)
+    if query.clock is not Clock.EXPOSURE:
+        _require_clock_of_days(query, words)
+    if query.is_cumulative and query.clock is not Clock.AGE:
+        raise UsageError("only the age clock is cumulative", found=query.clock.value)
 
 
 def _require_known(
@@ -146,15 +158,24 @@ def _require_known(
         raise UsageError(f"a {what} is asked for twice", found=", ".join(asked))
 
 
-def _require_outcome_clock(query: MetricQuery) -> None:
-    if query.grain is None:
-        raise UsageError("the outcome clock needs a grain", allowed="day, week, month")
+def _require_clock_of_days(query: MetricQuery, words: Vocabulary) -> None:
+    clock = query.clock.value
+    grains = [Grain.DAY] if query.clock is Clock.AGE else list(Grain)
+    if query.grain not in grains:
+        raise UsageError(f"the {clock} clock needs a grain", allowed=", ".join(grains))
     used = {*query.dimensions, *(f.dimension for f in query.filters)} - {VARIANT}
     if used:
         raise UsageError(
-            "totals by outcome day exist by variant only",
+            f"totals on the {clock} clock exist by variant only",
             found=", ".join(sorted(used)),
             next_step="use the exposure clock for segments",
+        )
+    dayless = [m for m in query.metrics if not words.metrics[m].has_daily_value]
+    if dayless:
+        raise UsageError(
+            "a single day of a unit has no value of these metrics",
+            found=", ".join(f"{m} ({words.metrics[m].value})" for m in dayless),
+            next_step="use the exposure clock, or ask for both parts of a ratio",
         )
 
 
@@ -212,16 +233,8 @@ _ERROR = (
 )
 
 
-def _outcome_sql(query: MetricQuery, grain: Grain, words: Vocabulary) -> str:
-    dayless = [m for m in query.metrics if not words.metrics[m].has_daily_value]
-    if dayless:
-        raise UsageError(
-            "a single day of a unit has no value of these metrics",
-            found=", ".join(f"{m} ({words.metrics[m].value})" for m in dayless),
-            next_step="use the exposure clock, or ask for both parts of a ratio",
-        )
-    labels = [(name, f"days.{name}") for name in query.dimensions]
-    labels.append(("time", _bucket("days.day", grain)))
+def _day_sql(query: MetricQuery, table: str, time: list[tuple[str, str]]) -> str:
+    labels = [(name, f"days.{name}") for name in query.dimensions] + time
     picked = "".join(f"    {text} as {_alias(name)},\n" for name, text in labels)
     keys = ", ".join(str(i + 1) for i in range(len(labels) + 1))
     conditions = [_metric_condition("days", query)]
@@ -230,16 +243,19 @@ def _outcome_sql(query: MetricQuery, grain: Grain, words: Vocabulary) -> str:
         for f in query.filters
     ]
     where = "\n    and ".join(conditions)
+    n, mean = "days.n", "days.mean"
+    if query.is_cumulative:
+        n, mean = "days.cumulative_n", "days.cumulative_mean"
     return (
         "select\n"
         "    days.metric_name,\n"
         f"{picked}"
-        "    cast(sum(days.n) as bigint) as n,\n"
-        "    sum(days.n * days.mean) as total,\n"
+        f"    cast(sum({n}) as bigint) as n,\n"
+        f"    sum({n} * {mean}) as total,\n"
         "    cast(null as double) as denominator_total,\n"
-        "    sum(days.n * days.mean) / nullif(sum(days.n), 0) as value,\n"
+        f"    sum({n} * {mean}) / nullif(sum({n}), 0) as value,\n"
         "    cast(null as double) as standard_error\n"
-        "from exp.metric_aggregates_daily as days\n"
+        f"from exp.{table} as days\n"
         f"where {where}\n"
         f"group by {keys}\n"
         f"order by {keys}"

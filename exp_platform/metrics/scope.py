@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from exp_platform.lake import Engine
 from exp_platform.metrics.caps import require_caps
 from exp_platform.metrics.measures import (
+    day_rule_of,
     denominator_part,
     events_of,
     has_daily_value,
@@ -152,6 +153,8 @@ def _metric_row(
         "maturity_us": maturity_us(definition),
         "grain_us": _grain_us(definition),
         "has_daily_value": has_daily_value(definition),
+        "day_rule": day_rule_of(definition),
+        "cap": definition.cap,
         "quantile": definition.quantile,
         "is_of_rows": definition.is_of_rows,
     }
@@ -182,11 +185,11 @@ def _metric_schema() -> "pa.Schema":
     import pyarrow as pa
 
     texts = ("experiment_id", "metric_name", "metric_type", "direction", "role")
-    more_texts = ("margin_scale", "numerator", "denominator", "covariate")
+    more_texts = ("margin_scale", "numerator", "denominator", "covariate", "day_rule")
     spans = ("delay_us", "window_us", "lookback_us", "maturity_us", "grain_us")
     return pa.schema(
         [(name, pa.string()) for name in (*texts, *more_texts)]
-        + [("margin", pa.float64())]
+        + [("margin", pa.float64()), ("cap", pa.float64())]
         + [(name, pa.int64()) for name in spans]
         + [("has_daily_value", pa.bool_()), ("quantile", pa.float64())]
         + [("is_of_rows", pa.bool_())]

@@ -19,7 +19,12 @@ from exp_platform.records import ExperimentSpec, MetricType
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SOURCES = ("metric_calculations", "experiment_assignments", "metric_aggregates_daily")
+SOURCES = (
+    "metric_calculations",
+    "experiment_assignments",
+    "metric_aggregates_daily",
+    "metric_aggregates_by_age",
+)
 _READ = ("experiment_registry", "metric_definitions", "analysis_runs", *SOURCES)
 DIALECTS = ("duckdb", "spark", "trino")
 

@@ -41,6 +41,7 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
         "metric_calculations",
         "metric_aggregates_overall",
         "metric_aggregates_daily",
+        "metric_aggregates_by_age",
         "metric_quantiles",
         "metric_adjustments",
         "sample_ratio_mismatch",

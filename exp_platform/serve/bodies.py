@@ -30,7 +30,10 @@ class QueryBody(_Body):
     metrics: list[Name] = Field(min_length=1, max_length=100)
     dimensions: list[Name] = Field(default=["variant"], max_length=10)
     grain: Literal["day", "week", "month"] | None = None
-    clock: Literal["exposure", "outcome"] = "exposure"
+    clock: Literal["exposure", "outcome", "age"] = "exposure"
+    cumulative: bool = Field(
+        default=False, description="on the age clock: through an age, not on it"
+    )
     filters: list[FilterBody] = Field(default=[], max_length=20)
 
     def query(self) -> MetricQuery:
@@ -40,6 +43,7 @@ class QueryBody(_Body):
             dimensions=tuple(self.dimensions),
             grain=Grain(self.grain) if self.grain else None,
             clock=Clock(self.clock),
+            is_cumulative=self.cumulative,
             filters=tuple(
                 Filter(f.dimension, tuple(f.values), is_negated=f.negated)
                 for f in self.filters

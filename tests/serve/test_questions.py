@@ -6,6 +6,7 @@ import math
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
+import sqlglot
 
 from exp_platform.serve.jobs import Jobs
 
@@ -87,6 +88,38 @@ def test_query_by_outcome_day_is_the_daily_table(client, ready):
         there = daily[row["variant"], row["time"]]
         assert row["value"] == pytest.approx(there["mean"], rel=1e-12)
         assert row["standard_error"] is None
+
+
+@pytest.mark.parametrize("metric", ["conversion", "revenue_per_user"])
+def test_query_by_age_is_the_table_by_age(client, ready, metric):
+    stored = {
+        (r["variant"], r["age_day"]): r
+        for r in ready.tables("metric_aggregates_by_age")["metric_aggregates_by_age"]
+        if (r["experiment_id"], r["metric_name"]) == ("exp_tiny", metric)
+    }
+    asked = {"metrics": [metric], "grain": "day", "clock": "age"}
+    on_day, so_far = ask(client, **asked), ask(client, cumulative=True, **asked)
+    for rows, n, mean in (
+        (on_day, "n", "mean"),
+        (so_far, "cumulative_n", "cumulative_mean"),
+    ):
+        assert {(r["variant"], r["age_day"]) for r in rows} == set(stored)
+        for row in rows:
+            there = stored[row["variant"], row["age_day"]]
+            assert row["n"] == there[n]
+            assert row["value"] == pytest.approx(there[mean], rel=1e-12)
+    ages = [r["age_day"] for r in on_day if r["variant"] == "control"]
+    assert ages == list(range(len(ages)))
+
+
+def test_query_by_age_over_all_arms_merges_them(client):
+    asked = {"grain": "day", "clock": "age", "cumulative": True}
+    pooled = {r["age_day"]: r for r in ask(client, dimensions=[], **asked)}
+    for age, row in pooled.items():
+        arms = [r for r in ask(client, **asked) if r["age_day"] == age]
+        assert row["n"] == sum(r["n"] for r in arms)
+        total = sum(r["total"] for r in arms)
+        assert row["value"] == pytest.approx(total / row["n"], rel=1e-12)
 
 
 def test_filters_keep_and_leave_out(client):
@@ -184,3 +217,13 @@ def test_sql_is_compiled_and_not_run(client, dialect):
     ).json()
     assert answer["dialect"] == dialect
     assert "metric_calculations" in answer["sql"]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "spark", "trino"])
+def test_sql_by_age_is_compiled_for_every_engine(client, dialect):
+    body = {"metrics": ["conversion"], "grain": "day", "clock": "age"}
+    url = f"/v1/experiments/exp_tiny/sql?dialect={dialect}"
+    sql = client.post(url, json={**body, "cumulative": True}).json()["sql"]
+    (select,) = sqlglot.parse(sql, read=dialect)
+    assert select.named_selects[:3] == ["metric_name", "variant", "age_day"]
+    assert "cumulative_mean" in sql

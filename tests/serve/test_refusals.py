@@ -68,6 +68,16 @@ def test_injection_as_a_value_matches_nothing(client, attack):
             {"clock": "outcome", "grain": "day", "metrics": ["revenue_per_session"]},
             "single day",
         ),
+        ({"clock": "age", "grain": "week"}, "needs a grain"),
+        (
+            {"clock": "age", "grain": "day", "dimensions": ["platform"]},
+            "by variant only",
+        ),
+        (
+            {"clock": "age", "grain": "day", "metrics": ["revenue_per_session"]},
+            "single day",
+        ),
+        ({"cumulative": True}, "only the age clock"),
         ({"grain": "hour"}, "'day', 'week' or 'month'"),
         ({"limit": 3}, "Extra inputs"),
         ({"filters": [{"dimension": "platform", "values": []}]}, "at least 1"),

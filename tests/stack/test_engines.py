@@ -183,6 +183,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 TOTALS = {
     "metric_aggregates_overall": 1e-12,
     "metric_aggregates_daily": 1e-12,
+    "metric_aggregates_by_age": 1e-12,
     "metric_quantiles": 1e-12,
     "metric_adjustments": 1e-12,
     "metric_calculations": 0.0,

@@ -15,6 +15,7 @@ TABLES = [
     "experiment_registry",
     "metric_aggregates_overall",
     "metric_aggregates_daily",
+    "metric_aggregates_by_age",
     "analysis_results",
     "check_results",
     "decisions",

@@ -7,44 +7,7 @@ with cohort_days as (
 
 ),
 
-means as (
-
-    select
-        experiment_id,
-        metric_name,
-        variant,
-        day,
-        sum(n) as n,
-        sum(n_active) as n_active,
-        sum(n_active * active_mean) / sum(n) as mean,
-        case when count(*) = count(fixed_sum) then {{ text_of('sum(fixed_sum)') }} end as exact_sum
-    from cohort_days
-    group by experiment_id, metric_name, variant, day
-
-),
-
-squares as (
-
-    select
-        cohort_days.experiment_id,
-        cohort_days.metric_name,
-        cohort_days.variant,
-        cohort_days.day,
-        sum(
-            cohort_days.active_squares
-            + cohort_days.n_active * power(cohort_days.active_mean - means.mean, 2)
-            + (cohort_days.n - cohort_days.n_active) * power(means.mean, 2)
-        ) as squares
-    from cohort_days
-    inner join means
-        on
-            cohort_days.experiment_id = means.experiment_id
-            and cohort_days.metric_name = means.metric_name
-            and cohort_days.variant = means.variant
-            and cohort_days.day = means.day
-    group by cohort_days.experiment_id, cohort_days.metric_name, cohort_days.variant, cohort_days.day
-
-)
+{{ cohort_moments('cohort_days', 'day') }}
 
 select
     means.experiment_id,

@@ -26,5 +26,6 @@ select
     spans.experiment_id,
     days.day,
     days.day * 86400000000 >= spans.start_us
-    and (days.day + 1) * 86400000000 <= spans.watermark_us as is_whole
+    and (days.day + 1) * 86400000000 <= spans.watermark_us as is_whole,
+    (days.day + 1) * 86400000000 <= spans.watermark_us as is_over
 from spans, unnest(generate_series(spans.first_day, spans.last_day)) as days(day)

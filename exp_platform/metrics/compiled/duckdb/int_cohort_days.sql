@@ -52,6 +52,7 @@ select
     units.exposure_day,
     units.day,
     units.is_whole,
+    units.is_over,
     units.n,
     coalesce(active.n_active, 0) as n_active,
     coalesce(active.active_mean, 0.0) as active_mean,

@@ -16,7 +16,7 @@ means as (
         day,
         sum(n) as n,
         sum(n_active) as n_active,
-        sum(n_active * active_mean) / sum(n) as mean,
+        sum(n_active * active_mean) / nullif(sum(n), 0) as mean,
         case when count(*) = count(fixed_sum) then cast(sum(fixed_sum) as varchar) end as exact_sum
     from cohort_days
     group by experiment_id, metric_name, variant, day
@@ -26,23 +26,23 @@ means as (
 squares as (
 
     select
-        cohort_days.experiment_id,
-        cohort_days.metric_name,
-        cohort_days.variant,
-        cohort_days.day,
+        cohorts.experiment_id,
+        cohorts.metric_name,
+        cohorts.variant,
+        cohorts.day,
         sum(
-            cohort_days.active_squares
-            + cohort_days.n_active * power(cohort_days.active_mean - means.mean, 2)
-            + (cohort_days.n - cohort_days.n_active) * power(means.mean, 2)
+            cohorts.active_squares
+            + cohorts.n_active * power(cohorts.active_mean - means.mean, 2)
+            + (cohorts.n - cohorts.n_active) * power(means.mean, 2)
         ) as squares
-    from cohort_days
+    from cohort_days as cohorts
     inner join means
         on
-            cohort_days.experiment_id = means.experiment_id
-            and cohort_days.metric_name = means.metric_name
-            and cohort_days.variant = means.variant
-            and cohort_days.day = means.day
-    group by cohort_days.experiment_id, cohort_days.metric_name, cohort_days.variant, cohort_days.day
+            cohorts.experiment_id = means.experiment_id
+            and cohorts.metric_name = means.metric_name
+            and cohorts.variant = means.variant
+            and cohorts.day = means.day
+    group by cohorts.experiment_id, cohorts.metric_name, cohorts.variant, cohorts.day
 
 )
 
