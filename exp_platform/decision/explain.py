@@ -23,7 +23,7 @@ from exp_platform.decision.phrases import (
 from exp_platform.decision.reasons import MEANINGS, Reason
 from exp_platform.decision.rules import Match, find_obstacles
 from exp_platform.decision.trends import describe_robustness
-from exp_platform.records import CheckStatus, MetricRole, Outcome
+from exp_platform.records import CheckStatus, Estimate, MetricRole, Outcome
 from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
 
 _Explanation = tuple[str, str]
@@ -88,7 +88,8 @@ def _explain_missing(match: Match, evidence: Evidence) -> _Explanation:
 def _explain_harm(_: Match, evidence: Evidence) -> _Explanation:
     limit = format_measure(evidence.harm_level)
     return (
-        f"{say_when(evidence, 'harm')}: {_say_harm(evidence)}.",
+        f"{say_when(evidence, 'harm')}: {_say_harm(evidence)}."
+        + _say_trends([goal.estimate for goal in evidence.harmed_goals]),
         f"A new experiment in which no metric has a one-sided p of harm up to {limit}.",
     )
 
@@ -101,10 +102,7 @@ def _explain_ship(_: Match, evidence: Evidence) -> _Explanation:
     if evidence.guardrails:
         inside = "; ".join(map(describe_guardrail, evidence.guardrails))
         rationale += f" Every guardrail is proven inside its margin: {inside}."
-    trends = [g.estimate for g in better if rests_on_trends(g.estimate)]
-    if trends:
-        told = "; ".join(map(describe_robustness, trends))
-        rationale += f" With trends as unequal after the start as before it: {told}."
+    rationale += _say_trends([goal.estimate for goal in better])
     if evidence.whole_days is None:
         rationale += " The input has no dates: the rule of seven days was not judged."
     alpha = format_measure(evidence.spec.plan.alpha)
@@ -118,6 +116,14 @@ def _explain_ship(_: Match, evidence: Evidence) -> _Explanation:
         ),
     ]
     return rationale, f"It would not ship if {', or '.join(changes)}."
+
+
+def _say_trends(estimates: Sequence[Estimate]) -> str:
+    """How far a finding on parallel trends bears that they are not."""
+    told = [describe_robustness(e) for e in estimates if rests_on_trends(e)]
+    if not told:
+        return ""
+    return f" With trends as unequal after the start as before it: {'; '.join(told)}."
 
 
 def _explain_incomplete(_: Match, evidence: Evidence) -> _Explanation:

@@ -84,8 +84,9 @@ def _say_prior(estimate: Estimate) -> str:
         return f"Beta({events:g},\N{NO-BREAK SPACE}{others:g})"
     if details.get("scale") == "relative":
         mean, sd = 100 * details["prior_mean"], 100 * details["prior_sd"]
-        return f"lift {mean:g} {_WITHIN} {sd:g} %"
-    return f"{details['prior_mean']:g} {_WITHIN} {details['prior_sd']:g}"
+        return f"lift {numbers.format_measure(mean)} {_WITHIN} {sd:g} %"
+    mean = numbers.format_measure(details["prior_mean"])
+    return f"{mean} {_WITHIN} {details['prior_sd']:g}"
 
 
 def _say_range(rows: list[Mapping[str, Any]]) -> str:

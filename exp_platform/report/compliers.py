@@ -92,7 +92,9 @@ def _adjusts(comparison: Comparison) -> bool:
 
 def _share(share: float) -> str:
     """A share of units; a dose is no share and stays as it is."""
-    return f"{100 * share:.1f} %" if -1 <= share <= 1 else f"{share:.3g}"
+    if not -1 <= share <= 1:
+        return numbers.format_number(share)
+    return f"{100 * share:.1f} %".replace("-", numbers.MINUS)
 
 
 def _explain(estimate: Estimate) -> str:

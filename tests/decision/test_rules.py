@@ -546,6 +546,16 @@ def test_did_harm_rolls_back(shippable):
     assert DEGRADED(as_did(shippable)).decide()[0].outcome is Outcome.ROLL_BACK
 
 
+def test_did_harm_of_a_goal_says_what_unequal_trends_leave_of_it(shippable):
+    case = HARMED(with_bounds(as_did(shippable), revenue=bounds(-0.036, 0.004)))
+    decision = case.decide()[0]
+    assert decision.outcome is Outcome.ROLL_BACK
+    told = (
+        "unequal after the start as before it: revenue \N{MINUS SIGN}0.0360 to 0.0040"
+    )
+    assert told in decision.rationale
+
+
 def test_rules_are_in_the_order_of_the_methods():
     letters = [rule.letter for rule in RULES]
     assert letters == sorted(letters)
