@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from exp_platform.checks.catalogue import CATALOGUE
+from exp_platform.checks.catalogue import CATALOGUE, title_check
 from exp_platform.checks.numbers import format_measure
 from exp_platform.checks.wording import format_p, join_words
 from exp_platform.decision.evidence import SHIP_DAYS, Evidence
@@ -53,7 +53,9 @@ def _explain_untrusted(match: Match, evidence: Evidence) -> _Explanation:
         for check in evidence.verdict.findings
         if check.status is CheckStatus.FAILED
     ]
-    told = " ".join(f"{check.check_name}: {check.message}" for check in failed)
+    told = " ".join(
+        f"{title_check(check.check_name)}: {check.message}" for check in failed
+    )
     steps = [
         CATALOGUE[name].next_step
         for name in dict.fromkeys(check.check_name for check in failed)
