@@ -66,11 +66,8 @@ stack-status:
 stack-env:  ## eval "$$(make -s stack-env)" sets what configs/stack.yaml reads
 	@$(BIN)/python -m infra.stack env
 
-# Spark's bridge to Java leaves sockets to the garbage collector.
-test-stack: stack-up  ## the tests that need the stack
-	eval "$$($(BIN)/python -m infra.stack env)" && \
-		$(BIN)/python -m pytest -q -W "ignore:unclosed <socket:ResourceWarning" tests/stack; \
-		code=$$?; $(BIN)/python -m infra.stack down; exit $$code
+test-stack: .venv/stack  ## the tests that need a stack, on one of their own
+	STACK_PYTHON=$(BIN)/python infra/test_stack.sh
 
 clean:
 	rm -rf .venv data dist dbt/target dbt/logs .mypy_cache .ruff_cache .pytest_cache

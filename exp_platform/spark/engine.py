@@ -7,7 +7,7 @@ the executors; its plan is cut there, or the plan of the last model would hold a
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +58,13 @@ class SparkEngine:
 
     def close(self) -> None:
         """Forget every relation; the session beside it stays."""
-        for frame in self._kept:
-            frame.unpersist()
-        for view in self._views:
-            self._session.catalog.dropTempView(view)
         shutil.rmtree(self._folder, ignore_errors=True)
+        # with a Java that ended, its relations did
+        with suppress(StorageError), our_errors("the run's views"):
+            for frame in self._kept:
+                frame.unpersist()
+            for view in self._views:
+                self._session.catalog.dropTempView(view)
 
     def place(self, qualified_name: str) -> str:
         """A temporary view has no schema: `exp_run.int_x` is `exp_run__int_x`."""
@@ -136,11 +138,19 @@ def write_rows(
 @contextmanager
 def our_errors(relation: str) -> Iterator[None]:
     """What Spark says about a relation, as an error of ours."""
-    from py4j.protocol import Py4JError
+    from py4j.protocol import Py4JError, Py4JNetworkError
     from pyspark.errors import PySparkException
 
     try:
         yield
+    except (Py4JNetworkError, ConnectionError, EOFError) as error:
+        raise StorageError(
+            "Spark's Java has ended",
+            where=relation,
+            found=" ".join(str(error).split())[:200],
+            next_step="see whether the system ended it, for lack of memory perhaps, "
+            "and run again; no table was changed",
+        ) from error
     except (PySparkException, Py4JError) as error:
         found = str(error).partition("\n\nJVM stacktrace")[0]
         raise StorageError(

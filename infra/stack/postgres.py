@@ -10,10 +10,13 @@ from .processes import StackError, is_running, run, say, start, wait_until
 SERVICE = "postgres"
 ACCOUNT = "postgres"
 DATABASES = ("iceberg", "shop")
+NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/exp_platform.conf")
 
 
 def up(places: Places, addresses: Addresses) -> None:
     """Create the cluster when there is none, and start it."""
+    if not is_installed():
+        install()
     data = places.data(SERVICE)
     if not (data / "PG_VERSION").is_file():
         _create(places, data, addresses)
@@ -29,6 +32,35 @@ def up(places: Places, addresses: Addresses) -> None:
         found = _query(addresses, f"select 1 from pg_database where datname = '{name}'")
         if not found.strip():
             _query(addresses, f"create database {name}")
+
+
+def is_installed() -> bool:
+    """Are the server's programs here?"""
+    try:
+        return bool(find_program("initdb") and find_program("postgres"))
+    except StackError:
+        return False
+
+
+def install() -> None:
+    """Install Debian's package, without the cluster that it would make and start.
+
+    Raises:
+        StackError: only root may, or there is no such package.
+    """
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise StackError("PostgreSQL is not installed: apt-get install postgresql")
+    say("installing PostgreSQL")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+    try:
+        run([*command, "postgresql-common"], quiet)
+    except StackError:
+        run(["apt-get", "update", "-qq"], quiet)
+        run([*command, "postgresql-common"], quiet)
+    NO_CLUSTER.parent.mkdir(parents=True, exist_ok=True)
+    NO_CLUSTER.write_text("create_main_cluster = false\n", "utf-8")
+    run([*command, "postgresql"], quiet)
 
 
 def find_program(name: str) -> Path:

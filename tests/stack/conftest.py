@@ -19,11 +19,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A Java machine keeps the jars it began with: those for S3 must be among them."""
-    items.sort(key=lambda item: "test_shared_lake" not in item.nodeid)
-
-
 @dataclass(frozen=True)
 class Shared:
     """Two configurations with the same scenarios, whose names nobody used before."""

@@ -1,7 +1,12 @@
 """What cannot work says so in time, and leaves the lake as it was."""
 
 import os
+import shutil
+import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -91,3 +96,88 @@ def test_catalog_of_another_name(shared, new_database):
     told = refused(shared, "other", catalog=url)
     assert "catalog of another name" in told
     assert "lake" in told
+
+
+def can_mount():
+    if shutil.which("unshare") is None:
+        return False
+    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=1m", "t", "/mnt"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+SMALL_DISK = 'mount -t tmpfs -o size={size} tmpfs "$1" && cd "$1" && shift && exec "$@"'
+needs_mount = pytest.mark.skipif(
+    not can_mount(), reason="needs a mount namespace of one's own"
+)
+
+
+def on_small_disk(size, folder, *command):
+    """A command that sees a file system of a few kilobytes in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    script = SMALL_DISK.format(size=size)
+    return ["unshare", "-rm", "sh", "-c", script, "sh", str(folder), *map(str, command)]
+
+
+@needs_mount
+@pytest.mark.usefixtures("states")
+@pytest.mark.parametrize("size", ["4k", "200k"])
+def test_full_local_disk(shared, size):
+    """Where new files wait to be sent."""
+    settings = shared.settings()
+    module = "exp_platform.pipelines.run_end_to_end"
+    config = ("--config", shared.root / "configs" / "stack.yaml")
+    run = (sys.executable, "-m", module, *config, "--experiment-id", shared.names[0])
+    words = on_small_disk(size, settings.paths.temp, *run)
+    began = time.monotonic()
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert time.monotonic() - began < WITHIN_SECONDS
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "full" in done.stderr or "No space" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_mount
+def test_full_disk_of_the_store(shared, new_database, tmp_path):
+    """Another S3 server, whose disk holds the raw files and not the tables."""
+    folder = Path(os.environ["EXP_STACK_FOLDER"])
+    program = folder / "programs" / "versitygw"
+    if not program.is_file():
+        pytest.skip("the stack runs another S3 server than versitygw")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+    disk = tmp_path / "disk"
+    serve = f"mkdir raw warehouse && exec {program} --port {address} posix {disk}"
+    keys = {
+        "ROOT_ACCESS_KEY": os.environ["AWS_ACCESS_KEY_ID"],
+        "ROOT_SECRET_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
+    }
+    url = new_database()
+    with subprocess.Popen(
+        on_small_disk("1m", disk, "sh", "-c", serve),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **keys},
+    ) as server:
+        try:
+            wait_for(address)
+            told = refused(shared, "full", catalog=url, endpoint=f"http://{address}")
+            assert "object store" in told
+            with open_lake(shared.settings("full")) as lake:
+                assert lake.states() == {}
+        finally:
+            server.kill()
+
+
+def wait_for(address):
+    host, port = address.split(":")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(address)
