@@ -312,6 +312,16 @@ def pick_units(arm: ArmUnits, inside: NDArray[np.bool_]) -> ArmUnits:
     return ArmUnits(arm.variant, arm.values[inside], numbers, {})
 
 
+def cap_units(arm: ArmUnits, threshold: float) -> ArmUnits:
+    """An arm's units with their values on a cap.
+
+    Args:
+        arm: all of them.
+        threshold: the largest value that stays.
+    """
+    return replace(arm, values=np.minimum(arm.values, threshold))
+
+
 def list_names(names: str | Sequence[str], role: str) -> tuple[str, ...]:
     """One column or several as a tuple.
 

@@ -1,5 +1,6 @@
 """Arms of a randomised experiment beside each other, by the kind of metric."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -10,9 +11,11 @@ from exp_platform.analysis.arguments import check_whole, check_word
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
     Columns,
+    cap_units,
     compare_each,
     gather_arms,
     gather_totals,
+    keep_arms,
     name_arm,
     read_arms,
     settings_for,
@@ -29,6 +32,7 @@ from exp_platform.stats.bootstrap import (
     weighted_quantile,
     weighted_ratio,
 )
+from exp_platform.stats.hall import estimate_hall_t
 from exp_platform.stats.inference import Array
 from exp_platform.stats.proportion import (
     ProportionInterval,
@@ -45,6 +49,9 @@ from exp_platform.stats.tail import (
     summarise_tail,
 )
 from exp_platform.stats.welch import estimate_welch
+
+MeanTest = Literal["welch", "hall_t"]
+"""How a difference of means is tested."""
 
 
 def moments(
@@ -83,6 +90,7 @@ def compare(
     metric: str | None = None,
     variant: str | None = None,
     baseline: str | None = None,
+    test: MeanTest = "welch",
     alpha: float = 0.05,
 ) -> tuple[Estimate, ...]:
     """By how much do means per unit differ? Welch's t.
@@ -94,18 +102,23 @@ def compare(
         metric: column with the unit's value; rows where it is null are left out.
         variant: column with the arm.
         baseline: the arm in that column that is control.
+        test: `welch`; or `hall_t`, which puts the tails of skewed values right in arms
+            of unequal size. `capped` has it too, and with a cap it is better.
         alpha: two-sided error rate of the interval.
 
     Returns:
         One row per treatment arm.
 
     Raises:
-        UsageError: moments without a second arm, a frame without its columns, or an
-            alpha that is no error rate.
+        UsageError: moments without a second arm, a frame without its columns, an
+            unknown test, or an alpha that is no error rate.
     """
+    check_word("test", test, get_args(MeanTest))
     columns = Columns(metric, variant, baseline)
     arms = gather_totals(data, treatment, columns)
     settings = settings_for(arms[0].metric_name, alpha=alpha)
+    if test == "hall_t":
+        return compare_each(arms, partial(estimate_hall_t, is_capped=False), settings)
     return compare_each(arms, estimate_welch, settings)
 
 
@@ -244,6 +257,7 @@ def capped(
     variant: str | None = None,
     baseline: str | None = None,
     top_share: float = TOP_SHARE,
+    test: MeanTest = "welch",
     min_units: int = LARGE_SAMPLE,
     alpha: float = 0.05,
 ) -> tuple[Estimate, ...]:
@@ -255,6 +269,7 @@ def capped(
         variant: as `compare`.
         baseline: as `compare`.
         top_share: of all arms' units, to lie above the cap.
+        test: as `compare`.
         min_units: units an arm needs.
         alpha: two-sided error rate of the interval.
 
@@ -264,6 +279,7 @@ def capped(
     Raises:
         UsageError: as `compare`, or a share outside (0, 1).
     """
+    check_word("test", test, get_args(MeanTest))
     if not 0 < top_share < 1:
         raise UsageError("top_share must lie between 0 and 1", found=str(top_share))
     columns = Columns(metric, variant, baseline)
@@ -271,6 +287,16 @@ def capped(
     arms = read_arms(frame, columns)
     pooled = np.concatenate([arm.values for arm in arms])
     threshold = find_threshold(pooled, top_share=top_share)
+    if test == "hall_t":
+        found = compare_each(
+            keep_arms(
+                (total_arm(cap_units(arm, threshold), columns) for arm in arms), arms
+            ),
+            partial(estimate_hall_t, is_capped=True),
+            settings,
+        )
+        told = {"threshold": threshold, "top_share": top_share}
+        return tuple(replace(row, details={**row.details, **told}) for row in found)
 
     def estimate(
         control: ArmUnits, other: ArmUnits, settings: EstimateSettings

@@ -183,15 +183,20 @@ def sum_by_cluster(panel: Panel, centre: Array | float = 0.0) -> Array:
     return np.column_stack(columns)
 
 
-def average_periods(panel: Panel, is_inside: NDArray[np.bool_]) -> Array:
-    """Each unit's mean over some of the periods, shape (n_units,).
+def average_periods(
+    panel: Panel, is_inside: NDArray[np.bool_], units: NDArray[np.int64]
+) -> Array:
+    """Some units' means over some of the periods, in the order of the units.
 
     Args:
         panel: balanced.
         is_inside: the periods, shape (n_periods,), one at least.
+        units: their places.
     """
-    shares = is_inside / is_inside.sum()
-    return np.asarray(np.einsum("nt,t->n", panel.outcomes, shares, optimize=False))
+    found = np.zeros(units.size)
+    for period in np.flatnonzero(is_inside):
+        found += panel.outcomes[units, period]
+    return np.asarray(found / is_inside.sum())
 
 
 def arrange_panel(data: PanelData, *, keep_always: bool = False) -> Panel:

@@ -149,24 +149,26 @@ def estimate_permuted(
 
 
 def _sum_clusters(metric: PanelMetric, variant: str, side: Any) -> ClusterSums:
-    units = metric.units
+    units, members = metric.units, np.flatnonzero(side)
     is_pre = units.periods < units.cohorts[0]
-    weight = np.zeros(len(side))
-    weight[side] = relative_weights(units.weight[side])
-    sizes, pre, post = (
-        np.bincount(units.cluster, weight * values).astype(float)
-        for values in (
-            np.ones(()),
-            average_periods(units, is_pre),
-            average_periods(units, ~is_pre),
-        )
+    weight = relative_weights(units.weight[members])
+    # A cluster that has no member is one of the other arm.
+    used, cluster = np.unique(units.cluster[members], return_inverse=True)
+
+    def add_up(values: Array) -> Array:
+        """Sums by cluster; a unit that is a cluster is its own sum."""
+        if used.size < members.size:
+            return np.bincount(cluster, values).astype(float)
+        found = np.empty_like(values)
+        found[cluster] = values
+        return found
+
+    pre, post = (
+        add_up(weight * average_periods(units, inside, members))
+        for inside in (is_pre, ~is_pre)
     )
-    # Weights are above 0: a cluster without any is one of the other arm.
-    inside = sizes > 0
     days = int(is_pre.sum()), int((~is_pre).sum())
-    return ClusterSums(
-        *_named(metric, variant), sizes[inside], pre[inside], post[inside], *days
-    )
+    return ClusterSums(*_named(metric, variant), add_up(weight), pre, post, *days)
 
 
 def estimate_average_path(

@@ -10,7 +10,7 @@ DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("welch_normal", "ratio_delta", "cuped", "did", "event_study", "confounded"),
     ),
     (
-        "A/A on revenue: balanced it holds, at 90 / 10 the platform warns",
+        "A/A on revenue: balanced it holds, at 90 / 10 the platform warns; hall_t there",
         (
             "welch_revenue_200",
             "welch_revenue_2000",
@@ -92,6 +92,7 @@ DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
         ("rule_no_effect",),
     ),
+    ("the same rule with three arms against one control", ("rule_three_arms",)),
     (
         "a guardrail at its margin ships at most .025",
         ("rule_guardrail_at_margin", "guardrail_under_looks", "guardrail_at_margin"),
@@ -117,6 +118,10 @@ DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "sizes are those of the whole decision",
         ("power_experiment", "power_daily_looks", "power_three_arms"),
+    ),
+    (
+        "the power of a DiD and of a staggered roll-out is what `exp power` says",
+        ("power_did", "power_staggered"),
     ),
 )
 """By demand of METHODS section 7, or of the published experiment, the simulations."""

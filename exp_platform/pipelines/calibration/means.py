@@ -28,6 +28,7 @@ from exp_platform.pipelines.calibration.quantities import (
     both_tails,
     misses,
     p_values_of,
+    tails,
     tails_of,
 )
 from exp_platform.pipelines.calibration.totals import (
@@ -37,12 +38,14 @@ from exp_platform.pipelines.calibration.totals import (
     totals_of,
 )
 from exp_platform.records import CheckStatus
+from exp_platform.stats.hall import SkewedArm, compare_hall, estimate_hall_t
 from exp_platform.stats.skewness import assess_skewness
 from exp_platform.stats.tail import find_threshold
 from exp_platform.stats.welch import compare_arms, estimate_welch
 
 WARNED = "experiments warned of skewness"
 STATED = "lower tail as the warning states it, less the simulated one"
+HALL = "first-order correction; METHODS section 2: .028 and .025"
 APPROXIMATE = "Welch's degrees of freedom are an approximation"
 REVENUE = "revenue, a tenth of the visitors buys, lognormal with s = 1.2, no effect"
 
@@ -81,7 +84,15 @@ def _rows(random: Generator, runs: int) -> Values:
 def _small_revenue(random: Generator, runs: int) -> Values:
     arms = [draw_revenue(random, runs, 200) for _ in range(2)]
     found = compare_arms(arms[0].arm, arms[1].arm, 0.05).inference
-    return {"false alarms": found.p_value < 0.05}
+    hall = compare_hall(_skewed(arms[0]), _skewed(arms[1]), 0.05).inference
+    return {
+        "false alarms": found.p_value < 0.05,
+        "false alarms, hall_t without a cap": hall.p_value < 0.05,
+    }
+
+
+def _skewed(drawn: Skewed) -> SkewedArm:
+    return SkewedArm(drawn.arm, drawn.third)
 
 
 def _balanced_revenue(random: Generator, runs: int) -> Values:
@@ -101,7 +112,15 @@ def _capped_revenue(random: Generator, runs: int) -> Values:
         for side, n in enumerate((9000, 1000))
     )
     found = compare_arms(control.arm, treatment.arm, 0.05).inference
-    return {LOWER: tails_of(found)[LOWER], WARNED: _warned(control, treatment)}
+    totals = zip(skewed_totals(control), skewed_totals(treatment), strict=True)
+    rows = [estimate_hall_t(c, t, MEAN, is_capped=True) for c, t in totals]
+    p_values, differences = columns(rows, "p_value", "difference")
+    hall = tails(p_values, differences)
+    return {
+        LOWER: tails_of(found)[LOWER],
+        WARNED: _warned(control, treatment),
+        **{f"{name}, hall_t": is_out for name, is_out in hall.items()},
+    }
 
 
 def _cap(random: Generator) -> list[tuple[float, float, float]]:
@@ -196,7 +215,14 @@ SIMULATIONS = (
         "Welch's t",
         f"{REVENUE}; 200 against 200",
         (compare_arms,),
-        (most("false alarms", 0.05, why="skew makes balanced tests conservative"),),
+        (
+            most("false alarms", 0.05, why="skew makes balanced tests conservative"),
+            disease(
+                least("false alarms, hall_t without a cap", 0.08),
+                "hall_t is refused there",
+                "tests/stats/test_hall.py::test_hall_t_is_refused_where_it_would_mislead",
+            ),
+        ),
         20_000,
         4_000,
         _small_revenue,
@@ -236,7 +262,7 @@ SIMULATIONS = (
         "welch_capped_90_10",
         "Welch's t with values capped at the pooled p99.9",
         f"{REVENUE}; 9,000 against 1,000",
-        (compare_arms, check_skewness),
+        (compare_arms, check_skewness, compare_hall, estimate_hall_t),
         (
             disease(
                 least(LOWER, 0.035, why="METHODS section 2: .050"),
@@ -244,6 +270,7 @@ SIMULATIONS = (
                 "welch_capped_90_10",
             ),
             least(WARNED, 0.95),
+            *(equal(f"{name}, hall_t", 0.025, 0.008, HALL) for name in (LOWER, UPPER)),
         ),
         4_000,
         150,

@@ -15,11 +15,13 @@ from exp_platform.pipelines.calibration import (
     means,
     observed,
     peeking,
+    planned_panels,
     planning,
     proportions,
     ratios,
     robustness,
     rule,
+    rule_arms,
     samples,
     segments,
     sequences,
@@ -49,14 +51,17 @@ THEMES: tuple[tuple[str, tuple[Simulation, ...]], ...] = (
     ("Sample ratio", splits.SIMULATIONS),
     ("Bayes", beliefs.SIMULATIONS),
     ("Segments, days, other experiments", segments.SIMULATIONS),
-    ("Sample size", planning.SIMULATIONS),
+    ("Sample size", (*planning.SIMULATIONS, *planned_panels.SIMULATIONS)),
     ("Difference in differences", differences.SIMULATIONS),
     ("Pre-trends", trends.SIMULATIONS),
     ("Sensitivity to trends", robustness.SIMULATIONS),
     ("Staggered adoption", staggered.SIMULATIONS),
     ("Uptake, confounding, one place", observed.SIMULATIONS),
     ("Trust checks", trust.SIMULATIONS),
-    ("The decision rule", (*rule.SIMULATIONS, *growing.SIMULATIONS)),
+    (
+        "The decision rule",
+        (*rule.SIMULATIONS, *rule_arms.SIMULATIONS, *growing.SIMULATIONS),
+    ),
 )
 
 SIMULATIONS: tuple[Simulation, ...] = tuple(

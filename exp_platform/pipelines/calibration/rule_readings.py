@@ -118,7 +118,12 @@ def stop_trials(trial: Trial, found: Readings) -> list[Stop]:
     plan = trial.spec.plan
     is_better = (found.better <= plan.alpha).any(axis=1)
     is_harmed = (found.harm <= harm_level(trial.spec)).any(axis=1)
-    judge = partial(_judge, _blank(trial), found)
+    blank = _blank(trial, TREATMENT)
+
+    def judge(run: int, look: int) -> Outcome:
+        """The arm's outcome, with Holm over its goals."""
+        return _judge(blank, found, (run, look), _adjust([found], run, look)[0])
+
     last = found.days.size - 1
     stops = []
     for run, is_due in enumerate(np.asarray(is_better | is_harmed)):
@@ -126,6 +131,71 @@ def stop_trials(trial: Trial, found: Readings) -> list[Stop]:
         first = next((stop for stop in answers if stop.outcome in STOPS), None)
         stops.append(first or Stop(judge(run, last), last))
     return stops
+
+
+@dataclass(frozen=True, slots=True)
+class ArmsStop:
+    """Where a run of several arms stops: at the first SHIP or ROLL_BACK of any.
+
+    Attributes:
+        outcomes: by arm.
+        look: its position, from 0.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    look: int
+
+
+def stop_arms(trial: Trial, found: Sequence[Readings]) -> list[ArmsStop]:
+    """The same for several arms: one family of goals, and SHIP for one arm at most.
+
+    Args:
+        trial: the design.
+        found: sequential p-values, one for each treatment.
+    """
+    plan, level = trial.spec.plan, harm_level(trial.spec)
+    is_due = np.any(
+        [
+            (one.better <= plan.alpha).any(axis=1) | (one.harm <= level).any(axis=1)
+            for one in found
+        ],
+        axis=0,
+    )
+    blanks = [_blank(trial, name) for name in trial.treatments]
+    last = found[0].days.size - 1
+    stops = []
+    for run, looks in enumerate(is_due):
+        answers = (
+            ArmsStop(_judge_arms(blanks, found, run, int(k)), int(k))
+            for k in np.flatnonzero(looks)
+        )
+        first = next((one for one in answers if set(one.outcomes) & set(STOPS)), None)
+        end = first or ArmsStop(_judge_arms(blanks, found, run, last), last)
+        stops.append(end)
+    return stops
+
+
+def _judge_arms(
+    blanks: Sequence[Evidence], found: Sequence[Readings], run: int, look: int
+) -> tuple[Outcome, ...]:
+    adjusted = _adjust(found, run, look)
+    outcomes = [
+        _judge(blank, one, (run, look), p)
+        for blank, one, p in zip(blanks, found, adjusted, strict=True)
+    ]
+    if outcomes.count(Outcome.SHIP) > 1:
+        # Nothing in the plan chooses between them.
+        ship, review = Outcome.SHIP, Outcome.REVIEW
+        outcomes = [review if one is ship else one for one in outcomes]
+    return tuple(outcomes)
+
+
+def _adjust(found: Sequence[Readings], run: int, look: int) -> list[Array]:
+    """Holm over the goals of all arms at one look, by arm."""
+    smaller = [
+        np.minimum(one.better[run, :, look], one.worse[run, :, look]) for one in found
+    ]
+    return list(np.split(adjust_holm(np.concatenate(smaller)), len(found)))
 
 
 def _rule_of(trial: Trial) -> GroupSequentialRule:
@@ -189,7 +259,7 @@ def _stack(parts: Sequence[Array]) -> Array:
     return np.stack(parts, axis=1)
 
 
-def _blank(trial: Trial) -> Evidence:
+def _blank(trial: Trial, treatment: str) -> Evidence:
     """One arm whose checks passed, before anything is known of its metrics."""
     spec = trial.spec
     row = Estimate(
@@ -197,13 +267,13 @@ def _blank(trial: Trial) -> Evidence:
         GOALS[0],
         "welch_t",
         spec.control,
-        TREATMENT,
+        treatment,
         EstimateStatus.OK,
         details={"sequential": {}},
     )
     return Evidence(
         spec=spec,
-        treatment=TREATMENT,
+        treatment=treatment,
         verdict=assess_verdict("simulated", pass_checks(spec)),
         goals=(),
         guardrails=(),
@@ -218,11 +288,12 @@ def _blank(trial: Trial) -> Evidence:
     )
 
 
-def _judge(blank: Evidence, found: Readings, run: int, look: int) -> Outcome:
-    """The ordered rules on one run at one look."""
-    alpha = blank.spec.plan.alpha
+def _judge(
+    blank: Evidence, found: Readings, place: tuple[int, int], adjusted: Array
+) -> Outcome:
+    """The ordered rules on one run at one look, given the goals' p after Holm."""
+    alpha, (run, look) = blank.spec.plan.alpha, place
     better, worse = found.better[run, :, look], found.worse[run, :, look]
-    adjusted = adjust_holm(np.minimum(better, worse))
     is_superior = (
         (adjusted <= alpha) & (better < worse) & (found.gain[run, :, look] > 0)
     )

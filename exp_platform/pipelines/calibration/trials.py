@@ -45,9 +45,10 @@ ONE_LOOK = SequentialDesign(follow_up_days=1.0, look_days=(29,))
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Three goals and three guardrails in two arms of equal size.
+    """Three goals and three guardrails in arms of equal size.
 
     Attributes:
+        treatments: names of the arms beside control.
         days: of exposure; a unit's window is one more day.
         per_day: units of an arm that enrol each day.
         margin: of every guardrail, in errors of the last look.
@@ -58,6 +59,7 @@ class Trial:
     per_day: int = 150
     margin: float = 4.0
     design: SequentialDesign = DAILY
+    treatments: tuple[str, ...] = (TREATMENT,)
 
     @property
     def error(self) -> float:
@@ -85,7 +87,10 @@ class Trial:
             START,
             end,
             end + DAY,
-            (Variant(CONTROL, 0.5), Variant(TREATMENT, 0.5)),
+            tuple(
+                Variant(name, 1 / (1 + len(self.treatments)))
+                for name in (CONTROL, *self.treatments)
+            ),
             CONTROL,
             AnalysisPlan(metrics, sequential=self.design),
         )
@@ -138,7 +143,7 @@ def draw_trial(
 
 
 def list_series(
-    trial: Trial, metrics: Sequence[Arms], run: int
+    trial: Trial, metrics: Sequence[Arms], run: int, *, treatment: str = TREATMENT
 ) -> tuple[LookSeries, ...]:
     """One run as the records that the rule takes."""
     looks, matured = trial.looks, trial.matured
@@ -146,13 +151,13 @@ def list_series(
     for name, arms in zip(METRICS, metrics, strict=True):
         sides = [
             [_totals(arm, (name, variant), run, days) for days in matured]
-            for arm, variant in ((arms.control, CONTROL), (arms.treatment, TREATMENT))
+            for arm, variant in ((arms.control, CONTROL), (arms.treatment, treatment))
         ]
         totals = tuple(
             LookTotals(look.number, look.instant, look.elapsed, ours, theirs)
             for look, ours, theirs in zip(looks, *sides, strict=True)
         )
-        series.append(LookSeries(define(name), TREATMENT, totals))
+        series.append(LookSeries(define(name), treatment, totals))
     return tuple(series)
 
 
