@@ -21,7 +21,7 @@ from exp_platform.stats.draft import (
     refuse_estimate,
     spread_of,
 )
-from exp_platform.stats.inference import Array, Inference
+from exp_platform.stats.inference import Array
 from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import Arm, arm_of, compare_arms
 
@@ -72,10 +72,8 @@ def compare_hall(control: SkewedArm, treatment: SkewedArm, alpha: float) -> Comp
             found.difference - found.standard_error * restore_statistic(end, skewness)
             for end in (quantile, -quantile)
         )
-        inference = Inference(
-            difference=found.difference,
-            standard_error=found.standard_error,
-            df=found.df,
+        inference = replace(
+            found,
             statistic=statistic,
             p_value=2 * stdtr(found.df, -np.abs(statistic)),
             ci_lower=lower,
