@@ -202,6 +202,7 @@ def cluster_means(
     home: dict[str, str] = {}
 
     def summarise(arm: ArmUnits) -> ClusterTotals:
+        """Totals of one arm's clusters; their sums are kept for the bootstrap."""
         names, labels = name_arm(arm, columns), arm.labels[cluster or ""]
         _settle(home, arm.variant, labels)
         values = (np.zeros(arm.values.size), arm.values)
@@ -216,6 +217,7 @@ def cluster_means(
     def estimate(
         control: ClusterTotals, other: ClusterTotals, settings: EstimateSettings
     ) -> Estimate:
+        """One pair of arms, with the clusters' sums where units were given."""
         pair = (sums[control.variant], sums[other.variant]) if sums else None
         return estimate_means_by_cluster((control, other), pair, settings, seed=seed)
 

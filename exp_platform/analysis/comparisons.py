@@ -236,6 +236,7 @@ def quantile(
     columns = Columns(metric, variant, baseline, labels=(unit,) if unit else ())
 
     def summarise(arm: ArmUnits) -> QuantileTotals:
+        """Order statistics of one arm around the quantile."""
         units = None
         if unit is not None:
             _, units = np.unique(arm.labels[unit], return_inverse=True)
@@ -301,6 +302,7 @@ def capped(
     def estimate(
         control: ArmUnits, other: ArmUnits, settings: EstimateSettings
     ) -> Estimate:
+        """One pair of arms under the common cap."""
         totals = [total_arm(arm, columns) for arm in (control, other)]
         first, second = (
             summarise_tail(name_arm(arm, columns), arm.values, threshold)
@@ -357,6 +359,7 @@ def bootstrap(
     columns = Columns(metric, variant, baseline, denominator=denominator)
 
     def summarise(arm: ArmUnits) -> UnitSample:
+        """The columns of one arm that the statistic reads."""
         parts = [arm.values] + ([arm.numbers[denominator]] if denominator else [])
         return UnitSample(*name_arm(arm, columns), np.column_stack(parts))
 

@@ -123,6 +123,7 @@ def bayes(
     def believe(
         control: MetricTotals, other: MetricTotals, settings: EstimateSettings
     ) -> Estimate:
+        """The posterior of one pair of arms."""
         if not isinstance(prior, NormalPrior) and is_rate:
             return estimate_bayes_proportions(control, other, settings, prior=prior)
         normal = prior if isinstance(prior, NormalPrior) else None

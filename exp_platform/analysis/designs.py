@@ -76,6 +76,7 @@ def cace(
     )
 
     def summarise(arm: ArmUnits) -> ComplianceTotals:
+        """Outcome and uptake of one arm."""
         experiment_id, metric_name, name = name_arm(arm, columns)
         taken = arm.numbers[uptake or ""]
         _check_uptake(taken, f"column {uptake!r}, arm {name}")
@@ -151,6 +152,7 @@ def aipw(
     def estimate(
         control: ArmUnits, other: ArmUnits, settings: EstimateSettings
     ) -> Estimate:
+        """One pair of arms in one table of units."""
         units = _observe((control, other), columns)
         if method == "regression":
             return estimate_regression_adjustment(units, settings)

@@ -139,6 +139,7 @@ def event_study(
         metric: PanelMetric, definition: MetricDefinition
     ) -> tuple[tuple[PretrendDelta, ...], PretrendTest | None]:
         # The test asks the deciding row alone how large a bias would matter.
+        """Effects by time, and the test of those before treatment."""
         deciding = DID if metric.units.cohorts.size == 1 else STAGGERED
         return assess_panel_trends(metric, _estimate(metric, definition, (deciding,)))
 
@@ -224,6 +225,7 @@ def sensitivity(
     """
 
     def ask(metric: PanelMetric, _: MetricDefinition) -> Sensitivity:
+        """Bounds of the panel's own design."""
         return bound_panel(metric, alpha=alpha)
 
     return _ask_panel(frame, _request(outcome, **columns), alpha, ask)

@@ -43,6 +43,7 @@ def has_fewer_clusters(least: int) -> Predicate:
     """Does an arm that was assigned by cluster have fewer of them?"""
 
     def holds(facts: AssignmentFacts) -> bool:
+        """Are the clusters known, and some arm's too few?"""
         counts = (facts.n_clusters_control, facts.n_clusters_treatment)
         return any(count is not None and count < least for count in counts)
 

@@ -263,6 +263,7 @@ def _estimate_stages(control: ComplianceTotals, treatment: ComplianceTotals) -> 
     factor = cr1_factor(n_clusters, control.n + treatment.n)
 
     def spread(part: str) -> float:
+        """Variance of a difference of means from the arms' sums of squares."""
         return factor * sum(
             float(getattr(arm, part)) / arm.n**2 for arm in (control, treatment)
         )

@@ -79,6 +79,7 @@ def permute_clusters(
     observed = float(means[0][0])
 
     def p_of(effect: float) -> float:
+        """Share of choices that are as far from this effect as the actual one."""
         found = np.abs(means[0] - effect * means[1])
         return float(np.mean(found >= abs(observed - effect) * (1 - EQUAL)))
 

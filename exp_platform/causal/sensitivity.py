@@ -194,6 +194,7 @@ def find_breakdown_mbar(path: EventPath, *, alpha: float = 0.05) -> float:
     """Largest Mbar at which no effect is still rejected; 0 when it never is."""
 
     def is_robust(mbar: float) -> bool:
+        """Does the interval of this Mbar exclude 0?"""
         return excludes_zero(path, mbar, alpha=alpha)
 
     return _bisect(is_robust, LARGEST_MBAR) if is_robust(0.0) else 0.0
@@ -203,6 +204,7 @@ def find_breakdown_m(path: EventPath, *, alpha: float = 0.05) -> float | None:
     """Largest M at which the smoothness interval excludes 0; None when none does."""
 
     def is_robust(bend: float) -> bool:
+        """Does the interval of this bend exclude 0?"""
         return bound_smoothness(path, bend, alpha=alpha).excludes_zero
 
     if not is_robust(0.0):

@@ -176,6 +176,7 @@ def _search(
     growth = float(np.sum(np.abs(end))) - size
 
     def length(share: float) -> float:
+        """Half the interval's length at a share of the way along the tradeoff."""
         sd = math.sqrt(max(at_start + share * (slope + share * curve), 0.0))
         bias = bend * (tradeoff.bias + size + share * growth)
         return bias if sd == 0 else sd * folded_quantile(bias / sd, alpha)

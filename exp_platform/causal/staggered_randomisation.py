@@ -92,6 +92,7 @@ def _test(
     observed, spread = float(found[0]), float(np.std(found))
 
     def p_of(effect: float) -> float:
+        """Share of draws that are as far from this effect as the actual dates."""
         distance = np.abs(found - effect * moved)
         return float(np.mean(distance >= abs(observed - effect) * (1 - EQUAL)))
 

@@ -246,6 +246,7 @@ def find_nearest(claims: Sequence[Claim], numbers: Numbers, *, control: str) -> 
     """
 
     def distance(claim: Claim) -> float:
+        """How far a claim's printed numbers lie from these."""
         parts = [
             _relative_gap(
                 printed.value,

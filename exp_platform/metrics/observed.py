@@ -27,6 +27,7 @@ def open_observed(engine: Engine, spec: ExperimentSpec) -> Observe:
     """
 
     def observe(metric: str, treatment: str) -> ObservedUnits:
+        """Units of control and of one arm, for one metric."""
         return read_observed(engine, spec, metric, treatment=treatment)
 
     return observe

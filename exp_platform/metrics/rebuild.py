@@ -61,6 +61,7 @@ def _place_in(relations: Mapping[str, str]) -> Callable[[str], str]:
     """The version of a model that was built; another relation keeps its name."""
 
     def place(name: str) -> str:
+        """Where a relation stands in the statement."""
         schema, _, model = name.partition(".")
         return relations.get(model, name) if schema == "exp_run" else name
 

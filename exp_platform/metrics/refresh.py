@@ -116,16 +116,19 @@ class _Work:
 
     @property
     def watermark_us(self) -> int:
+        """Instant up to which the data are complete, in microseconds."""
         return microseconds(self.spec.watermark_ts)
 
     @property
     def fixed_point(self) -> set[str]:
+        """Outcomes whose values all have at most six decimals."""
         inexact = {name for note in self.notes for name in note.inexact}
         named = {p.name for d in self.definitions.values() for p, _ in parts_of(d)}
         return named - inexact
 
     @property
     def in_full(self) -> dict[str, str]:
+        """Metrics that cannot be refreshed by parts, and why."""
         large = {name for note in self.notes for name in note.large}
         found = {}
         for name, definition in self.definitions.items():
@@ -137,6 +140,7 @@ class _Work:
         return found
 
     def partial_metrics(self) -> dict[str, MetricDefinition]:
+        """Metrics that are refreshed by parts."""
         whole = self.in_full
         return {n: d for n, d in self.definitions.items() if n not in whole}
 

@@ -129,6 +129,7 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
     pinned = {name: s for name in _READ if (s := states.get(name)) is not None}
 
     def rows(table: str) -> list[dict[str, Any]]:
+        """Rows of one table at the run's own snapshot."""
         if table not in pinned:
             raise nothing_stored(experiment_id, table)
         found: list[dict[str, Any]] = lake.read(

@@ -57,6 +57,7 @@ def _read_quantiles(measured: Measured, spec: ExperimentSpec) -> Estimator:
     def estimate(
         control: MetricTotals, treatment: MetricTotals, settings: EstimateSettings
     ) -> Estimate:
+        """Of two arms' order statistics."""
         arms = [_quantile_of(measured, spec, arm) for arm in (control, treatment)]
         return estimate_quantile(arms[0], arms[1], settings)
 
@@ -89,6 +90,7 @@ def _read_adjustments(measured: Measured) -> Estimator:
     def estimate(
         control: MetricTotals, treatment: MetricTotals, settings: EstimateSettings
     ) -> Estimate:
+        """Of two arms' moments with all covariates."""
         arms = [
             measured.adjustments.get((arm.metric_name, arm.segment, arm.variant))
             for arm in (control, treatment)

@@ -123,6 +123,7 @@ def _answer_all(
     clusters = past.clusters
 
     def days_of(plan: Design) -> int | None:
+        """Days that the whole experiment takes under a design."""
         sized = size_experiment(metrics, plan)
         return None if sized is None else sized.total.days
 

@@ -33,6 +33,7 @@ def answer_one(
     units = None if request.units is None else round(request.units / clusters.size)
 
     def days_of(plan: Design) -> int | None:
+        """Days that the metric's units take under a design."""
         if has_target or units is None:
             return find_units(metric, plan).days
         return find_days(plan, units)

@@ -27,6 +27,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Wait for running jobs when the server stops."""
         yield
         app.state.jobs.close()
 
