@@ -17,59 +17,24 @@ from exp_platform.records import (
     EstimateRole,
     EstimateStatus,
     Outcome,
-    PretrendOutcome,
-    PretrendTest,
     Verdict,
 )
 from exp_platform.stats.guardrail import GuardrailStatus
-
-
-def swap(items, position, **changes):
-    return tuple(
-        replace(x, **changes) if i == position else x for i, x in enumerate(items)
-    )
-
-
-def drop(items, position):
-    return tuple(x for i, x in enumerate(items) if i != position)
-
-
-def running(case):
-    early = case.spec.end_ts - timedelta(days=4)
-    return replace(case, spec=replace(case.spec, watermark_ts=early))
-
-
-def goal(position=0, **changes):
-    return lambda c: replace(c, estimates=swap(c.estimates, position, **changes))
-
-
-def guardrail(**changes):
-    return lambda c: replace(c, guardrails=swap(c.guardrails, 0, **changes))
-
-
-def check(position, **changes):
-    return lambda c: replace(c, checks=swap(c.checks, position, **changes))
-
-
-def registry(**changes):
-    return lambda c: replace(c, spec=replace(c.spec, **changes))
-
-
-def chain(*changes):
-    def apply(case):
-        for change in changes:
-            case = change(case)
-        return case
-
-    return apply
-
+from tests.decision.changes import (
+    DEGRADED,
+    HARMED,
+    chain,
+    check,
+    drop,
+    goal,
+    guardrail,
+    registry,
+    running,
+    swap,
+)
 
 NO_EFFECT = goal(p_value=0.2, p_value_adjusted=0.4, statistic=1.28)
-HARMED = goal(1, difference=-0.02, statistic=-4.0, p_value=6e-5, p_value_adjusted=6e-5)
 WORSE = goal(1, difference=-0.02, statistic=-2.0, p_value=0.046, p_value_adjusted=0.09)
-DEGRADED = guardrail(
-    status=GuardrailStatus.NOT_SHOWN, bound=0.09, harm_p_value=1e-4, is_degraded=True
-)
 WITHIN = guardrail(harm_p_value=1e-4, is_degraded=True)
 UNSURE = guardrail(status=GuardrailStatus.NOT_SHOWN, bound=0.07)
 
@@ -425,135 +390,6 @@ def test_no_input_crashes_and_nothing_broken_ships(shippable, data):
         assert case.spec.is_complete
     if not case.spec.is_complete:
         assert decision.outcome in (Outcome.KEEP_RUNNING, Outcome.REVIEW)
-
-
-# --- Difference-in-differences ---------------------------------------------------
-
-
-def as_did(case):
-    return replace(
-        case,
-        spec=replace(case.spec, assignment=Assignment.POLICY),
-        estimates=tuple(replace(e, method="did_2x2") for e in case.estimates),
-        checks=(*case.checks[2:], replace(case.checks[0], check_name="PRETREND")),
-    )
-
-
-def pretrend(metric_name, outcome):
-    return PretrendTest(
-        "e", metric_name, "A", "B", EstimateStatus.OK, outcome=outcome, p_adjusted=0.3
-    )
-
-
-@pytest.mark.parametrize("outcome", [*PretrendOutcome, None])
-def test_did_never_ships_without_a_sensitivity_interval(shippable, outcome):
-    case = as_did(shippable)
-    tests = (
-        pretrend("orders", outcome),
-        pretrend("revenue", PretrendOutcome.HOLDS),
-    )
-    decision = replace(case, pretrends=tests).decide()[0]
-    assert (decision.outcome, decision.rule) == (Outcome.REVIEW, "f")
-    assert decision.reasons[-1] == "SENSITIVITY_NOT_RUN"
-    named = {
-        PretrendOutcome.HOLDS: "SENSITIVITY_NOT_RUN",
-        PretrendOutcome.UNDERPOWERED: "PRETREND_UNDERPOWERED",
-        PretrendOutcome.NEGLIGIBLE: "PRETREND_NEGLIGIBLE",
-        PretrendOutcome.FAILED: "PRETREND_FAILED",
-        None: "PRETREND_MISSING",
-    }
-    assert decision.reasons[0] == named[outcome]
-
-
-def bounds(lower, upper, **changes):
-    """Details of a row with its interval at Mbar = 1."""
-    interval = {"bound": 1.0, "lower": lower, "upper": upper}
-    sensitivity = {
-        "status": "OK",
-        "reason": "",
-        "breakdown_mbar": 1.7,
-        "relative_magnitudes": [{**interval, "bound": 0.5}, interval],
-        **changes,
-    }
-    return {"details": {"sensitivity": sensitivity}}
-
-
-def with_bounds(case, **by_metric):
-    return replace(
-        case,
-        estimates=tuple(
-            replace(e, **by_metric.get(e.metric_name, {})) for e in case.estimates
-        ),
-        pretrends=tuple(
-            pretrend(name, PretrendOutcome.HOLDS) for name in ("orders", "revenue")
-        ),
-    )
-
-
-def test_did_ships_on_trends_that_hold_and_an_interval_off_zero(shippable):
-    case = with_bounds(as_did(shippable), orders=bounds(0.004, 0.036))
-    decision = case.decide()[0]
-    assert (decision.outcome, decision.reasons) == (Outcome.SHIP, ("GOAL_SUPERIOR",))
-    assert (
-        "orders 0.0040 to 0.0360, 0 becomes possible at 1.7 times that"
-        in decision.rationale
-    )
-
-
-REFUSED = bounds(0.0, 0.0, status="INSUFFICIENT_DATA", relative_magnitudes=[])
-
-
-@pytest.mark.parametrize(
-    ("found", "reason"),
-    [
-        (bounds(-0.004, 0.036), "SENSITIVITY_FAILED"),
-        (bounds(0.0, 0.036), "SENSITIVITY_FAILED"),
-        # off 0, but on the other side of it than the estimate
-        (bounds(-0.036, -0.004), "SENSITIVITY_FAILED"),
-        (REFUSED, "SENSITIVITY_NOT_RUN"),
-        ({}, "SENSITIVITY_NOT_RUN"),
-    ],
-)
-def test_did_does_not_ship_on_an_interval_that_reaches_zero(shippable, found, reason):
-    decision = with_bounds(as_did(shippable), orders=found).decide()[0]
-    assert (decision.outcome, decision.reasons) == (Outcome.REVIEW, (reason,))
-    assert "orders" in decision.rationale
-
-
-def test_a_robust_goal_that_is_not_better_does_not_ship(shippable):
-    # revenue has no effect to speak of; its bounds say nothing about orders
-    case = with_bounds(as_did(shippable), revenue=bounds(0.1, 0.2), orders=REFUSED)
-    assert case.decide()[0].reasons == ("SENSITIVITY_NOT_RUN",)
-
-
-def test_did_that_lowers_what_should_fall_needs_an_interval_below_zero(shippable):
-    case = as_did(shippable)
-    falls = {"difference": -0.02, "statistic": -4.0}
-    case = with_bounds(case, orders={**falls, **bounds(-0.036, -0.004)})
-    case = replace(case, directions={**case.directions, "orders": Direction.DECREASE})
-    assert case.decide()[0].outcome is Outcome.SHIP
-
-
-def test_did_needs_no_srm_but_a_pretrend_check(shippable):
-    case = as_did(shippable)
-    without = replace(case, checks=case.checks[:-1]).decide()[0]
-    assert (without.outcome, without.rule) == (Outcome.REVIEW, "b")
-    assert "“Pre-trend” was not run" in without.rationale
-    assert "SRM" not in case.decide()[0].rationale
-
-
-def test_did_harm_rolls_back(shippable):
-    assert DEGRADED(as_did(shippable)).decide()[0].outcome is Outcome.ROLL_BACK
-
-
-def test_did_harm_of_a_goal_says_what_unequal_trends_leave_of_it(shippable):
-    case = HARMED(with_bounds(as_did(shippable), revenue=bounds(-0.036, 0.004)))
-    decision = case.decide()[0]
-    assert decision.outcome is Outcome.ROLL_BACK
-    told = (
-        "unequal after the start as before it: revenue \N{MINUS SIGN}0.0360 to 0.0040"
-    )
-    assert told in decision.rationale
 
 
 def test_rules_are_in_the_order_of_the_methods():

@@ -253,7 +253,7 @@ SIMULATIONS = (
             disease(
                 least("difference in differences significant", 0.5),
                 "a pre-trend that does not hold blocks SHIP, and so do bounds that reach 0",
-                "tests/decision/test_rules.py::test_did_does_not_ship_on_an_interval_that_reaches_zero",
+                "tests/decision/test_rules_of_panels.py::test_did_does_not_ship_on_an_interval_that_reaches_zero",
             ),
             most("pre-trend called HOLDS", 0.20),
             most("experiments shipped", 0.025),

@@ -116,7 +116,7 @@ SIMULATIONS = (
             disease(
                 least("false alarms at Mbar = 0", 0.5),
                 "SHIP needs the interval at Mbar = 1",
-                "tests/decision/test_rules.py::test_did_never_ships_without_a_sensitivity_interval",
+                "tests/decision/test_rules_of_panels.py::test_did_never_ships_without_a_sensitivity_interval",
             ),
         ),
         1_000,
