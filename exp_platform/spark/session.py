@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CATALOG = "iceberg"
 _PREFIX = f"spark.sql.catalog.{CATALOG}"
+# read before the session is there to be told its level
+_QUIET = Path(__file__).with_name("log4j2.properties").absolute().as_uri()
 
 
 def build_spark_session(
@@ -99,6 +101,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.memory": "2g",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_QUIET}",
         _PREFIX: "org.apache.iceberg.spark.SparkCatalog",
         f"{_PREFIX}.type": "jdbc",
         # without this Spark would not see what others commit
