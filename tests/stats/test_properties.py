@@ -107,6 +107,27 @@ def test_origin_of_the_values_does_not_matter(name, shift):
         assert_same(getattr(shifted, field), getattr(plain, field), rel)
 
 
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("origin", [0.0, -14.5])
+def test_lift_and_difference_exclude_zero_together(name, origin):
+    """Also where an end of the interval lies just beside 0, and control's mean near it."""
+    control, treatment = (arm.change(shift=origin) for arm in draw(1))
+    first = ESTIMATORS[name].run(control, treatment, total)
+    moves = [0.0]
+    if first.is_ok and ESTIMATORS[name].shifts:
+        ends = [end for end in (first.ci_lower, first.ci_upper) if end is not None]
+        moves += [-end * factor for end in ends for factor in (0.999, 1.001)]
+    for move in moves:
+        row = ESTIMATORS[name].run(control, treatment.change(shift=move), total)
+        for end, lift in (
+            (row.ci_lower, row.relative_ci_lower),
+            (row.ci_upper, row.relative_ci_upper),
+        ):
+            if end is not None and lift is not None:
+                assert (lift > 0) == (end > 0)
+                assert (lift < 0) == (end < 0)
+
+
 @pytest.mark.parametrize("name", which(merges=True))
 def test_parts_merged_in_any_order_give_the_same_row(name):
     control, treatment = draw(3)
