@@ -18,6 +18,7 @@ from exp_platform.metrics.cohorts import (
     merge_cohorts,
     total_cohorts,
 )
+from exp_platform.metrics.compaction import drop_dead_partials
 from exp_platform.metrics.measures import columns_of, parts_of
 from exp_platform.metrics.partials import partial_sql, refusal_of
 from exp_platform.metrics.refreshed_units import (
@@ -90,6 +91,7 @@ class Refreshed:
         stale: cohorts computed again, by metric.
         in_full: metrics without partials, with the reason; their rows are read again.
         units_changed: False = the units are those of the last refresh.
+        is_compacted: the new partials are all that count, those stored before can go.
     """
 
     state: RefreshState
@@ -101,6 +103,12 @@ class Refreshed:
     stale: Mapping[str, frozenset[int]]
     in_full: Mapping[str, str]
     units_changed: bool = True
+    is_compacted: bool = False
+
+    @property
+    def replaces_partials(self) -> bool:
+        """The new partials stand in place of the stored ones, not beside them."""
+        return bool(self.full_reason) or self.is_compacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +207,10 @@ def _plan(
 ) -> _Work:
     known = before.files if before else ()
     next_no = 1 + max((note.file_no for note in known), default=0)
+    if before is not None:
+        # partials of files that are gone keep their numbers
+        last = engine.rows(f"select max(file_no) from {STORED_PARTIALS}")[0][0]
+        next_no = max(next_no, 1 + int(last or 0))
     moved = before is not None and before.watermark_us < microseconds(spec.watermark_ts)
     since = before.watermark_us if before and moved else None
     plans, notes = {}, []
@@ -257,6 +269,9 @@ def _refresh(engine: Engine, work: _Work, *, key: str, reason: str) -> Refreshed
         if place[3] not in stale.get(place[0], frozenset())
     }
     cohorts.update(fresh)
+    is_compacted = _has_dead(engine, work) and drop_dead_partials(
+        engine, STORED_PARTIALS, NEW_PARTIALS, live=_live(work)
+    )
     state = RefreshState(key, work.watermark_us, work.batch, work.notes, cohorts)
     return Refreshed(
         state=state,
@@ -268,7 +283,21 @@ def _refresh(engine: Engine, work: _Work, *, key: str, reason: str) -> Refreshed
         stale=stale,
         in_full=work.in_full,
         units_changed=units_changed,
+        is_compacted=is_compacted,
     )
+
+
+def _has_dead(engine: Engine, work: _Work) -> bool:
+    """A file or a unit's first exposure is gone since the last refresh."""
+    if work.before is None:
+        return False
+    if any(plan.gone for plan in work.plans.values()):
+        return True
+    moved = (
+        f"select count(*) > 0 from {UNITS} as u inner join {STORED_UNITS} as b\n"
+        "    using (unit_no) where u.unit_version <> b.unit_version"
+    )
+    return bool(engine.rows(moved)[0][0])
 
 
 def _live(work: _Work) -> list[int]:

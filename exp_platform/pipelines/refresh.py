@@ -249,8 +249,8 @@ def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
 
 
 def _stage_partials(run: Run, done: Refreshed) -> None:
-    """A batch of its own; a full pass takes the place of all earlier ones."""
-    if done.full_reason:
+    """A batch of its own, or one in the place of all earlier ones."""
+    if done.replaces_partials:
         for number in range(1, _last_batch(run) + 1):
             batch = (run.experiment_id, _batch_id(number))
             run.publication.remove_partition(_PARTIALS, batch)

@@ -118,7 +118,7 @@ class Warehouse:
             key=key,
             before=self.state,
         )
-        if done.full_reason:
+        if done.replaces_partials:
             self.partials = []
         self.partials.append(self.engine.arrow(f"from {NEW_PARTIALS}"))
         self.engine.register(STORED_UNITS, self.engine.arrow(f"from {UNITS}"))
@@ -401,3 +401,53 @@ def test_refresh_totals_of_a_metric_that_cannot_miss_a_value(
     done = warehouse.refresh(START + 5 * DAY)
     assert done.totals["bought", "all", "control"].mean == 1
     assert compare_totals(done.totals, warehouse.full_pass(build)) == []
+
+
+def test_refresh_totals_never_counts_a_removed_file_again(
+    warehouse: Warehouse, build: Build
+) -> None:
+    """The number of a file that went for good is not given to the next one."""
+    last = warehouse.write("outcomes", [_bought("u10", 1.75, 300.0)])
+    warehouse.refresh(START + 5 * DAY)
+    del warehouse.files[last]
+    warehouse.refresh(START + 5 * DAY)
+    warehouse.write("outcomes", [_bought("u11", 1.75, 2.0)])
+    done = warehouse.refresh(START + 5 * DAY)
+    assert done.full_reason == ""
+    assert compare_totals(done.totals, warehouse.full_pass(build)) == []
+
+
+def test_refresh_totals_drops_dead_partials_once_they_are_most(
+    warehouse: Warehouse, build: Build
+) -> None:
+    compacted = []
+    for number in range(6):
+        path = next(p for p in warehouse.files if p.startswith("outcomes"))
+        _, rows = warehouse.files.pop(path)
+        warehouse.write("outcomes", [*rows[1:], _bought(f"u{number % 4}1", 2.0)])
+        if number % 3 == 0:
+            # an earlier exposure comes late and moves a unit
+            warehouse.write("exposures", [_exposed(f"u{number % 4}2", 0.1)])
+        done = warehouse.refresh(START + 5 * DAY)
+        assert done.full_reason == ""
+        compacted.append(done.is_compacted)
+        n_stored = sum(part.num_rows for part in warehouse.partials)
+        n_full = _count_in_full(warehouse)
+        if done.is_compacted:
+            assert n_stored == n_full
+            assert compare_totals(done.totals, warehouse.full_pass(build)) == []
+        # those stored before were at least half alive, and one refresh adds to them
+        assert n_full <= n_stored <= 3 * n_full
+    assert 0 < sum(compacted) < len(compacted)
+    assert compare_totals(done.totals, warehouse.full_pass(build)) == []
+
+
+def _count_in_full(warehouse: Warehouse) -> int:
+    """Partials that a first refresh would store."""
+    engine = warehouse.engine
+    units = engine.arrow(f"from {STORED_UNITS}")
+    own = (engine, warehouse.spec, warehouse.definitions, dict(warehouse.files))
+    twin = Warehouse(*own)
+    twin.refresh(warehouse.spec.watermark_ts)
+    engine.register(STORED_UNITS, units)
+    return twin.partials[0].num_rows
