@@ -200,16 +200,16 @@ def _fit_covariates(text: MetricText) -> Iterator[Problem]:
     if text.covariate is not None and text.covariates:
         yield Problem(("covariate",), "say covariate or covariates", is_key=True)
     for path, covariate in _covariates_of(text):
-        if (
-            text.type == "funnel"
-            and not covariate.source_name
-            and covariate.aggregation
-        ):
-            yield Problem(
-                (*path, "aggregation"),
-                "a funnel's own past is whether it was walked",
-                allowed="name an outcome or event to aggregate",
-            )
+        if text.type != "funnel" or covariate.source_name:
+            continue
+        for key, use in (("aggregation", "aggregate"), ("cap", "cap")):
+            if getattr(covariate, key):
+                yield Problem(
+                    (*path, key),
+                    "a funnel's own past is whether it was walked: 0 or 1",
+                    allowed=f"name an outcome or event to {use}",
+                    is_key=True,
+                )
 
 
 def _fit_defaults(text: MetricText) -> Iterator[Problem]:

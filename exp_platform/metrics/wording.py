@@ -116,12 +116,23 @@ def _covariate(definition: MetricDefinition, covariate: Covariate) -> str:
     if covariate.aggregation == FUNNEL:
         words = "whether the funnel was walked"
     else:
-        rows = _rows(covariate.metric_name, covariate.rows)
-        words = f"{_AGGREGATIONS[covariate.aggregation]} {rows}"
+        words = _covariate_value(definition, covariate)
     words = f"{covariate.label}: {words}, in {span}"
     if covariate.cap is None and covariate.percentile_cap is None:
         return words
     return f"{words}; capped at {_cap(covariate.cap, covariate.percentile_cap)}"
+
+
+def _covariate_value(definition: MetricDefinition, covariate: Covariate) -> str:
+    """How its rows make a number; of other rows than the metric's always spelled out."""
+    rows = _rows(covariate.metric_name, covariate.rows)
+    is_own = covariate.metric_name == definition.numerator
+    if covariate.aggregation or is_own:
+        return f"{_AGGREGATIONS[covariate.aggregation]} {rows}"
+    words = f"{_AGGREGATIONS[definition.aggregation]} {rows}"
+    if definition.type.is_share:
+        words = f"1 if the unit had {_happening(covariate.rows)} {rows}, else 0"
+    return f"{words} (as the metric's value; `aggregation` says otherwise)"
 
 
 def _cap(value: float | None, rule: PercentileCap | None) -> str:

@@ -74,6 +74,31 @@ def test_describe_says_what_a_units_value_is(kind: str, words: str) -> None:
     assert describe(_of(kind))["value"] == words
 
 
+@pytest.mark.parametrize(
+    ("kind", "covariate", "words"),
+    [
+        (
+            "retention",
+            {"outcome": "sessions"},
+            "1 if the unit had a positive outcome sessions, else 0 (as the metric's",
+        ),
+        ("retention", {"event": "open"}, "1 if the unit had an event open, else 0 (as"),
+        (
+            "retention",
+            {"outcome": "sessions", "aggregation": "sum"},
+            "sum of outcome sessions, in",
+        ),
+        ("ratio", {"outcome": "paid"}, "sum of outcome paid (as the metric's value"),
+        ("retention", {}, "as the value, from event visit"),
+    ],
+)
+def test_describe_says_what_a_covariate_of_other_rows_is(
+    kind: str, covariate: dict[str, Any], words: str
+) -> None:
+    said = describe(_of(kind, covariate=covariate))["covariate"]
+    assert said.split(": ", 1)[1].startswith(words)
+
+
 def test_describe_tells_calendar_days() -> None:
     words = describe(_of("retention"))
     assert words["window"] == "calendar days 7 to 7 (the exposure's is 0)"

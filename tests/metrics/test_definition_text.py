@@ -108,6 +108,12 @@ def test_covariate_of_a_funnel_is_whether_it_was_walked() -> None:
     assert [c.aggregation for c in metric.covariates] == [FUNNEL]
 
 
+def test_covariate_of_a_funnel_from_named_rows_keeps_its_cap() -> None:
+    text = FUNNELS | {"covariate": VISIT | {"aggregation": "count", "cap": 2}}
+    (covariate,) = parse_definition(text, "here").covariates
+    assert (covariate.aggregation, covariate.cap) == ("count", 2.0)
+
+
 def test_several_covariates_keep_their_order() -> None:
     text = MEAN | {
         "covariates": [{}, VISIT | {"aggregation": "count", "lookback_days": 7}]
@@ -206,6 +212,9 @@ REFUSED = [
     (FUNNELS | {"steps": [VISIT, {"value": "1"}]}, "unknown key 'steps.1.value'"),
     (FUNNELS | {"window": {"grain": "day"}}, "put in order by their instants"),
     (FUNNELS | {"covariate": {"aggregation": "sum"}}, "whether it was walked"),
+    (FUNNELS | {"covariate": {"cap": 2}}, "whether it was walked"),
+    (FUNNELS | {"covariates": [VISIT, {"cap": 0.5}]}, "whether it was walked"),
+    (FUNNELS | {"covariate": {"cap": {"percentile": 0.9}}}, "whether it was walked"),
 ]
 
 
@@ -252,6 +261,11 @@ def test_every_problem_of_a_file_is_told_with_its_place(tmp_path: Path) -> None:
         ("name: [", "1:8", "not valid YAML"),
         ("- a", "1:1", "valid dictionary"),
         ("", "1:1", "valid dictionary"),
+        (
+            "name: a\ntype: funnel\nsteps: [{outcome: o}, {outcome: p}]\ncovariate: {cap: 2}",
+            "4:13",
+            "a funnel's own past is whether it was walked",
+        ),
         ("name: a\nname: b\ntype: mean\nsource: {outcome: o}", "2:1", "stands twice"),
         (
             "name: a\ntype: mean\nsource: {outcome: o}\ncap: x",

@@ -1,6 +1,7 @@
 """The number of a percentile cap, against numpy's order statistic."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,12 @@ from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine
 from exp_platform.metrics.definitions import parse_definition
 from exp_platform.metrics.freezing import compute_caps
-from exp_platform.records import AnalysisPlan, ExperimentSpec, MetricDefinition
+from exp_platform.records import (
+    AnalysisPlan,
+    ExperimentSpec,
+    MetricDefinition,
+    PercentileCap,
+)
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -139,9 +145,13 @@ def test_compute_caps_of_a_funnels_past_is_refused(shop: Any) -> None:
             "name": "spend",
             "type": "funnel",
             "steps": [{"outcome": "spend"}, {"outcome": "spend"}],
-            "covariate": {"cap": {"percentile": 0.9}},
+            "covariate": {},
         },
         "here",
     )
+    assert funnel.covariate is not None
+    # no file says this, a definition made in Python may
+    capped = replace(funnel.covariate, percentile_cap=PercentileCap(0.9))
+    funnel = replace(funnel, covariate=capped)
     with pytest.raises(UsageError, match="without effect"):
         freeze(shop, funnel)
