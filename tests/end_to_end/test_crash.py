@@ -1,4 +1,4 @@
-"""kill -9 at the storage events of a run: a reader never sees a mix.
+"""kill -9 at the storage events of a run or a refresh: a reader never sees a mix.
 
 Every one of a run's events, not a choice: `EXP_CRASH_EVERY=1 pytest -s` on this file.
 """
@@ -69,3 +69,36 @@ def test_kill_at_each_event_leaves_the_old_run_or_the_new_one(
     commit = names.index("before commit") + 1
     for trial in trials:
         assert (trial["found"] == "new") == (trial["event"] > commit), trial
+
+
+N_REFRESHES = 4
+
+
+def test_kill_of_a_refresh_leaves_the_last_whole_one(project):
+    """At random events and around the commit; the next refresh equals a full pass."""
+    assert project.job("exp_tiny", "--generate-synth").code == 0
+    assert project.exp("refresh", "exp_tiny").code == 0
+    script = SCRIPT.with_name("refresh_trials.py")
+    done = subprocess.run(
+        [sys.executable, script, project.root, str(N_REFRESHES), "4"],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    trials = json.loads(done.stdout)
+    assert len(trials) == N_REFRESHES
+    for trial in trials:
+        is_published = trial["name"] == "after commit"
+        assert trial["status"] == -signal.SIGKILL, trial
+        assert trial["is_old"] != is_published, trial
+        assert (trial["is_whole"], trial["published"]) == ("True", int(is_published))
+        assert trial["again"] == 0, (trial, done.stderr[-2000:])
+        end = trial["end"]
+        assert end["full_reason"] is None, trial
+        # what the killed one published is not read again
+        assert (end["n_files_read"] == 0) == is_published, trial
+        assert end["differences"] == [], trial
+        assert end["n_totals"] > 0, trial
