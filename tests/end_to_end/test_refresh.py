@@ -30,6 +30,13 @@ def totals(project: Any, table: str) -> dict[Key, MetricTotals]:
     return {k: arm for k, arm in found.items() if not k[1].startswith("population=")}
 
 
+def partials(project: Any) -> list[dict[str, Any]]:
+    """Those stored of the experiment."""
+    name = "unit_day_partials"
+    rows = project.tables(name)[name]
+    return [row for row in rows if row["experiment_id"] == ID]
+
+
 def refresh(project: Any, *flags: str) -> dict[str, Any]:
     answer = project.exp("refresh", ID, "--format", "json", *flags)
     assert answer.code == 0, answer.err
@@ -128,5 +135,9 @@ def test_refresh_ingests_first_where_it_is_told_to(warehouse: Any) -> None:
     assert (report["full_reason"], report["n_files_read"]) == (None, 2)
     assert report["n_files"] == 2
     ours = totals(warehouse, "refreshed_totals")
+    stored = partials(warehouse)
+    # those of the replaced files are gone: nothing but this refresh's own is left
+    assert {row["batch_id"] for row in stored} == {f"{report['batch']:06d}"}
     refresh(warehouse, "--full")
+    assert len(partials(warehouse)) == len(stored) > 0
     assert compare_totals(ours, totals(warehouse, "refreshed_totals")) == []
