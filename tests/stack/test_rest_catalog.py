@@ -142,3 +142,22 @@ def test_spark_reads_the_rest_catalog(
         f"where experiment_id = '{shared.names[0]}'"
     ).collect()
     assert rows[0][0] == len(rows_of(rest, "exposures", shared.names[0]))
+
+
+def test_added_column_keeps_its_number(rest: Settings) -> None:
+    from pyiceberg.schema import Schema
+    from pyiceberg.table.update import AddSchemaUpdate, SetCurrentSchemaUpdate
+    from pyiceberg.types import NestedField, StringType
+
+    from exp_platform.lake.overwrite import StagedTransaction
+
+    with open_lake(rest) as lake:
+        catalog = lake._catalog()
+        table = catalog.new_table(load_schema("assignments"))
+        added = NestedField(97, "added", StringType(), required=False)
+        wider = Schema(*table.schema().fields, added, schema_id=1)
+        updates = (AddSchemaUpdate(schema_=wider), SetCurrentSchemaUpdate(schema_id=-1))
+        staged = catalog.stage(table, StagedTransaction(table, updates))
+        catalog.commit_staged([staged])
+        now = catalog.load_tables(["assignments"])["assignments"].schema()
+    assert now.fields == wider.fields
