@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from exp_platform.analysis.arguments import check_whole, check_word
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
+    Arms,
     Columns,
     cap_units,
     compare_each,
@@ -289,15 +290,9 @@ def capped(
     pooled = np.concatenate([arm.values for arm in arms])
     threshold = find_threshold(pooled, top_share=top_share)
     if test == "hall_t":
-        found = compare_each(
-            keep_arms(
-                (total_arm(cap_units(arm, threshold), columns) for arm in arms), arms
-            ),
-            partial(estimate_hall_t, is_capped=True),
-            settings,
-        )
         told = {"threshold": threshold, "top_share": top_share}
-        return tuple(replace(row, details={**row.details, **told}) for row in found)
+        rows = _compare_by_hall(arms, columns, threshold, settings)
+        return tuple(replace(row, details={**row.details, **told}) for row in rows)
 
     def estimate(
         control: ArmUnits, other: ArmUnits, settings: EstimateSettings
@@ -313,6 +308,18 @@ def capped(
         )
 
     return compare_each(arms, estimate, settings)
+
+
+def _compare_by_hall(
+    units: Arms[ArmUnits],
+    columns: Columns,
+    threshold: float,
+    settings: EstimateSettings,
+) -> tuple[Estimate, ...]:
+    """Hall's t of the values on their cap."""
+    totals = (total_arm(cap_units(arm, threshold), columns) for arm in units)
+    arms = keep_arms(totals, units)
+    return compare_each(arms, partial(estimate_hall_t, is_capped=True), settings)
 
 
 def bootstrap(

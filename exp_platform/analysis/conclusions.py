@@ -106,19 +106,8 @@ def bayes(
     settings = settings_for(
         arms[0].metric_name, kind, alpha=alpha, min_units=min_units, direction=direction
     )
+    _check_prior(prior, method)
     is_rate = method == "proportion" and not isinstance(prior, NormalPrior)
-    if not isinstance(prior, NormalPrior | BetaPrior | None):
-        raise UsageError(
-            "the prior is none",
-            found=repr(prior),
-            allowed="NormalPrior(mean, sd), BetaPrior(events, others), or None",
-        )
-    if isinstance(prior, BetaPrior) and not is_rate:
-        raise UsageError(
-            "a beta prior is one of rates",
-            found=f"method {method!r}",
-            allowed="method='proportion', or a NormalPrior",
-        )
 
     def believe(
         control: MetricTotals, other: MetricTotals, settings: EstimateSettings
@@ -132,6 +121,22 @@ def bayes(
         )
 
     return compare_each(arms, believe, settings)
+
+
+def _check_prior(prior: Any, method: str) -> None:
+    """A prior is of the lift, or of rates where there are some."""
+    if not isinstance(prior, NormalPrior | BetaPrior | None):
+        raise UsageError(
+            "the prior is none",
+            found=repr(prior),
+            allowed="NormalPrior(mean, sd), BetaPrior(events, others), or None",
+        )
+    if isinstance(prior, BetaPrior) and method != "proportion":
+        raise UsageError(
+            "a beta prior is one of rates",
+            found=f"method {method!r}",
+            allowed="method='proportion', or a NormalPrior",
+        )
 
 
 def non_inferiority(
@@ -177,34 +182,22 @@ def non_inferiority(
     check_alpha(alpha)
     check_number("margin", margin, 0)
     check_word("scale", scale, tuple(MarginScale))
-    columns = Columns(metric, variant, baseline, denominator, covariate)
-    control, *others = gather_totals(
-        data, treatment, columns_for(data, method, columns)
-    )
+    named = Columns(metric, variant, baseline, denominator, covariate)
+    columns = columns_for(data, method, named)
+    control, *others = gather_totals(data, treatment, columns)
+    name, twice = control.metric_name, 2 * alpha
     settings = settings_for(
-        control.metric_name,
-        kind,
-        alpha=2 * alpha,
-        min_units=min_units,
-        direction=direction,
+        name, kind, alpha=twice, min_units=min_units, direction=direction
     )
-    plan = MetricPlan(
-        control.metric_name,
-        MetricRole.GUARDRAIL,
-        margin=margin,
-        margin_scale=MarginScale(scale),
-    )
-    return tuple(
-        assess_guardrail(
-            control,
-            other,
-            estimator(control, other, settings),
-            plan,
-            settings.definition,
-            alpha=alpha,
-        )
-        for other in others
-    )
+    role, on = MetricRole.GUARDRAIL, MarginScale(scale)
+    plan = MetricPlan(name, role, margin=margin, margin_scale=on)
+
+    def assess(other: MetricTotals) -> GuardrailAssessment:
+        """One arm against the margin."""
+        row, about = estimator(control, other, settings), settings.definition
+        return assess_guardrail(control, other, row, plan, about, alpha=alpha)
+
+    return tuple(map(assess, others))
 
 
 def equivalence(

@@ -67,13 +67,8 @@ def cace(
     """
     if uptake is None and not isinstance(data, ComplianceTotals):
         raise UsageError("a frame needs uptake", allowed="uptake=COLUMN")
-    columns = Columns(
-        metric,
-        variant,
-        baseline,
-        numbers=(uptake,) if uptake else (),
-        labels=(cluster,) if cluster else (),
-    )
+    names, labels = ((name,) if name else () for name in (uptake, cluster))
+    columns = Columns(metric, variant, baseline, numbers=names, labels=labels)
 
     def summarise(arm: ArmUnits) -> ComplianceTotals:
         """Outcome and uptake of one arm."""

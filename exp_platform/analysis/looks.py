@@ -1,7 +1,7 @@
 """Arms compared again and again while units come in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -66,8 +66,7 @@ def sequential(
         data: a frame with one row per unit; or a sequence of `MetricTotals` of control,
             cumulative, one for each look.
         treatment: the same sequence of the other arm; None with a frame.
-        look: column with the number of the look before which the unit's value was
-            complete; null = it is not yet.
+        look: column with the look before which the value was complete; null = open.
         metric: as `compare`.
         variant: as `compare`.
         baseline: as `compare`.
@@ -76,18 +75,16 @@ def sequential(
         covariate: column, for CUPED.
         rule: `group_sequential` spends the error rate as units come in,
             `confidence_sequence` and `msprt` may be looked at for ever.
-        planned_units: units of all arms the experiment was sized for: where the
-            spending ends, or where the sequence is tightest.
+        planned_units: of all arms: where spending ends, or the sequence is tightest.
         weights: planned shares by arm, on any scale; None = equal.
         spending: `obrien_fleming`, `pocock` or `power`, of a group sequential test.
-        mixture_sd: standard deviation of the effects an mSPRT mixes over, in units of
-            the metric, set before the data.
+        mixture_sd: of the effects an mSPRT mixes over, set before the data.
         min_units: units an arm needs before the first look.
         alpha: two-sided error rate over all looks.
 
     Returns:
-        One row per treatment arm and look. Interval and p-values hold at every look so
-        far; after a group sequential stop `details` has the estimate of the stop.
+        One row per treatment arm and look, valid at every look so far; after a group
+        sequential stop `details` has the estimate of the stop.
 
     Raises:
         UsageError: as `compare`; a rule without what it needs.
@@ -95,34 +92,62 @@ def sequential(
     """
     check_word("rule", rule, get_args(Rule))
     check_word("spending", spending, get_args(SpendingKind))
-    kind, estimator = find_method(method)
-    columns = columns_for(
-        data, method, Columns(metric, variant, baseline, denominator, covariate)
-    )
-    histories = _gather(data, treatment, columns, look)
-    settings = settings_for(
-        histories[0][0].metric_name, kind, alpha=alpha, min_units=min_units
-    )
+    columns = Columns(metric, variant, baseline, denominator, covariate)
+    histories = _gather(data, treatment, columns_for(data, method, columns), look)
+    (kind, estimator), name = find_method(method), histories[0][0].metric_name
+    settings = settings_for(name, kind, alpha=alpha, min_units=min_units)
     if rule == "msprt":
         return _follow_msprt(histories, settings, estimator, mixture_sd)
-    if planned_units is None:
+    plan = _read_plan(planned_units, rule, weights, histories)
+    used = Spending(spending) if rule == "group_sequential" else None
+    return _follow(histories, plan, settings, estimator, spending=used)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Units of all arms, and the arms' shares on any scale."""
+
+    units: float
+    shares: Mapping[str, float]
+
+
+def _read_plan(
+    units: Any,
+    rule: str,
+    weights: Mapping[str, float] | None,
+    histories: Sequence[History],
+) -> _Plan:
+    if units is None:
         raise UsageError(
             f"the rule {rule!r} needs planned_units",
             allowed="units of all arms the experiment was sized for",
             next_step="sample_size(...).n_total finds them",
         )
-    check_number("planned_units", planned_units, 2, is_closed=True)
+    check_number("planned_units", units, 2, is_closed=True)
+    names = [history[0].variant for history in histories]
+    return _Plan(units, read_weights(weights, names))
+
+
+def _follow(
+    histories: Sequence[History],
+    plan: _Plan,
+    settings: EstimateSettings,
+    estimator: Estimator,
+    *,
+    spending: Spending | None,
+) -> tuple[Estimate, ...]:
+    """Every arm against control; without spending by a confidence sequence."""
     control, *others = histories
-    shares = read_weights(weights, [history[0].variant for history in histories])
+    least = settings.min_units_per_arm
     found: list[Estimate] = []
     for other in others:
-        planned = _plan_units(planned_units, shares, (control, other))
+        planned = _plan_units(plan.units, plan.shares, (control, other))
         rows = [estimator(*pair, settings) for pair in zip(control, other, strict=True)]
-        if rule == "group_sequential":
-            plan = SequentialPlan(Spending(spending), planned, "units", min_units)
-            found += track_group_sequential(rows, plan)
+        if spending is not None:
+            looks = SequentialPlan(spending, planned, "units", least)
+            found += track_group_sequential(rows, looks)
         else:
-            sequence = SequencePlan(planned, min_units_per_arm=min_units)
+            sequence = SequencePlan(planned, min_units_per_arm=least)
             found += track_confidence_sequence(rows, sequence)
     return tell_left_out(_mark(found, len(control)), histories)
 

@@ -103,14 +103,20 @@ def did(
         weight=weight,
         covariates=covariates,
     )
-    if methods is None:
-        found = analyze_frame(frame, request, alpha=alpha)
-    else:
-        names = list_names(methods, "methods")
-        for name in names:
-            check_word("methods", name, ORDER)
-        found = _ask_panel(frame, request, alpha, partial(_estimate, methods=names))
+    found = _run(frame, request, methods, alpha)
     return tuple(sorted(found, key=lambda e: list(EstimateRole).index(e.role)))
+
+
+def _run(
+    frame: Any, request: PanelRequest, methods: str | Sequence[str] | None, alpha: float
+) -> tuple[Estimate, ...]:
+    """Every method, or those that are named."""
+    if methods is None:
+        return analyze_frame(frame, request, alpha=alpha)
+    names = list_names(methods, "methods")
+    for name in names:
+        check_word("methods", name, ORDER)
+    return _ask_panel(frame, request, alpha, partial(_estimate, methods=names))
 
 
 def event_study(

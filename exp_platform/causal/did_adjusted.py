@@ -96,32 +96,21 @@ def estimate_did_adjusted(
     sides = (~units.is_treated, units.is_treated)
     counts = [int(np.unique(codes[side]).size) for side in sides]
     draft = _draft(units, settings, int(np.unique(codes).size))
-    details: dict[str, Any] = {
-        "adjustment": adjustment,
-        "n_covariates": units.covariates.shape[1],
-        "n_clusters_control": counts[0],
-        "n_clusters_treatment": counts[1],
-        "small_sample": "influence function by cluster, no factor, t(G-1)",
-    }
+    details = _describe(units, adjustment, counts)
     reason = _refuse(draft, units, settings, counts)
     if reason is not None:
         return stop_effect(draft, reason.value, details)
+    change, treated = units.post - units.pre, units.is_treated
     with np.errstate(all="ignore"):
         found = adjust_change(
-            units.post - units.pre,
-            units.is_treated,
-            units.covariates,
-            weight,
-            adjustment=adjustment,
+            change, treated, units.covariates, weight, adjustment=adjustment
         )
     details["share_unmatched"] = found.unmatched
     is_finite = np.isfinite(found.estimate) and np.all(np.isfinite(found.influence))
     if not is_finite or found.unmatched > MOST_UNMATCHED:
         return stop_effect(draft, "POOR_OVERLAP", details)
     error = float(np.linalg.norm(np.bincount(codes, found.influence)))
-    treated_mean = float(
-        np.average(units.post[units.is_treated], weights=weight[units.is_treated])
-    )
+    treated_mean = float(np.average(units.post[treated], weights=weight[treated]))
     return complete_effect(
         draft,
         (found.estimate, error),
@@ -129,6 +118,18 @@ def estimate_did_adjusted(
         treated_mean=treated_mean,
         details=details,
     )
+
+
+def _describe(
+    units: UnitChanges, adjustment: Adjustment, counts: list[int]
+) -> dict[str, Any]:
+    return {
+        "adjustment": adjustment,
+        "n_covariates": units.covariates.shape[1],
+        "n_clusters_control": counts[0],
+        "n_clusters_treatment": counts[1],
+        "small_sample": "influence function by cluster, no factor, t(G-1)",
+    }
 
 
 def _number_clusters(units: UnitChanges) -> NDArray[np.int64]:

@@ -39,13 +39,7 @@ def estimate_event_study(
     References:
         Freyaldenhoven, Hansen and Shapiro (2019).
     """
-    ours, theirs = (_name(arm) for arm in (control, treatment))
-    draft = replace(
-        draft_estimate("event_study", ours, theirs, settings),
-        estimand="ATT",
-        period="post",
-        n_clusters=control.n_clusters + treatment.n_clusters,
-    )
+    draft = _draft(control, treatment, settings)
     reason: str | None = find_refusal(
         draft,
         settings.min_units_per_arm,
@@ -73,6 +67,17 @@ def estimate_event_study(
         df=control.n_clusters + treatment.n_clusters - 1.0,
         treated_mean=sum(after) / len(after),
         details=details,
+    )
+
+
+def _draft(
+    control: GramTotals, treatment: GramTotals, settings: EstimateSettings
+) -> Estimate:
+    return replace(
+        draft_estimate("event_study", _name(control), _name(treatment), settings),
+        estimand="ATT",
+        period="post",
+        n_clusters=control.n_clusters + treatment.n_clusters,
     )
 
 

@@ -229,7 +229,6 @@ def compare_units(
         )
     )
     groups = np.unique([row.cohort for row in rows])
-    total = float(panel.weight.sum())
     n_clusters = int(panel.cluster.max()) + 1
     scores = np.zeros((n_clusters, len(rows) + groups.size))
     estimates, unmatched = np.zeros(len(rows)), 0.0
@@ -237,14 +236,7 @@ def compare_units(
         made, scores[:, place] = _adjust(panel, row, adjustment, n_clusters)
         estimates[place] = made.estimate
         unmatched = max(unmatched, made.unmatched)
-    shares = np.zeros(groups.size)
-    for place, group in enumerate(groups):
-        is_inside = panel.cohort == group
-        shares[place] = panel.weight[is_inside].sum() / total
-        influence = panel.weight * (is_inside - shares[place]) / total
-        scores[:, len(rows) + place] = np.bincount(
-            panel.cluster, influence, minlength=n_clusters
-        )
+    shares, scores[:, len(rows) :] = _share_groups(panel, groups, n_clusters)
     clusters = {
         float(value): int(np.unique(panel.cluster[codes == code]).size)
         for code, value in enumerate(every)
@@ -269,6 +261,18 @@ def compare_units(
         ),
         unmatched=unmatched,
     )
+
+
+def _share_groups(panel: Panel, groups: Array, n_clusters: int) -> tuple[Array, Array]:
+    """Each group's share of the units, and the clusters' influence on it."""
+    total = float(panel.weight.sum())
+    shares, scores = np.zeros(groups.size), np.zeros((n_clusters, groups.size))
+    for place, group in enumerate(groups):
+        is_inside = panel.cohort == group
+        shares[place] = panel.weight[is_inside].sum() / total
+        influence = panel.weight * (is_inside - shares[place]) / total
+        scores[:, place] = np.bincount(panel.cluster, influence, minlength=n_clusters)
+    return shares, scores
 
 
 def _contrast(

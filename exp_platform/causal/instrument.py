@@ -214,18 +214,7 @@ def estimate_cace(
         estimand="CACE",
         n_clusters=control.n_clusters + treatment.n_clusters,
     )
-    values = [
-        (a.mean_outcome, a.outcome_squares / max(a.n, 1), a.outcome_range) for a in arms
-    ]
-    reason = find_refusal(
-        draft,
-        settings.min_units_per_arm,
-        [v for a in arms for v in (a.mean_outcome, a.mean_uptake, a.cross_products)],
-        variances=[v for a in arms for v in (a.outcome_squares, a.uptake_squares)],
-        values=values,
-    )
-    reason = reason or refuse_constants(values)
-    reason = reason or refuse_clusters(control.n_clusters, treatment.n_clusters)
+    reason = _refuse(draft, arms, settings.min_units_per_arm)
     if reason is not None:
         return refuse_design(draft, reason, _describe_arms(control, treatment))
     stages = _estimate_stages(control, treatment)
@@ -240,6 +229,23 @@ def estimate_cace(
     if lost is not None:
         return refuse_design(draft, lost, details)
     return _infer(draft, stages, details, _complier_means(control, treatment))
+
+
+def _refuse(
+    draft: Estimate, arms: tuple[ComplianceTotals, ComplianceTotals], min_units: int
+) -> str | None:
+    values = [
+        (a.mean_outcome, a.outcome_squares / max(a.n, 1), a.outcome_range) for a in arms
+    ]
+    reason = find_refusal(
+        draft,
+        min_units,
+        [v for a in arms for v in (a.mean_outcome, a.mean_uptake, a.cross_products)],
+        variances=[v for a in arms for v in (a.outcome_squares, a.uptake_squares)],
+        values=values,
+    )
+    reason = reason or refuse_constants(values)
+    return reason or refuse_clusters(arms[0].n_clusters, arms[1].n_clusters)
 
 
 def _draft(

@@ -4,6 +4,8 @@ Units treated later, or never, are the controls; treated units are never control
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -143,36 +145,42 @@ def estimate_staggered(
     found = _compare(panel, totals, control_group, adjustment)
     reason = _refuse(found, settings)
     facts = _count(panel, adjustment) | {"control_group": control_group}
+    drafts = [_draft(data, kind, settings, found) for kind in AGGREGATIONS]
     if found is None or reason is not None:
         details = facts | _describe(found)
-        blank = [_draft(data, kind, settings, found) for kind in AGGREGATIONS]
         if found is not None and reason in FEW and _can_deal(panel):
-            return StaggeredEffects(
-                _permute(panel, found, blank, details=details, seed=seed)
-            )
-        return StaggeredEffects(
-            tuple(stop_effect(one, reason or NO_CONTROLS, details) for one in blank)
-        )
-    estimates, rows = [], []
-    for kind in AGGREGATIONS:
-        effects = average_effects(found, kind)
-        made, band = _list_rows(effects, found, alpha=settings.alpha, seed=seed)
-        details = facts | _describe(found) | band
-        if kind == "dynamic":
-            details |= _test_leads(effects, found)
-        draft = _draft(data, kind, settings, found)
-        error = float(np.sqrt(max(effects.overall_variance, 0.0)))
-        estimates.append(
-            complete_effect(
-                draft,
-                (effects.overall, error),
-                df=found.n_clusters - 1.0,
-                treated_mean=found.treated_mean,
-                details=details,
-            )
-        )
-        rows += made
-    return StaggeredEffects(tuple(estimates), tuple(rows), found)
+            dealt = _permute(panel, found, drafts, details=details, seed=seed)
+            return StaggeredEffects(dealt)
+        stopped = (stop_effect(one, reason or NO_CONTROLS, details) for one in drafts)
+        return StaggeredEffects(tuple(stopped))
+    average = partial(_average, found, facts=facts, seed=seed)
+    estimates, rows = zip(*map(average, AGGREGATIONS, drafts), strict=True)
+    return StaggeredEffects(estimates, tuple(chain.from_iterable(rows)), found)
+
+
+def _average(
+    found: GroupTimes,
+    kind: Aggregation,
+    draft: Estimate,
+    *,
+    facts: dict[str, Any],
+    seed: int,
+) -> tuple[Estimate, list[EffectRow]]:
+    """One average, and its rows with their band."""
+    effects = average_effects(found, kind)
+    rows, band = _list_rows(effects, found, alpha=draft.alpha, seed=seed)
+    details = facts | _describe(found) | band
+    if kind == "dynamic":
+        details |= _test_leads(effects, found)
+    error = float(np.sqrt(max(effects.overall_variance, 0.0)))
+    estimate = complete_effect(
+        draft,
+        (effects.overall, error),
+        df=found.n_clusters - 1.0,
+        treated_mean=found.treated_mean,
+        details=details,
+    )
+    return estimate, rows
 
 
 def _compare(

@@ -155,16 +155,22 @@ def estimate_synthetic_control(
     outcomes = np.vstack([panel.treated, panel.donors])
     own = _fit(features, outcomes, 0, panel.is_pre)
     details = {**_count(panel), **_describe_fit(panel, own, scale)}
-    if own.pre_rmspe <= EXACT_FIT * scale:
-        return refuse_design(draft, DesignRefusal.EXACT_PRE_FIT, details)
-    if own.pre_rmspe > WORST_FIT * scale:
-        return refuse_design(draft, DesignRefusal.POOR_PRE_FIT, details)
+    misfit = _refuse_fit(own.pre_rmspe / scale)
+    if misfit is not None:
+        return refuse_design(draft, misfit, details)
     placebos = _run_placebos(features, outcomes, panel.is_pre, EXACT_FIT * scale)
     reach = _largest_reach(placebos, settings.alpha) * own.pre_rmspe
     if not math.isfinite(reach):
         return refuse_design(draft, DesignRefusal.EXACT_PRE_FIT, details)
     details |= _leave_one_out(features, outcomes, own)
     return _complete(draft, panel, own, placebos, reach=reach, details=details)
+
+
+def _refuse_fit(rmspe: float) -> DesignRefusal | None:
+    """Is the mixture too near to tell an error, or too far? In units' spreads."""
+    if rmspe <= EXACT_FIT:
+        return DesignRefusal.EXACT_PRE_FIT
+    return DesignRefusal.POOR_PRE_FIT if rmspe > WORST_FIT else None
 
 
 def _require_shapes(panel: DonorPanel) -> None:

@@ -130,12 +130,7 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
         estimates, pretrends = list(panel.estimates), panel.pretrends
     elif measured is not None:
         progress.say("estimate")
-        for stage in (stage for stage in ESTIMATE if stage not in skip):
-            estimates += ESTIMATE[stage](data, measured, choices)
-            run.stages[stage] = "done"
-        for stage in (stage for stage in COMPARE if stage not in skip):
-            estimates += COMPARE[stage](data, estimates)
-            run.stages[stage] = "done"
+        estimates = _estimate(run, data, measured, choices, skip=skip)
         if "pretrends" not in skip:
             pretrends = did_pretrends.assess_all(data, measured, choices, estimates)
             did_pretrends.store_pretrends(run, pretrends)
@@ -163,6 +158,25 @@ def _run_stages(run: Run, skip: frozenset[str]) -> RunOutcome:
     )
     progress.close()
     return RunOutcome(run.run_id, judgement, memo)
+
+
+def _estimate(
+    run: Run,
+    data: run_ingest.Ingested,
+    measured: compute_metric_aggregates.Measured,
+    choices: routing.Choices,
+    *,
+    skip: frozenset[str],
+) -> list[Estimate]:
+    """Every stage that estimates, then those that compare estimates."""
+    found: list[Estimate] = []
+    for stage in (stage for stage in ESTIMATE if stage not in skip):
+        found += ESTIMATE[stage](data, measured, choices)
+        run.stages[stage] = "done"
+    for stage in (stage for stage in COMPARE if stage not in skip):
+        found += COMPARE[stage](data, found)
+        run.stages[stage] = "done"
+    return found
 
 
 def main() -> int:

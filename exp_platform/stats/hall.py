@@ -158,19 +158,9 @@ def estimate_hall_t(
     """
     draft = draft_estimate(METHOD, control, treatment, settings)
     arms = (control, treatment)
-    means = (control.mean, treatment.mean)
-    reason = find_refusal(
-        draft,
-        max(LEAST_UNITS, settings.min_units_per_arm),
-        [*means, control.third_moment, treatment.third_moment],
-        variances=(control.variance, treatment.variance),
-        values=map(spread_of, arms),
-    )
-    larger, smaller = max(a.n for a in arms), min(a.n for a in arms)
-    if reason is None and not is_capped and larger <= BALANCED * smaller:
-        reason = Refusal.NEEDS_CAP
+    reason = _refuse(draft, arms, settings.min_units_per_arm, is_capped=is_capped)
     if reason is not None:
-        return refuse_estimate(draft, reason, means=means)
+        return refuse_estimate(draft, reason, means=(control.mean, treatment.mean))
     base, other = (SkewedArm(arm_of(one), _third(one)) for one in arms)
     plain = compare_arms(base.arm, other.arm, settings.alpha).inference
     details = {
@@ -183,6 +173,25 @@ def estimate_hall_t(
     return replace(
         row, relative_method="point" if has_lift else None, details=keep_finite(details)
     )
+
+
+def _refuse(
+    draft: Estimate,
+    arms: tuple[MetricTotals, MetricTotals],
+    min_units: int,
+    *,
+    is_capped: bool,
+) -> Refusal | None:
+    reason = find_refusal(
+        draft,
+        max(LEAST_UNITS, min_units),
+        [moment for arm in arms for moment in (arm.mean, arm.third_moment)],
+        variances=[arm.variance for arm in arms],
+        values=map(spread_of, arms),
+    )
+    smaller, larger = sorted(arm.n for arm in arms)
+    is_even = larger <= BALANCED * smaller
+    return reason or (Refusal.NEEDS_CAP if is_even and not is_capped else None)
 
 
 def _third(totals: MetricTotals) -> Array:

@@ -107,17 +107,8 @@ def assess_interaction(
         return InteractionTest(assignment, reason="INVALID_MOMENTS")
     if np.any(np.diag(spread) <= 0) or np.linalg.matrix_rank(spread) < len(pairs):
         return InteractionTest(assignment, reason="ZERO_VARIANCE")
-    means = arm.mean.reshape(len(first), len(second))
-    with np.errstate(all="ignore"):
-        effects = means - means[0]
     contrasts = [
-        _infer(
-            row,
-            arm,
-            (first[i], second[j]),
-            effects=(float(effects[i, 0]), float(effects[i, j])),
-            alpha=alpha,
-        )
+        _infer_at(row, arm, (i, j), arms=(first, second), alpha=alpha)
         for row, (i, j) in zip(rows, pairs, strict=True)
     ]
     gaps = rows @ arm.mean
@@ -125,13 +116,24 @@ def assess_interaction(
         statistic = float(gaps @ np.linalg.solve(spread, gaps))
     if not (math.isfinite(statistic) and all(map(_is_finite, contrasts))):
         return InteractionTest(assignment, reason="INVALID_MOMENTS")
-    return InteractionTest(
-        assignment,
-        tuple(contrasts),
-        statistic,
-        len(pairs),
-        float(chdtrc(len(pairs), statistic)),
-    )
+    p_value = float(chdtrc(len(pairs), statistic))
+    return InteractionTest(assignment, tuple(contrasts), statistic, len(pairs), p_value)
+
+
+def _infer_at(
+    row: Array,
+    arm: Arm,
+    place: tuple[int, int],
+    *,
+    arms: tuple[list[str], list[str]],
+    alpha: float,
+) -> Contrast:
+    """The change of one arm's effect under one arm of the other experiment."""
+    (i, j), (first, second) = place, arms
+    means = arm.mean.reshape(len(first), len(second))
+    with np.errstate(all="ignore"):
+        effects = float(means[i, 0] - means[0, 0]), float(means[i, j] - means[0, j])
+    return _infer(row, arm, (first[i], second[j]), effects=effects, alpha=alpha)
 
 
 def _arms(control: str, names: Iterable[str]) -> list[str]:

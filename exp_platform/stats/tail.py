@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -206,10 +207,13 @@ def estimate_capped(
         is_flat = float(plain.inference.standard_error[0]) == 0
         lacking = Refusal.ZERO_VARIANCE if is_flat else Refusal.INVALID_MOMENTS
         return refuse_estimate(draft, lacking, means=means)
-    comparison = compare_arms(
-        _cap(control, tails[0]), _cap(treatment, tails[1]), settings.alpha
-    )
-    details = {
+    capped = _cap(control, tails[0]), _cap(treatment, tails[1])
+    comparison = compare_arms(*capped, alpha=settings.alpha)
+    return complete_estimate(draft, comparison, details=_describe(found, top_share))
+
+
+def _describe(found: TailInfluence, top_share: float) -> dict[str, Any]:
+    return {
         "top_share": top_share,
         "threshold": found.threshold,
         "n_above": list(found.n_above),
@@ -220,7 +224,6 @@ def estimate_capped(
         "shift": found.shift,
         "error_ratio": found.error_ratio,
     }
-    return complete_estimate(draft, comparison, details=details)
 
 
 def _cap(totals: MetricTotals, tail: TailTotals) -> Arm:
