@@ -60,3 +60,5 @@ from covariate_values
 union all
 select experiment_id, metric_name, variant, unit_no, covariate_name || '_missing', 2 * position + 1, case when is_unknown then 1.0 else 0.0 end
 from covariate_values
+-- sums of what follows must not depend on how threads split the rows here
+order by metric_name, column_no, unit_no
