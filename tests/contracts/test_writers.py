@@ -52,9 +52,12 @@ def test_rows_another_engine_adds_are_measured(
         assert has["n"] == had["n"]
     run_end_to_end(workspace.settings(), EXTENDED)
     assert count(workspace, EXTENDED) == len(before["outcomes"])
-    assert revenue(overall(workspace), unit["variant"]) == revenue(
-        before["metric_aggregates_overall"], unit["variant"]
-    )
+    for arm in ("control", "treatment"):
+        had, has = (
+            revenue(rows, arm)
+            for rows in (before["metric_aggregates_overall"], overall(workspace))
+        )
+        assert (has["n"], has["exact_sum"]) == (had["n"], had["exact_sum"])
 
 
 def test_rows_another_engine_deletes_are_gone_until_the_next_run(

@@ -139,7 +139,7 @@ def test_full_local_disk(shared, size):
 
 @needs_mount
 def test_full_disk_of_the_store(shared, new_database, tmp_path):
-    """Another S3 server, whose disk holds the raw files and not the tables."""
+    """Another S3 server, whose disk is too small for one experiment."""
     folder = Path(os.environ["EXP_STACK_FOLDER"])
     program = folder / "programs" / "versitygw"
     if not program.is_file():
@@ -155,7 +155,7 @@ def test_full_disk_of_the_store(shared, new_database, tmp_path):
     }
     url = new_database()
     with subprocess.Popen(
-        on_small_disk("1m", disk, "sh", "-c", serve),
+        on_small_disk("200k", disk, "sh", "-c", serve),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **keys},
