@@ -74,7 +74,7 @@ def did(
         time: column with the period: dates, years, months, quarters or numbers.
         unit: column with the unit; None = repeated cross-sections.
         cohort: column with the first treated period; null or 0 = never.
-        treated: column with 0 and 1, or `COL=VALUE`.
+        treated: column with 0 and 1, or `COL=VALUE`; null is refused.
         policy_date: period or date from which the treated are treated.
         cluster: column with the level at which treatment was assigned.
         weight: column with the unit's weight.

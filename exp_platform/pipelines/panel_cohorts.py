@@ -4,10 +4,14 @@ from pathlib import Path
 
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.lake import Engine
+from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.panel_request import PanelRequest
-from exp_platform.pipelines.panel_rows import label_of
+from exp_platform.pipelines.panel_rows import label_of, unit_of
 from exp_platform.pipelines.periods import Periods
+
+_MOST_NAMES = 5
+"""Units that an error names."""
 
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
@@ -26,6 +30,8 @@ def place_treatments(
     Raises:
         UsageError: a value that says nothing.
     """
+    if request.treated is not None:
+        _require_flags(engine, request, file)
     engine.execute(
         "create or replace table exp_run.panel_treatments as\n"
         f"select value, {label_of('value')} as label\n"
@@ -56,6 +62,42 @@ def place_treatments(
         "    on t.label is not distinct from cast(c.label as varchar)"
     )
     return notes
+
+
+def _require_flags(engine: Engine, request: PanelRequest, file: Path) -> None:
+    """Whether a unit was treated is unknown where it is null; "never" is a guess."""
+    missing = "({0} is null or coalesce(isnan(try_cast({0} as double)), false))"
+    profile = f"from exp_run.panel_profile where {missing.format('group_value')}"
+    if not engine.rows(f"select 1 {profile} limit 1"):
+        return
+    unit = unit_of(request)
+    column = identifier(request.treated or "")
+    rows = (
+        f"from exp_run.delivered as d inner join exp_run.panel_times as t\n"
+        f"    on d.{identifier(request.time)} = t.value\n"
+        f"where {missing.format('d.' + column)} and d.{unit} is not null"
+    )
+    n_rows, n_units = engine.rows(f"select count(*), count(distinct d.{unit}) {rows}")[
+        0
+    ]
+    if not n_rows:
+        return
+    found = f"null in {n_rows:,} rows"
+    if request.unit is not None:
+        names = engine.rows(
+            f"select distinct cast(d.{unit} as varchar) {rows}\n"
+            f"order by 1 limit {_MOST_NAMES}"
+        )
+        listed = ", ".join(str(name) for (name,) in names)
+        more = ", ..." if n_units > _MOST_NAMES else ""
+        found += f" of {n_units:,} units: {listed}{more}"
+    raise UsageError(
+        f"column {request.treated!r} does not say of every row who was treated",
+        where=str(file),
+        found=found,
+        allowed="a value in every row; null is no control",
+        next_step="fill the column in, or leave these units out",
+    )
 
 
 def _flag_groups(

@@ -289,3 +289,25 @@ def test_period_word_is_what_people_call_a_period(labels, word):
     assert layout.period_word == word
     assert layout.name_instant(periods.starts[1]) == labels[1]
     assert layout.name_instant(datetime(1999, 1, 1, tzinfo=UTC)) == ""
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--treated", "flag"),
+        ("--treated", "group", "--policy-date", "2005"),
+        ("--treated", "group=1", "--policy-date", "2005"),
+        ("--treated", "group", "--control", "0", "--policy-date", "2005"),
+    ],
+)
+def test_import_refuses_a_treatment_that_is_null(panel, monkeypatch, flags):
+    monkeypatch.setattr(f"{__name__}.FIELDS", [*FIELDS, "group"])
+    rows = [
+        {**row, "group": int(row["since"] > 0)}
+        | ({"group": "", "flag": ""} if row["shop"] in "bf" else {})
+        for row in _rows()
+    ]
+    answer, folder = panel(rows, *BASE, *flags)
+    assert answer.code == 2
+    assert "null in 8 rows of 2 units: b, f" in answer.err
+    assert not folder.exists()

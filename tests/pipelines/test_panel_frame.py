@@ -162,3 +162,37 @@ def test_did_takes_covariates_from_the_first_period_that_has_one(answer):
     whole = _did(frame, covariates=["weight"], **columns)
     frame.loc[frame.year == frame.year.min(), "weight"] = None
     assert _did(frame, covariates=["weight"], **columns) == whole
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+@pytest.mark.parametrize(
+    "columns", [{}, {"treated": "treated=1"}, {"policy_date": None, "treated": "post"}]
+)
+def test_did_refuses_units_that_do_not_say_whether_they_were_treated(
+    make, columns, answer
+):
+    frame = pd.DataFrame(answer["rows"])
+    frame["post"] = (frame.treated == 1) & (frame.year >= 2004)
+    for name in ("treated", "post"):
+        frame[name] = frame[name].astype(float).mask(frame.shop.isin(["s001", "s002"]))
+    lost = int(frame.treated.isna().sum())
+    assert lost
+    with pytest.raises(UsageError, match="who was treated") as caught:
+        _did(make(frame.to_dict(orient="list")), **columns)
+    found = caught.value.parts["found"]
+    assert found == f"null in {lost} rows of 2 units: s001, s002"
+
+
+def test_did_of_cross_sections_counts_rows_without_treatment(answer):
+    frame = pd.DataFrame(answer["rows"])
+    frame.loc[:2, "treated"] = None
+    with pytest.raises(UsageError, match="who was treated") as caught:
+        _did(frame, unit=None)
+    assert caught.value.parts["found"] == "null in 3 rows"
+
+
+def test_did_needs_no_treatment_of_rows_without_unit_or_period(answer):
+    frame = pd.DataFrame(answer["rows"])
+    nowhere = frame.head(1).assign(year=float("nan"), treated=float("nan"))
+    found = _did(pd.concat([frame, nowhere]))
+    assert found[0].difference == _did(frame)[0].difference
