@@ -61,17 +61,18 @@ def explain_single_look(spec: ExperimentSpec, definition: MetricDefinition) -> s
     """Why is a metric looked at only once? "" = it is not.
 
     Returns:
-        UNDATED, FIXED (the plan says so), NOT_RANDOMISED, CLUSTERED (whole clusters
-        do not mature), NO_WINDOW (values still grow), NO_MOMENTS (order statistics, or
-        an adjustment by several covariates, do not add up over days).
+        UNDATED, NOT_RANDOMISED, CLUSTERED (whole clusters do not mature), NO_WINDOW
+        (values still grow), NO_MOMENTS (order statistics, or an adjustment by several
+        covariates, do not add up over days), FIXED (the plan says so). What cannot be
+        read by day stands before FIXED: that one look reads the matured units.
     """
     reasons = {
         "UNDATED": not spec.is_dated,
-        "FIXED": spec.plan.sequential.method is LookMethod.FIXED,
         "NOT_RANDOMISED": spec.assignment is not Assignment.RANDOMISED,
         "CLUSTERED": spec.cluster is not None,
         "NO_WINDOW": definition.window_days is None,
         "NO_MOMENTS": _needs_more_than_moments(spec, definition),
+        "FIXED": spec.plan.sequential.method is LookMethod.FIXED,
     }
     return next((reason for reason, is_so in reasons.items() if is_so), "")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from exp_platform.checks.wording import join_words
 from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.records import LookMethod
 
 _TYPES = ("mean", "count", "proportion")
 
@@ -199,7 +200,7 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
         "--end": request.end,
         "--watermark": request.watermark,
         "--window": request.windows,
-        "looks before the end": request.looks,
+        "looks before the end": request.looks not in ({}, {"method": LookMethod.FIXED}),
     }
     needing = [flag for flag, value in dated.items() if value]
     if request.exposure_ts is None and needing:

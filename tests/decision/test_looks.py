@@ -110,6 +110,8 @@ def test_explain_single_look_by_the_metric_and_the_plan(spec):
     assert explain_single_look(spec, OPEN) == "NO_WINDOW"
     fixed = design(spec, method=LookMethod.FIXED)
     assert explain_single_look(fixed, WEEKLY) == "FIXED"
+    # Its totals by day do not exist, whatever the plan says.
+    assert explain_single_look(fixed, OPEN) == "NO_WINDOW"
 
 
 SEQUENCE, GROUP, FIXED, MSPRT = (

@@ -138,9 +138,79 @@ def test_import_without_an_end_is_read_by_a_confidence_sequence(project, bring):
 
 def test_import_fixed_is_one_test_at_the_end_of_the_data(project, bring):
     assert "valid if nobody looked before" in bring("--sequential", "fixed").out
-    _, row, place = outcome(project)
+    decision, row, place = outcome(project)
     assert place["method"] == "fixed"
+    assert (row["n_control"], row["n_treatment"]) == (29 * 30, 29 * 30)
+    assert row["p_value"] is not None
     assert row["sequential_p_value"] == row["p_value"]
+    assert decision["outcome"] == "SHIP"
+
+
+@pytest.fixture
+def bring_long(project, tmp_path):
+    """Import 300 units of five days, each with two outcomes days after exposure."""
+
+    def run(*flags):
+        chance = random.Random(5)
+        lines = ["user,grp,exposed,m,v,ts"]
+        for i in range(300):
+            arm, day = "AB"[i % 2], 1 + i // 60
+            for later in (1, 3):
+                value = chance.gauss(6.0 if arm == "B" else 5.0, 2.0)
+                lines.append(
+                    f"u{i},{arm},2026-01-{day:02d}T10:00:00Z,revenue,{value:.2f},"
+                    f"2026-01-{day + later:02d}T12:00:00Z"
+                )
+        file = tmp_path / "long.csv"
+        file.write_text("\n".join(lines), "utf-8")
+        words = ("--experiment-id", "exp_file", "--unit", "user", "--variant", "grp")
+        words = (*words, "--control", "A", "--exposure-ts", "exposed")
+        words = (*words, "--metric-column", "m", "--value-column", "v")
+        words = (*words, "--outcome-ts", "ts", "--metric", "revenue")
+        answer = project.exp("import", file, *words, "--start", "2026-01-01", *flags)
+        assert answer.code == 0, answer.err
+        return answer
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--end", "2026-01-06", "--watermark", "2026-01-12"),
+        ("--end", "2026-01-06", "--watermark", "2026-01-12", "--follow-up", "6"),
+        ("--end", "2026-01-06", "--watermark", "2026-01-06"),
+        ("--watermark", "2026-01-12"),
+    ],
+)
+def test_import_fixed_without_a_window_tests_all_units_once(project, bring_long, flags):
+    bring_long(*flags, "--sequential", "fixed")
+    _, row, place = outcome(project)
+    assert (row["n_control"], row["n_treatment"]) == (150, 150)
+    assert (place["method"], place["status"]) == ("fixed", "TESTED")
+    assert place["why_one_look"] == "NO_WINDOW"
+    fixed = [row[name] for name in ("difference", "p_value", "ci_lower", "ci_upper")]
+    if "--end" in flags:
+        bring_long(*flags)
+        _, plain, _ = outcome(project)
+        assert fixed == [
+            plain[name] for name in ("difference", "p_value", "ci_lower", "ci_upper")
+        ]
+
+
+def test_import_fixed_with_a_window_reads_the_matured_units(project, bring_long):
+    flags = (
+        "--end",
+        "2026-01-06",
+        "--watermark",
+        "2026-01-12",
+        "--window",
+        "revenue=4",
+    )
+    bring_long(*flags, "--follow-up", "4", "--sequential", "fixed")
+    _, row, place = outcome(project)
+    assert (row["n_control"], row["n_treatment"]) == (150, 150)
+    assert place["why_one_look"] == "FIXED"
 
 
 def test_import_goes_on_to_the_planned_units(project, bring):
@@ -198,3 +268,17 @@ def test_import_without_dates_takes_no_word_about_looks(project, tmp_path):
     assert answer.code == 2
     assert "need" in answer.err
     assert "--exposure-ts" in answer.err
+
+
+def test_import_without_dates_takes_fixed_which_is_what_it_does(project, tmp_path):
+    file = tmp_path / "file.csv"
+    lines = [f"u{i},{'AB'[i % 2]},{i % 7 + i % 2}" for i in range(200)]
+    file.write_text("\n".join(["user,grp,spend", *lines]), "utf-8")
+    words = ("--experiment-id", "exp_file", "--unit", "user", "--variant", "grp")
+    words = (*words, "--control", "A", "--metric", "spend", "--sequential", "fixed")
+    answer = project.exp("import", file, *words)
+    assert answer.code == 0, answer.err
+    assert "one look: p-values and intervals are those of a single test" in answer.out
+    _, row, place = outcome(project)
+    assert place["why_one_look"] == "UNDATED"
+    assert (row["n_control"], row["n_treatment"]) == (100, 100)
