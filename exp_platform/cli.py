@@ -193,7 +193,10 @@ def show_sql(
     from exp_platform import api
     from exp_platform.errors import UsageError
     from exp_platform.pipelines.explain import explain_sql, explain_totals
+    from exp_platform.pipelines.metric_files import DIALECTS
+    from exp_platform.pipelines.shown import check_format
 
+    check_format(dialect, DIALECTS, what="dialect")
     settings = api.settings_of(config)
     if metric is None:
         if full or dialect != "duckdb":

@@ -186,6 +186,7 @@ def test_init_lays_out_a_project_that_runs(tmp_path, call, monkeypatch):
         (("sql", "exp_none", "conversion"), 3, "has no rows"),
         (("sql", "exp_tiny", "convers"), 2, "did you mean 'conversion'?"),
         (("sql", "exp_tiny", "conversion", "--dialect", "oracle"), 2, "duckdb, spark"),
+        (("sql", "exp_tiny", "--dialect", "zzz"), 2, "no dialect 'zzz'"),
         (("results", "x" * 300), 2, "not an experiment id"),
         (("results", "a'; drop table b; --"), 2, "not an experiment id"),
     ],

@@ -119,7 +119,7 @@ def query_sql(subject: Subject, query: MetricQuery, *, dialect: str = "duckdb") 
     Raises:
         UsageError: an unknown name or dialect.
     """
-    check_format(dialect, DIALECTS)
+    check_format(dialect, DIALECTS, what="dialect")
     sql = compile_query(query, subject.words)
     return sql if dialect == "duckdb" else transpile(sql, dialect)
 

@@ -17,6 +17,7 @@ from exp_platform.metrics.observations import segment_sql, transpile
 from exp_platform.metrics.one_statement import totals_statement, why_not_one_statement
 from exp_platform.pipelines.compute_metric_aggregates import fixed_point
 from exp_platform.pipelines.metric_files import DIALECTS, metric_selects
+from exp_platform.pipelines.panel_data import find_layout
 from exp_platform.pipelines.run import open_reader
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.pipelines.shown import check_format
@@ -41,14 +42,12 @@ def explain_sql(
         is_full: every step up to the totals per arm, as a script.
 
     Raises:
-        UsageError: no such metric in the experiment's plan, no such dialect, or its
-            percentile cap was not frozen yet.
+        UsageError: no such metric in the experiment's plan, no such dialect, its
+            percentile cap was not frozen yet, or the experiment is a panel.
         ContractError: the experiment was never ingested.
     """
-    check_format(dialect, DIALECTS)
-    with open_reader(settings, experiment_id) as run:
-        ingested = load_ingested(run)
-        exact = fixed_point(run)
+    check_format(dialect, DIALECTS, what="dialect")
+    ingested, exact = _load(settings, experiment_id)
     if metric not in ingested.definitions:
         raise UsageError(
             f"metric {metric!r} is not in the plan of {experiment_id}",
@@ -83,13 +82,11 @@ def explain_totals(settings: Settings, experiment_id: str) -> str:
         experiment_id: was ingested before.
 
     Raises:
-        UsageError: no metric fits, the plan leaves bots out, or a percentile cap was not
-            frozen yet.
+        UsageError: no metric fits, the plan leaves bots out, a percentile cap was not
+            frozen yet, or the experiment is a panel.
         ContractError: the experiment was never ingested.
     """
-    with open_reader(settings, experiment_id) as run:
-        ingested = load_ingested(run)
-        exact = fixed_point(run)
+    ingested, exact = _load(settings, experiment_id)
     reasons = {n: _why_alone(d) for n, d in ingested.definitions.items()}
     own = {n: ingested.definitions[n] for n, why in reasons.items() if not why}
     for definition in own.values():
@@ -112,6 +109,20 @@ def explain_totals(settings: Settings, experiment_id: str) -> str:
     ]
     statement = totals_statement(ingested.spec, own, fixed_point=exact)
     return "\n".join([*head, statement])
+
+
+def _load(settings: Settings, experiment_id: str) -> tuple[Ingested, frozenset[str]]:
+    """The experiment, and the outcomes with exact sums; no panel, whose periods count."""
+    with open_reader(settings, experiment_id) as run:
+        ingested = load_ingested(run)
+        if find_layout(run) is not None:
+            raise UsageError(
+                "a ready-made panel has no totals per unit that a SELECT could add up",
+                where=experiment_id,
+                next_step=f"`exp results {experiment_id}` has its numbers; the rows by "
+                "unit and period are in exp.outcomes",
+            )
+        return ingested, frozenset(fixed_point(run))
 
 
 def _why_alone(definition: MetricDefinition) -> str:

@@ -84,6 +84,7 @@ def describe_design(request: ImportRequest) -> list[str]:
         notes.append("one look, at the end: valid if nobody looked before")
     elif len(growing) < len(names):
         notes.append(f"looks: {_say_days(design)}, {_say_method(design)}")
+    notes += _say_unseen(request, design)
     if growing and design.method != LookMethod.FIXED:
         verb = "is" if len(growing) == 1 else "are"
         notes.append(
@@ -97,6 +98,33 @@ def describe_design(request: ImportRequest) -> list[str]:
             "or --sequential fixed if nobody has looked before"
         )
     return notes
+
+
+def _say_unseen(request: ImportRequest, design: SequentialDesign) -> list[str]:
+    """Which units no look will see: their window closes after the last one."""
+    is_by_unit = request.cluster is None and request.assignment == "randomised"
+    if request.end is None or not is_by_unit:
+        return []
+    margins = {*request.guardrails, *request.guardrails_absolute}
+    followed = ({*request.metrics} - {*request.monitors}) | margins
+    late = {
+        name: days
+        for name, days in request.windows.items()
+        if days > design.follow_up_days
+        and name in followed
+        and len(request.covariates.get(name, ())) <= 1
+    }
+    if not late:
+        return []
+    longest = max(late.values())
+    is_one = len(late) == 1
+    owner, verb = ("the window", "closes") if is_one else ("the windows", "close")
+    which = f"units exposed in the last {longest - design.follow_up_days:g} days"
+    words = (
+        f"{owner} of {join_words(late)} {verb} after the last look for {which} before "
+        f"--end, which do not count: with --follow-up {longest:g} all do"
+    )
+    return [words]
 
 
 def _say_days(design: SequentialDesign) -> str:

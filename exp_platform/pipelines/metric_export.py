@@ -9,6 +9,7 @@ from exp_platform.metrics.dbt_export import export_models
 from exp_platform.metrics.definitions import load_definitions
 from exp_platform.metrics.metricflow import export_semantic_model
 from exp_platform.pipelines.metric_files import DIALECTS
+from exp_platform.pipelines.shown import check_format
 
 FORMATS = ("dbt", "metricflow")
 
@@ -46,9 +47,8 @@ def export_metrics(
     Raises:
         UsageError: an unknown format or dialect, or nothing that can be written.
     """
-    for word, allowed in ((output, FORMATS), (dialect, DIALECTS)):
-        if word not in allowed:
-            raise UsageError(f"no format {word!r}", allowed=", ".join(allowed))
+    check_format(output, FORMATS)
+    check_format(dialect, DIALECTS, what="dialect")
     definitions = load_definitions(folder)
     if not definitions:
         raise UsageError("no metric definition there", where=str(folder))

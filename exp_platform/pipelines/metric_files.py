@@ -125,7 +125,7 @@ def metric_selects(
         UsageError: no such dialect.
     """
     if dialect not in DIALECTS:
-        raise UsageError(f"no format {dialect!r}", allowed=", ".join(DIALECTS))
+        raise UsageError(f"no dialect {dialect!r}", allowed=", ".join(DIALECTS))
     exact = fixed_point
     if exact is None:
         exact = [definition.numerator, definition.denominator or ""]

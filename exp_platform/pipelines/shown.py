@@ -60,14 +60,19 @@ def as_csv(rows: Sequence[Row]) -> str:
     return out.getvalue()
 
 
-def check_format(output: str, allowed: Sequence[str]) -> None:
+def check_format(output: str, allowed: Sequence[str], *, what: str = "format") -> None:
     """Refuse a format that does not exist, before any work.
+
+    Args:
+        output: the word that was given.
+        allowed: the words there are.
+        what: what it names, such as `dialect`.
 
     Raises:
         UsageError: it is not one of those.
     """
     if output not in allowed:
-        raise UsageError(f"no format {output!r}", allowed=", ".join(allowed))
+        raise UsageError(f"no {what} {output!r}", allowed=", ".join(allowed))
 
 
 def print_table(rows: Sequence[Row]) -> None:

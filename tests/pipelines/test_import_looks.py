@@ -65,17 +65,40 @@ def test_describe_design_says_how_often_it_looks():
         "one look: p-values and intervals are those of a single test"
     ]
     notes = describe_design(dated(windows={"spend": 7.0, "visits": 7.0}))
-    assert notes == [
-        "looks: daily at 00:00 UTC, group sequential, spending obrien_fleming"
-    ]
+    first, second = notes
+    assert (
+        first == "looks: daily at 00:00 UTC, group sequential, spending obrien_fleming"
+    )
+    assert second == (
+        "the windows of spend and visits close after the last look for units exposed in "
+        "the last 7 days before --end, which do not count: with --follow-up 7 all do"
+    )
     looks = {"look_days": (7, 14), "planned_units": 9_000}
-    (note,) = describe_design(dated(windows={"spend": 7.0, "visits": 7}, looks=looks))
+    note, _ = describe_design(dated(windows={"spend": 7.0, "visits": 7}, looks=looks))
     assert note.startswith(
         "looks: after 7 and 14 days and at the end, group sequential"
     )
     assert note.endswith("9,000 units planned")
     fixed = describe_design(dated(looks={"method": LookMethod.FIXED.value}))
     assert fixed == ["one look, at the end: valid if nobody looked before"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"looks": {"follow_up_days": 7.0}},
+        {"end": None},
+        {"monitors": ("spend",)},
+        {"cluster": "city"},
+        {"assignment": "self_selected"},
+    ],
+)
+def test_describe_design_is_silent_where_every_window_closes_in_time(changes):
+    assert "last look" in " ".join(describe_design(dated(windows={"spend": 7.0})))
+    from dataclasses import replace
+
+    found = " ".join(describe_design(replace(dated(windows={"spend": 7.0}), **changes)))
+    assert "last look" not in found
 
 
 def test_describe_design_names_what_is_missing():

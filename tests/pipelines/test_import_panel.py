@@ -311,3 +311,14 @@ def test_import_refuses_a_treatment_that_is_null(panel, monkeypatch, flags):
     assert answer.code == 2
     assert "null in 8 rows of 2 units: b, f" in answer.err
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("words", [(), ("sales",), ("sales", "--full")])
+def test_sql_of_a_panel_is_refused(panel, project, words):
+    answer, _ = panel(_rows(), *COHORTS)
+    assert answer.code == 0, answer.err
+    assert project.exp("run", "shops").code == 0
+    answer = project.exp("sql", "shops", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert "a ready-made panel has no totals per unit" in answer.err
+    assert "exp results shops" in answer.err
