@@ -64,7 +64,8 @@ def cuped(
         data: as `compare`; or `AdjustmentTotals` of the baseline arm.
         treatment: moments of the other arms; None with a frame.
         covariate: column with a value from before exposure, or several; null = unknown,
-            counted as 0 with an indicator of its own.
+            counted as 0 with an indicator of its own (as the middle of the range
+            where that lies more than 100 times its width from 0).
         metric: as `compare`.
         denominator: column of a ratio's denominator.
         variant: as `compare`.

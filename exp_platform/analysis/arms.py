@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exp_platform.analysis.arguments import check_alpha, check_whole, check_word
+from exp_platform.analysis.origins import centre_covariates
 from exp_platform.errors import UsageError
 from exp_platform.pipelines.frames import ArmUnits, UnitColumns, read_units
 from exp_platform.records import (
@@ -57,6 +58,7 @@ class Columns:
         covariates: several, which may be null.
         labels: names, as a cluster.
         is_event: the metric is 0 or 1.
+        keeps_origin: covariates stay as they are, however far from 0.
     """
 
     metric: str | None
@@ -68,6 +70,7 @@ class Columns:
     covariates: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     is_event: bool = False
+    keeps_origin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +210,11 @@ def read_arms(frame: Any, columns: Columns) -> Arms[ArmUnits]:
             labels=columns.labels,
         ),
     )
-    for name in (*extra, *columns.covariates):
+    covariates = (*extra, *columns.covariates)
+    for name in covariates:
         _require_values(units, name)
+    if not columns.keeps_origin:
+        units = centre_covariates(units, covariates)
     return keep_arms(units, units)
 
 

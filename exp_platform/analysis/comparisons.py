@@ -80,7 +80,9 @@ def moments(
     Raises:
         UsageError: as `compare`.
     """
-    columns = Columns(metric, variant, baseline, denominator, covariate)
+    columns = Columns(
+        metric, variant, baseline, denominator, covariate, keeps_origin=True
+    )
     return tuple(total_arm(arm, columns) for arm in read_arms(frame, columns))
 
 

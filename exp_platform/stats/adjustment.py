@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exp_platform.stats.comparison import Comparison, compare_means
-from exp_platform.stats.draft import ROUNDING
+from exp_platform.stats.draft import ROUNDING, Refusal, judge_spread
 from exp_platform.stats.inference import Array
 from exp_platform.stats.relative import Baseline
 from exp_platform.stats.welch import Arm, welch_df
@@ -111,6 +111,28 @@ def find_constant(covariates: Sequence[Covariates]) -> NDArray[np.bool_]:
         for x in covariates
     ]
     return np.asarray(np.all(flat, axis=0))
+
+
+def judge_covariates(
+    moments: Sequence[Sequence[tuple[float, float]]],
+) -> Refusal | None:
+    """Can the moments show how the covariates vary?
+
+    A spread lost in the rounding would give a slope of 0, as if x explained nothing.
+
+    Args:
+        moments: mean and variance by arm, for every covariate.
+
+    Returns:
+        PRECISION_LOST where one of them varies too little for its size,
+        NO_COVARIATE_DATA where none of them varies in any arm, else None.
+    """
+    judged = [
+        judge_spread(variance**0.5, mean) for arms in moments for mean, variance in arms
+    ]
+    if Refusal.PRECISION_LOST in judged:
+        return Refusal.PRECISION_LOST
+    return Refusal.NO_COVARIATE_DATA if all(judged) else None
 
 
 def is_empty_in_one(shares: Sequence[float | None]) -> bool:

@@ -12,6 +12,7 @@ from exp_platform.stats.adjustment import (
     Theta,
     adjust_arms,
     is_empty_in_one,
+    judge_covariates,
 )
 from exp_platform.stats.draft import (
     Refusal,
@@ -41,14 +42,14 @@ def estimate_cuped(
 
     Covariates are the pre-exposure value x and, where the totals carry it, the
     indicator of units first seen inside the look-back (their x is 0). A covariate that
-    does not vary is dropped; with none left the row is Welch's, and says so. A ratio is
-    adjusted as the mean of its linearised values, with a normal test and without the
-    indicator, whose covariance with the denominator these totals do not carry
+    does not vary is dropped; with none left the row is refused. A ratio is adjusted
+    as the mean of its linearised values, with a normal test and without the indicator,
+    whose covariance with the denominator these totals do not carry
     (`regression` has it, and any number of covariates).
 
     `details` holds theta, theta_new_unit, variance_ratio (against Welch),
     covariate_difference, correlation (of x with the value, within arms), the raw means,
-    and a note: "", COVARIATE_DOES_NOT_HELP or CONSTANT_COVARIATE.
+    and a note: "" or COVARIATE_DOES_NOT_HELP.
 
     Args:
         control: moments of the control arm, covariate included.
@@ -63,9 +64,9 @@ def estimate_cuped(
         Randomised units; the covariate was fixed before exposure.
 
     Outcomes:
-        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_COVARIATE_DATA, ZERO_VARIANCE,
-        PRECISION_LOST or, for a ratio, DENOMINATOR_NEAR_ZERO; METRIC_ERRORED with
-        INVALID_MOMENTS.
+        OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_COVARIATE_DATA (none, or the same
+        for all units), ZERO_VARIANCE, PRECISION_LOST (also of x) or, for a ratio,
+        DENOMINATOR_NEAR_ZERO; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Deng, Xu, Kohavi and Walker (2013); Lin (2013); Deng, Knoblich and Lu (2018).
@@ -131,9 +132,19 @@ def _find_reason(
     if is_ratio:
         moments += [arm.denominator_covariance for arm in arms]
         known = []
-    return find_refusal(
+    reason = find_refusal(
         draft, settings.min_units_per_arm, [*moments, *known], variances=variances
     )
+    return reason or _judge_covariates(arms, len(known) == 2 * len(arms))
+
+
+def _judge_covariates(
+    arms: tuple[MetricTotals, MetricTotals], has_indicator: bool
+) -> Refusal | None:
+    """Of x, and of the indicator where it is one of the covariates."""
+    x = [(arm.covariate_mean or 0.0, arm.covariate_variance or 0.0) for arm in arms]
+    shares = [(arm.new_share or 0.0) * has_indicator for arm in arms]
+    return judge_covariates([x, [(share, share * (1 - share)) for share in shares]])
 
 
 def _indicator_moments(*arms: MetricTotals) -> tuple[float | None, ...]:
@@ -189,6 +200,7 @@ def _describe(
     change = after / before if before > 0 else math.nan
     ratio = change * change if math.isfinite(change) else None
     slopes = adjustment.theta[0]
+    is_useless = ratio is not None and ratio >= NO_HELP_RATIO
     return {
         "theta": float(slopes[0]),
         "theta_new_unit": float(slopes[1]),
@@ -199,16 +211,8 @@ def _describe(
         "correlation": _correlation((arms[0], arms[1]), (x[0], x[1])),
         "control_mean_raw": float(arms[0].mean[0]),
         "treatment_mean_raw": float(arms[1].mean[0]),
-        "note": _note(adjustment, ratio),
+        "note": "COVARIATE_DOES_NOT_HELP" if is_useless else "",
     }
-
-
-def _note(adjustment: Adjustment, variance_ratio: float | None) -> str:
-    if adjustment.n_covariates[0] == 0:
-        return "CONSTANT_COVARIATE"
-    if variance_ratio is not None and variance_ratio >= NO_HELP_RATIO:
-        return "COVARIATE_DOES_NOT_HELP"
-    return ""
 
 
 def _correlation(

@@ -96,8 +96,9 @@ def estimate_quantile(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS (also when the interval would reach
-        beyond the data) or TIED_QUANTILE (an arm's interval is one value: a lump of
-        equal values has no standard error); METRIC_ERRORED with INVALID_MOMENTS.
+        beyond the data), TIED_QUANTILE (an arm's interval is one value: a lump of
+        equal values has no standard error) or PRECISION_LOST (values so large that
+        they have no digits left for the interval); METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Woodruff (1952); Liu, Sun, Varshney and Xu (2019); Deng, Knoblich and Lu (2018).

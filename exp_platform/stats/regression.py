@@ -15,6 +15,7 @@ from exp_platform.stats.adjustment import (
     explain_variance,
     find_constant,
     is_empty_in_one,
+    judge_covariates,
     solve_slopes,
 )
 from exp_platform.stats.comparison import Comparison, compare_means
@@ -111,8 +112,9 @@ def estimate_adjusted(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, DENOMINATOR_NEAR_ZERO,
-        NO_COVARIATE_DATA (unknown of all units of one arm), ZERO_VARIANCE or
-        PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
+        NO_COVARIATE_DATA (the same for all units, or unknown of all of one arm),
+        ZERO_VARIANCE or PRECISION_LOST (also of a covariate: centre it before its
+        moments); METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Deng, Xu, Kohavi and Walker (2013); Deng, Knoblich and Lu (2018).
@@ -314,13 +316,21 @@ def _find_reason(
         return Refusal.TOO_FEW_UNITS
     if not all(map(_has_denominator, arms)):
         return Refusal.DENOMINATOR_NEAR_ZERO
-    first = 2 if arms[0].is_ratio else 1
+    return _judge_covariates(arms)
+
+
+def _judge_covariates(arms: Sequence[AdjustmentTotals]) -> Refusal | None:
+    places = list(enumerate(arms[0].covariates, start=2 if arms[0].is_ratio else 1))
     unknown = [
         [arm.means[place] for arm in arms]
-        for place, name in enumerate(arms[0].covariates, start=first)
+        for place, name in places
         if name.endswith(MISSING)
     ]
-    return Refusal.NO_COVARIATE_DATA if any(map(is_empty_in_one, unknown)) else None
+    if any(map(is_empty_in_one, unknown)):
+        return Refusal.NO_COVARIATE_DATA
+    return judge_covariates(
+        [[(arm.means[i], arm.covariance[i][i]) for arm in arms] for i, _ in places]
+    )
 
 
 def _has_denominator(totals: AdjustmentTotals) -> bool:

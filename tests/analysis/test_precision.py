@@ -81,6 +81,57 @@ def test_large_values_give_the_difference_of_small_ones(name):
     assert large.p_value == pytest.approx(small.p_value, rel=1e-3)
 
 
+ADJUSTED = {
+    "cuped": lambda f: xp.cuped(f, covariate="x", **ARMS),
+    "total": lambda f: xp.cuped(f, covariate="x", theta="total", **ARMS),
+    "lin": lambda f: xp.lin(f, covariate="x", **ARMS),
+    "looks": lambda f: xp.sequential(
+        f, look="week", covariate="x", method="cuped", planned_units=N, **ARMS
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ADJUSTED)
+@pytest.mark.parametrize("offset", [5e12, -5e12, 1e14])
+def test_covariate_far_from_zero_adjusts_as_one_near_it(name, offset):
+    """Its values are rounded to 1e-2 at 1e14: that much of the slope may move."""
+    near, far = make_units(10.0), make_units(10.0)
+    far["x"] += offset
+    row, expected = ADJUSTED[name](far)[0], ADJUSTED[name](near)[0]
+    assert row.status is EstimateStatus.OK
+    assert row.difference == pytest.approx(expected.difference, abs=1e-3)
+    assert row.standard_error == pytest.approx(expected.standard_error, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cuped", "lin"])
+def test_covariate_far_from_zero_that_is_unknown_of_some_adjusts_too(name):
+    near, far = make_units(10.0), make_units(10.0)
+    far["x"] += 5e12
+    for frame in (near, far):
+        frame.loc[::3, "x"] = np.nan
+    row, expected = ADJUSTED[name](far)[0], ADJUSTED[name](near)[0]
+    assert row.difference == pytest.approx(expected.difference, abs=1e-3)
+    assert row.standard_error == pytest.approx(expected.standard_error, rel=1e-4)
+
+
+def test_covariate_whose_moments_lost_its_spread_is_told_as_that():
+    frame = make_units(10.0)
+    frame["x"] += 1e14
+    control, other = xp.moments(frame, covariate="x", **ARMS)
+    assert control.covariate_mean == pytest.approx(1e14)
+    (row,) = xp.cuped(control, other)
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "PRECISION_LOST")
+    assert (row.difference, row.p_value) == (None, None)
+
+
+@pytest.mark.parametrize("name", ADJUSTED)
+@pytest.mark.parametrize("value", [0.0, 0.1, 5e12])
+def test_covariate_that_is_the_same_for_all_is_told_as_that(name, value):
+    row = ADJUSTED[name](make_units(10.0).assign(x=value))[0]
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "NO_COVARIATE_DATA")
+    assert (row.difference, row.p_value) == (None, None)
+
+
 def make_panel(offset):
     random = np.random.default_rng(4)
     unit, day = np.repeat(np.arange(60), 8), np.tile(np.arange(8), 60)

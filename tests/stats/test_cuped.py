@@ -107,17 +107,23 @@ def test_df_is_welch_on_residuals_less_the_covariates(total, settings):
     assert estimate.df == pytest.approx(welch.df - 1, rel=ROUNDING)
 
 
-@pytest.mark.parametrize("value", [0.0, 7.3])
-def test_constant_covariate_is_exactly_welch_and_says_so(value, total, settings):
+@pytest.mark.parametrize("value", [0.0, 7.3, 5e12])
+def test_constant_covariate_is_told_as_that(value, total, settings):
     control, treatment = _draw(1, 300), _draw(2, 150)
     for arm in (control, treatment):
         arm["covariate"] = np.full(len(arm["values"]), value)
-    arms = (total(**control), total(**treatment))
-    cuped, welch = estimate_cuped(*arms, settings), estimate_welch(*arms, settings)
-    for name in ("difference", "standard_error", "df", "p_value", "relative_ci_upper"):
-        assert getattr(cuped, name) == getattr(welch, name)
-    assert cuped.details["note"] == "CONSTANT_COVARIATE"
-    assert cuped.details["variance_ratio"] == 1
+    row = estimate_cuped(total(**control), total(**treatment), settings)
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "NO_COVARIATE_DATA")
+    assert (row.difference, row.p_value) == (None, None)
+
+
+def test_covariate_whose_spread_is_lost_is_told_as_that(total, settings):
+    """Its slope would be 0, and the row Welch's, as if it explained nothing."""
+    arms = [_draw(1, 300), _draw(2, 150)]
+    for arm in arms:
+        arm["covariate"] = arm["covariate"] + 1e15
+    row = estimate_cuped(*(total(**arm) for arm in arms), settings)
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "PRECISION_LOST")
 
 
 def test_constant_indicator_is_dropped(total, settings):

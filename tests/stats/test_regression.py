@@ -5,14 +5,12 @@ from hypothesis import strategies as st
 
 from exp_platform.errors import ContractError
 from exp_platform.stats.cuped import estimate_cuped
-from exp_platform.stats.ratio import estimate_ratio
 from exp_platform.stats.regression import (
     estimate_adjusted,
     estimate_lin,
     summarise_adjustment,
 )
 from exp_platform.stats.settings import EstimateSettings
-from exp_platform.stats.welch import estimate_welch
 
 # Least squares by QR against ours on moments; n is a few hundred.
 ROUNDING = 1e-9
@@ -127,28 +125,37 @@ def test_ratio_with_denominator_one_is_the_mean(settings):
         assert getattr(ratio, name) == pytest.approx(getattr(mean, name), rel=ROUNDING)
 
 
-def test_constant_covariates_leave_the_plain_method(total, define, settings):
-    from exp_platform.records import MetricType
-
+@pytest.mark.parametrize(
+    ("offset", "reason"),
+    [(None, "NO_COVARIATE_DATA"), (1e15, "PRECISION_LOST")],
+)
+def test_covariates_that_do_not_vary_or_cannot_be_seen_are_told(
+    offset, reason, settings
+):
     draws = [_draw(1), _draw(2)]
     for draw in draws:
-        draw["x"], draw["z"] = np.full(300, 5.0), np.zeros(300)
-    expected = estimate_welch(*(total(d["y"]) for d in draws), settings)
+        x = np.full(300, 5.0) if offset is None else draw["x"] + offset
+        draw["x"], draw["z"] = x, np.zeros(300)
     arms = [_arm(d, "control") for d in draws]
-    for found in (
-        estimate_adjusted(*arms, settings),
-        estimate_lin(arms[0], arms[1:], settings)[0],
+    (lin,) = estimate_lin(arms[0], arms[1:], settings)
+    assert [estimate_adjusted(*arms, settings).reason, lin.reason] == [reason] * 2
+
+
+def test_covariate_that_does_not_vary_beside_one_that_does_is_dropped(settings):
+    draws = [_draw(1), _draw(2)]
+    for draw in draws:
+        draw["z"] = np.full(300, 5.0)
+    arms = [_arm(d, "control") for d in draws]
+    alone = [_arm(d, "control", ("x",)) for d in draws]
+    for both, one in (
+        (estimate_adjusted(*arms, settings), estimate_adjusted(*alone, settings)),
+        (
+            estimate_lin(arms[0], arms[1:], settings)[0],
+            estimate_lin(alone[0], alone[1:], settings)[0],
+        ),
     ):
-        for name in NUMBERS:
-            assert getattr(found, name) == pytest.approx(
-                getattr(expected, name), rel=ROUNDING
-            )
-    ratio = estimate_ratio(
-        *(total(d["num"], denominator=d["den"]) for d in draws),
-        EstimateSettings(define(MetricType.RATIO), min_units_per_arm=2),
-    )
-    found = estimate_adjusted(*(_arm(d, "c", ratio=True) for d in draws), settings)
-    assert found.p_value == pytest.approx(ratio.p_value, rel=ROUNDING)
+        assert both.difference == pytest.approx(one.difference, rel=ROUNDING)
+        assert both.p_value == pytest.approx(one.p_value, rel=ROUNDING)
 
 
 def test_missing_covariate_becomes_zero_and_an_indicator(settings):
