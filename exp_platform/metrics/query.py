@@ -162,7 +162,12 @@ def _require_clock_of_days(query: MetricQuery, words: Vocabulary) -> None:
     clock = query.clock.value
     grains = [Grain.DAY] if query.clock is Clock.AGE else list(Grain)
     if query.grain not in grains:
-        raise UsageError(f"the {clock} clock needs a grain", allowed=", ".join(grains))
+        raise UsageError(
+            f"the {clock} clock needs a grain that it has",
+            where="grain",
+            found=query.grain or "none",
+            allowed=", ".join(grains),
+        )
     used = {*query.dimensions, *(f.dimension for f in query.filters)} - {VARIANT}
     if used:
         raise UsageError(

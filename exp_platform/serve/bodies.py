@@ -21,7 +21,7 @@ class FilterBody(_Body):
 
     dimension: Name
     values: list[Name] = Field(min_length=1, max_length=1000)
-    negated: bool = False
+    negated: bool = Field(default=False, strict=True)
 
 
 class QueryBody(_Body):
@@ -32,7 +32,9 @@ class QueryBody(_Body):
     grain: Literal["day", "week", "month"] | None = None
     clock: Literal["exposure", "outcome", "age"] = "exposure"
     cumulative: bool = Field(
-        default=False, description="on the age clock: through an age, not on it"
+        default=False,
+        strict=True,
+        description="on the age clock: through an age, not on it",
     )
     filters: list[FilterBody] = Field(default=[], max_length=20)
 

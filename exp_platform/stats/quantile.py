@@ -18,6 +18,7 @@ from exp_platform.stats.draft import (
     complete_estimate,
     draft_estimate,
     find_refusal,
+    judge_spread,
     refuse_estimate,
 )
 from exp_platform.stats.inference import Array
@@ -154,9 +155,23 @@ def _find_reason(
         return Refusal(draft.reason) if draft.reason else Refusal.TOO_FEW_UNITS
     moments = [m for arm in arms for m in (arm.value, arm.lower, arm.upper)]
     reason = find_refusal(draft, settings.min_units_per_arm, moments, variances=())
-    if reason is None and any(arm.lower == arm.upper for arm in arms):
-        return Refusal.TIED_QUANTILE
-    return reason
+    if reason is not None:
+        return reason
+    if any(map(_is_rounded, arms)):
+        return Refusal.PRECISION_LOST
+    is_tied = any(arm.lower == arm.upper for arm in arms)
+    return Refusal.TIED_QUANTILE if is_tied else None
+
+
+def _is_rounded(totals: QuantileTotals) -> bool:
+    """Do units differ by little more than the rounding of values of this size?
+
+    One value on both ends of the interval is a lump, and told as that.
+    """
+    low, high = totals.lower or 0.0, totals.upper or 0.0
+    spread = float(_error_of(totals)[0]) * math.sqrt(totals.n)
+    lost = judge_spread(spread, max(abs(low), abs(high)), extent=high - low)
+    return lost is Refusal.PRECISION_LOST
 
 
 def _error_of(totals: QuantileTotals) -> Array:

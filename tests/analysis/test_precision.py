@@ -132,6 +132,25 @@ def test_covariate_that_is_the_same_for_all_is_told_as_that(name, value):
     assert (row.difference, row.p_value) == (None, None)
 
 
+@pytest.mark.parametrize("offset", [1e13, 1e14, 1e15, 2e15])
+@pytest.mark.parametrize("unit", [None, "shop"])
+def test_quantile_whose_values_have_no_digits_left_is_told_as_that(offset, unit):
+    row = xp.quantile(make_units(offset), unit=unit, min_units=2, **ARMS)[0]
+    assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "PRECISION_LOST")
+    assert (row.difference, row.p_value, row.standard_error) == (None,) * 3
+
+
+@pytest.mark.parametrize("unit", [None, "shop"])
+def test_quantile_of_large_values_is_that_of_small_ones(unit):
+    """1e9 leaves a float seven digits behind the point."""
+    small, large = (
+        xp.quantile(make_units(at), unit=unit, min_units=2, **ARMS)[0]
+        for at in (0.0, 1e9)
+    )
+    assert large.difference == pytest.approx(small.difference, abs=1e-6)
+    assert large.standard_error == pytest.approx(small.standard_error, rel=1e-5)
+
+
 def make_panel(offset):
     random = np.random.default_rng(4)
     unit, day = np.repeat(np.arange(60), 8), np.tile(np.arange(8), 60)

@@ -68,7 +68,8 @@ def test_injection_as_a_value_matches_nothing(client, attack):
             {"clock": "outcome", "grain": "day", "metrics": ["revenue_per_session"]},
             "single day",
         ),
-        ({"clock": "age", "grain": "week"}, "needs a grain"),
+        ({"clock": "age", "grain": "week"}, "needs a grain that it has"),
+        ({"clock": "age", "grain": "day", "cumulative": "yes"}, "valid boolean"),
         (
             {"clock": "age", "grain": "day", "dimensions": ["platform"]},
             "by variant only",
