@@ -178,7 +178,7 @@ def _look_row(
         p_value=float(p_values[0]),
         relative_p_value=float(p_values[1]) if has_lift else None,
         df=None,
-        details={**estimate.details, **details},
+        details={**row.details, **details},
     )
 
 

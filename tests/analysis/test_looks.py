@@ -161,3 +161,21 @@ def test_planned_shares_place_the_looks_on_the_clock(data):
         assert other.details["information_share"] == pytest.approx(share, abs=1e-9)
         fraction = one.details["information_share"]
         assert fraction == pytest.approx(0.36 * share, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rule", "plan"),
+    [
+        ("confidence_sequence", {"planned_units": 600}),
+        ("msprt", {"mixture_sd": 0.1}),
+    ],
+)
+def test_lift_without_interval_at_the_looks_critical_value_says_why(rule, plan):
+    arm = np.where(np.arange(600) % 2, "b", "a")
+    y = np.random.default_rng(2).normal(0.17, 1, 600) + 0.1 * (arm == "b")
+    frame = pd.DataFrame({"arm": arm, "y": y, "look": 1})
+    names = {"metric": "y", "variant": "arm", "baseline": "a"}
+    (row,) = xp.sequential(frame, look="look", rule=rule, **plan, **names)
+    assert row.relative_lift is not None
+    assert (row.relative_ci_lower, row.relative_ci_upper) == (None, None)
+    assert row.details["relative_reason"] == "INTERVAL_UNBOUNDED"
