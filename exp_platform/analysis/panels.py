@@ -44,7 +44,7 @@ class PanelColumns(TypedDict, total=False):
     policy_date: str | None
     cluster: str | None
     weight: str | None
-    covariates: Sequence[str]
+    covariates: str | Sequence[str]
 
 
 def did(
@@ -58,7 +58,7 @@ def did(
     policy_date: str | None = None,
     cluster: str | None = None,
     weight: str | None = None,
-    covariates: Sequence[str] = (),
+    covariates: str | Sequence[str] = (),
     methods: str | Sequence[str] | None = None,
     alpha: float = 0.05,
 ) -> tuple[Estimate, ...]:
@@ -135,6 +135,8 @@ def event_study(
         The gap at each time since treatment against the last one before it; and the
         test of parallel trends before treatment. With several treatment dates the
         dynamic effects of Callaway and Sant'Anna. Nothing where neither is possible.
+        The gaps have no errors with fewer than 20 clusters in an arm, where `did`
+        refuses `event_study` too; the test stands from 5 on.
 
     Raises:
         UsageError: as `did`.
@@ -277,7 +279,7 @@ def _request(
     policy_date: str | None = None,
     cluster: str | None = None,
     weight: str | None = None,
-    covariates: Sequence[str] = (),
+    covariates: str | Sequence[str] = (),
 ) -> PanelRequest:
     column, _, value = (treated or "").partition("=")
     return PanelRequest(
@@ -290,5 +292,5 @@ def _request(
         policy_date=None if policy_date is None else str(policy_date),
         cluster=cluster,
         weight=weight,
-        covariates=tuple(covariates),
+        covariates=list_names(covariates, "covariates") if covariates else (),
     )

@@ -81,7 +81,11 @@ def complete_by_randomisation(
         OK; INSUFFICIENT_DATA with ZERO_VARIANCE, PRECISION_LOST, or TOO_FEW_CLUSTERS
         when so few choices exist that the interval has no end.
     """
-    details = {**details, **describe_randomisation(found)}
+    details = {
+        **details,
+        **describe_randomisation(found),
+        "relative_reason": "FEW_CLUSTERS",
+    }
     size = max(abs(treated_mean), abs(found.difference))
     lost = judge_spread(found.spread, size, n=_count(draft))
     if lost is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.contrasts import contrast_days
 from exp_platform.causal.trend import assess_trend
 from exp_platform.records import EstimateStatus, GramTotals, PretrendDelta
@@ -62,8 +63,8 @@ def estimate_deltas(
 
     Returns:
         One row per day, in the order of the totals. Without the reference day, or
-        with an arm of one unit, all deltas are null; with fewer than 5 clusters in an arm, or without variance, the
-        errors are.
+        with an arm of one unit, all deltas are null; with fewer than 20 clusters in an
+        arm, as in `event_average`, or without variance, the errors are.
 
     Estimand:
         Daily ATT for days from 0 on; 0 before, if trends run parallel.
@@ -79,7 +80,7 @@ def estimate_deltas(
         return tuple(_blank(control, treatment, day) for day in days)
     contrasts = contrast_days(control, treatment, days, reference_day=reference_day)
     g = control.n_clusters + treatment.n_clusters
-    is_enough = min(control.n_clusters, treatment.n_clusters) >= FEWEST_CLUSTERS
+    is_enough = refuse_clusters(control.n_clusters, treatment.n_clusters) is None
     errors = np.sqrt(contrasts.variances) * (1.0 if is_enough else np.nan)
     with np.errstate(all="ignore"):
         inference = infer_difference(

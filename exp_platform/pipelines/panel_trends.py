@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from exp_platform.causal.aggregation import AveragedEffects, average_effects
+from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.contrasts import DayContrasts
 from exp_platform.causal.event_study import estimate_deltas
 from exp_platform.causal.group_times import GroupTimes
@@ -108,9 +109,11 @@ def _list_deltas(
     found: GroupTimes,
     simple: Estimate | None,
 ) -> tuple[PretrendDelta, ...]:
-    """Rows by time since treatment; with few treated clusters there is no error."""
+    """Rows by time since treatment; with few clusters there is no error."""
     errors = np.sqrt(np.maximum(np.diag(effects.covariance), 0.0))
-    errors = np.where(effects.n_clusters >= FEWEST_CLUSTERS, errors, 0.0)
+    reason = refuse_clusters(found.n_clusters_control, int(found.group_clusters.sum()))
+    is_enough = (effects.n_clusters >= FEWEST_CLUSTERS) & (reason is None)
+    errors = np.where(is_enough, errors, 0.0)
     df = np.full(errors.size, found.n_clusters - 1.0)
     alpha = simple.alpha if simple is not None else 0.05
     with np.errstate(all="ignore"):

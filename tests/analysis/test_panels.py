@@ -1,5 +1,6 @@
 """Panels from frames: the answers of independent tools."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -148,3 +149,62 @@ def test_unknown_method_is_refused_by_name(methods, golden):
     with pytest.raises(UsageError, match="methods") as caught:
         xp.did(frame, "sales", methods=methods, **SHOPS)
     assert caught.value.parts["allowed"]
+
+
+def _panel(n_treated, n_control):
+    """Firms over six years; the treated gain 2 from 2013 on."""
+    random = np.random.default_rng(3)
+    firm, year = np.divmod(np.arange(6 * (n_treated + n_control)), 6)
+    is_on = (firm < n_treated) & (year >= 3)
+    return pd.DataFrame(
+        {
+            "firm": firm,
+            "year": 2010 + year,
+            "tr": (firm < n_treated).astype(int),
+            "since": np.where(firm < n_treated, 2013 + firm % 2, 0),
+            "y": 9 + 2 * is_on + random.normal(0, 1, firm.size),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_treated", "has_errors"), [(4, False), (7, False), (19, False), (20, True)]
+)
+@pytest.mark.parametrize(
+    "columns", [{"treated": "tr", "policy_date": 2013}, {"cohort": "since"}]
+)
+def test_event_study_has_errors_where_did_allows_them(n_treated, has_errors, columns):
+    frame, where = _panel(n_treated, 20), {"unit": "firm", "time": "year", **columns}
+    deltas, _ = xp.event_study(frame, "y", **where)
+    gaps = [row for row in deltas if not row.is_reference]
+    assert all(row.delta is not None for row in gaps)
+    parts = ("standard_error", "ci_lower", "ci_upper", "p_value")
+    known = {getattr(row, part) is not None for row in gaps for part in parts}
+    assert known == {has_errors}
+    if "treated" in columns:
+        (row,) = xp.did(frame, "y", methods="event_study", **where)
+        assert (row.standard_error is not None) == has_errors
+
+
+def test_lift_without_an_interval_says_why_when_clusters_are_few():
+    columns = {"unit": "firm", "time": "year", "treated": "tr", "policy_date": 2013}
+    names = [f"callaway_santanna_{name}" for name in AVERAGES]
+    rows = xp.did(_panel(7, 20), "y", methods=["did_2x2", *names], **columns)
+    assert len(rows) == 5
+    for row in rows:
+        assert row.status is EstimateStatus.OK
+        assert row.relative_ci_lower is None
+        assert row.details["relative_reason"] == "FEW_CLUSTERS"
+
+
+def test_did_takes_one_covariate_by_its_name():
+    frame = _panel(20, 20)
+    frame["size"] = frame.firm % 7
+    columns = {"unit": "firm", "time": "year", "treated": "tr", "policy_date": 2013}
+    name = "callaway_santanna_simple"
+    (one,) = xp.did(frame, "y", covariates="size", methods=name, **columns)
+    (several,) = xp.did(frame, "y", covariates=["size"], methods=name, **columns)
+    assert one.difference is not None
+    assert one.difference == several.difference
+    with pytest.raises(UsageError, match="covariates names no columns"):
+        xp.did(frame, "y", covariates=3, **columns)

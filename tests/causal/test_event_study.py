@@ -65,8 +65,9 @@ def test_estimate_deltas_of_a_single_unit_has_no_numbers(gram):
     assert all(row.delta is None for row in rows)
 
 
-def test_estimate_deltas_with_few_clusters_has_no_errors(gram):
-    few = replace(_draw(gram, 1), n_clusters=4)
+@pytest.mark.parametrize("n_clusters", [4, 5, 19])
+def test_estimate_deltas_with_few_clusters_has_no_errors(n_clusters, gram):
+    few = replace(_draw(gram, 1), n_clusters=n_clusters)
     rows = estimate_deltas(few, _draw(gram, 2))
     assert all(row.standard_error is None for row in rows)
     assert all(row.delta is not None for row in rows)
