@@ -63,10 +63,15 @@ class StorageError(ExpPlatformError):
     exit_code = 4
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Name the known words nearest to a mistyped one, or list some of them."""
-    words = sorted(known)
-    near = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """Name the known words nearest to a mistyped one, or list some of them.
+
+    Args:
+        word: as it was given, which may be no text at all.
+        known: what would have been accepted.
+    """
+    words = sorted(map(str, known))
+    near = difflib.get_close_matches(str(word), words, n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(repr(name) for name in near) + "?"
     shown = ", ".join(words[:12])

@@ -82,5 +82,5 @@ def check_word(name: str, word: str, known: Sequence[str]) -> None:
     if word not in known:
         raise UsageError(
             f"no {name} {word!r}",
-            allowed=did_you_mean(str(word), [str(one) for one in known]),
+            allowed=did_you_mean(word, known),
         )

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from exp_platform.analysis.arguments import check_whole, check_word
+from exp_platform.analysis.arguments import check_number, check_whole, check_word
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
     Arms,
@@ -234,8 +234,7 @@ def quantile(
     Raises:
         UsageError: as `compare`, or a q outside (0, 1).
     """
-    if not 0 < q < 1:
-        raise UsageError("q must lie between 0 and 1", found=str(q))
+    check_number("q", q, 0, 1)
     columns = Columns(metric, variant, baseline, labels=(unit,) if unit else ())
 
     def summarise(arm: ArmUnits) -> QuantileTotals:
@@ -284,8 +283,7 @@ def capped(
         UsageError: as `compare`, or a share outside (0, 1).
     """
     check_word("test", test, get_args(MeanTest))
-    if not 0 < top_share < 1:
-        raise UsageError("top_share must lie between 0 and 1", found=str(top_share))
+    check_number("top_share", top_share, 0, 1)
     columns = Columns(metric, variant, baseline)
     settings = settings_for(metric or "", alpha=alpha, min_units=min_units)
     arms = read_arms(frame, columns)

@@ -11,6 +11,7 @@ from exp_platform.causal.identification import AVERAGES, DID, STAGGERED
 from exp_platform.causal.panel_rules import ORDER, SYNTHETIC, choose_panel_methods
 from exp_platform.causal.sensitivity import Sensitivity
 from exp_platform.causal.two_by_two import Adjustment
+from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.pipelines.analyze_panel import estimate_panel_metric, find_facts
 from exp_platform.pipelines.panel_data import PanelMetric
 from exp_platform.pipelines.panel_frame import analyze_frame, open_panel
@@ -113,7 +114,14 @@ def _run(
     """Every method, or those that are named."""
     if methods is None:
         return analyze_frame(frame, request, alpha=alpha)
-    names = list_names(methods, "methods")
+    names = (methods,) if isinstance(methods, str) else methods
+    if not isinstance(names, Sequence) or not names:
+        raise UsageError(
+            "methods names no method",
+            found=repr(methods),
+            allowed=did_you_mean("", ORDER),
+            next_step="leave it out: None stands for all",
+        )
     for name in names:
         check_word("methods", name, ORDER)
     return _ask_panel(frame, request, alpha, partial(_estimate, methods=names))

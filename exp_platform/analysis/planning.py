@@ -68,6 +68,7 @@ def sample_size(
     Raises:
         UsageError: no target or several, or numbers out of range.
     """
+    _check_design(design)
     found = _read_noise(baseline, sd, variance_ratio)
     target = _read_target(found, mde, difference, margin, (scale, direction))
     return find_units(MetricDesign("metric", found, target), design)
@@ -104,6 +105,7 @@ def power(
         UsageError: as `sample_size`, or a rate with the effect that is none.
     """
     check_number("n_total", n_total, 0)
+    _check_design(design)
     found = _read_noise(baseline, sd, variance_ratio)
     target = _read_target(found, mde, difference, margin, (scale, direction))
     if found.test == "pooled_z":
@@ -138,6 +140,7 @@ def mde(
     """
     check_number("n_total", n_total, 0)
     check_word("direction", direction, tuple(Direction))
+    _check_design(design)
     found = _read_noise(baseline, sd, variance_ratio)
     return find_mde(found, design, n_total, direction=Direction(direction))
 
@@ -200,6 +203,15 @@ def _total(frame: Any, columns: Columns) -> MetricTotals:
     )
     names = ("", columns.metric, "past")
     return summarise_units(names, needed[0][inside], denominator=below, covariate=x)
+
+
+def _check_design(design: Any) -> None:
+    if not isinstance(design, Design):
+        raise UsageError(
+            "design must be a Design",
+            found=repr(design),
+            allowed="Design(power=..., alpha=..., ...)",
+        )
 
 
 def _read_noise(

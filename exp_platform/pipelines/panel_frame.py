@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exp_platform.causal.panel_rules import choose_panel_methods
-from exp_platform.errors import ContractError
+from exp_platform.errors import UsageError
 from exp_platform.lake import Engine, LakeSettings
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.metrics.definitions import parse_definition
@@ -43,8 +43,9 @@ def analyze_frame(
         alpha: two-sided error rate of the intervals.
 
     Raises:
-        UsageError: a column or a period that does not exist.
-        ContractError: rows that are no panel, or values that are no numbers.
+        UsageError: a column or a period that does not exist, or values that are no
+            numbers.
+        ContractError: rows that are no panel.
     """
     with open_panel(frame, request, alpha=alpha) as panels:
         return tuple(
@@ -68,8 +69,9 @@ def open_panel(
         alpha: two-sided error rate of the intervals.
 
     Raises:
-        UsageError: a column or a period that does not exist.
-        ContractError: rows that are no panel, or values that are no numbers.
+        UsageError: a column or a period that does not exist, or values that are no
+            numbers.
+        ContractError: rows that are no panel.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -124,7 +126,7 @@ def _check_values(engine: Engine, request: PanelRequest) -> None:
             f"    and not coalesce(isnan({number}), false) limit 1"
         )
         if broken:
-            raise ContractError(
+            raise UsageError(
                 f"column {column!r} holds a value that is no number",
                 found=repr(broken[0][0]),
                 next_step="remove or repair these rows",

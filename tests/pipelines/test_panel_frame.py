@@ -83,7 +83,7 @@ def test_did_refuses_what_is_no_panel(answer):
         _did(frame, unit="shops")
     with pytest.raises(ContractError, match="several rows in one period"):
         _did(pd.concat([frame, frame]))
-    with pytest.raises(ContractError, match="no number"):
+    with pytest.raises(UsageError, match="no number"):
         _did(frame.assign(sales="many"))
 
 
