@@ -243,6 +243,8 @@ _ENTRIES = (
         rule="Warns on a trend of the effect over days since exposure, by Holm within "
         "the shared budget.",
         next_step="Look at the effect by day; run longer, or read the last days.",
+        when_absent="Nothing, unless the effect may fade: a trend takes effects on "
+        "several days since exposure, and enough units on each of them.",
     ),
     CheckEntry(
         "BOTS_BY_ARM",

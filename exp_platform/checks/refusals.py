@@ -49,6 +49,7 @@ _WORDS = {
     "NO_MARGIN": "the plan has no margin",
     "MARGIN_NOT_POSITIVE": "the margin is not above 0",
     "MISSING_CELL": "an arm has no unit in some period",
+    "NOT_ADJUSTED_FOR_LOOKS": "its test would hold for a single look, at the end",
     "RATIO_NOT_SUPPORTED": "not made for ratios",
 }
 

@@ -36,6 +36,15 @@ from exp_platform.stats.guardrail import (
 from exp_platform.stats.harm import harm_p_value
 
 SHIP_DAYS = 7
+_ABSOLUTE = (
+    "A margin of {0} in its own units: a share of control's mean is no margin where that "
+    "mean is not above 0 (`exp import --guardrail-absolute`, or margin_scale: absolute "
+    "in the plan)."
+)
+_FOLLOW_UP = (
+    "A last look after the window of {0} has closed for all units: {1:g} days after the "
+    "end of exposures (`exp import --follow-up {1:g}`, or follow_up_days in the plan)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +69,12 @@ class Gap:
 
     Attributes:
         item: check or metric, with what is wrong, for people.
+        remedy: what brings it, where more of the same data cannot; "" = they can.
     """
 
     reason: Reason
     item: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +337,9 @@ def _find_guardrail_gap(
             harm_p = harm_p_value(estimate, direction)
         if harm_p is not None and harm_p <= ALPHA:
             words += f", and it got worse: one-sided {format_p(harm_p)}"
-        return Gap(Reason.GUARDRAIL_UNKNOWN, words)
+        is_relative = why == "CONTROL_MEAN_NOT_POSITIVE"
+        remedy = _ABSOLUTE.format(name) if is_relative else ""
+        return Gap(Reason.GUARDRAIL_UNKNOWN, words, remedy)
     if not _is_p(found[0].harm_p_value):
         return Gap(Reason.HARM_UNKNOWN, f"{name} was not tested for harm")
     return None
@@ -354,7 +367,11 @@ def _gap_of(estimate: Estimate) -> Gap:
         EstimateStatus.NOT_IDENTIFIED: Reason.NOT_IDENTIFIED,
     }.get(estimate.status, Reason.METRIC_ERRORED)
     why = explain_refusal(estimate.reason) or "a number is missing"
-    return Gap(reason, f"{estimate.metric_name} has no result ({why})")
+    name = estimate.metric_name
+    needed = estimate.details.get("sequential", {}).get("follow_up_needed")
+    is_short = reason is Reason.INSUFFICIENT_DATA and needed is not None
+    remedy = _FOLLOW_UP.format(name, needed) if is_short else ""
+    return Gap(reason, f"{name} has no result ({why})", remedy)
 
 
 def _is_number(value: float | None) -> bool:

@@ -84,7 +84,12 @@ def _explain_missing(match: Match, evidence: Evidence) -> _Explanation:
     harmed = _say_harm(evidence)
     if harmed:
         rationale += f" Look at this too: {harmed}."
-    return rationale, "Bring what is missing and run again; nothing ships without it."
+    remedies = [*dict.fromkeys(gap.remedy for gap in evidence.gaps if gap.remedy)]
+    if not all(gap.remedy for gap in evidence.gaps):
+        other = " else" if remedies else ""
+        words = f"Bring what{other} is missing and run again; nothing ships without it."
+        remedies.append(words)
+    return rationale, " ".join(remedies)
 
 
 def _explain_harm(_: Match, evidence: Evidence) -> _Explanation:

@@ -88,6 +88,26 @@ def _needs_more_than_moments(
     return is_adjusted and len(definition.covariates) > most
 
 
+def find_needed_follow_up(
+    spec: ExperimentSpec, definition: MetricDefinition
+) -> float | None:
+    """Days from the end of exposures until every window has closed.
+
+    Args:
+        spec: registry row with the plan.
+        definition: the metric.
+
+    Returns:
+        None where the last look waits so long, or reads units before they mature.
+    """
+    design = spec.plan.sequential
+    if definition.window_days is None or not design.has_end:
+        return None
+    needed = definition.delay_days + definition.window_days
+    is_by_day = explain_single_look(spec, definition) in {"", "FIXED"}
+    return needed if is_by_day and needed > design.follow_up_days else None
+
+
 def plan_looks(
     spec: ExperimentSpec, definition: MetricDefinition
 ) -> tuple[LookTime, ...]:

@@ -15,6 +15,7 @@ from exp_platform.decision.family import harm_level
 from exp_platform.decision.looks import (
     choose_look_method,
     explain_single_look,
+    find_needed_follow_up,
     plan_looks,
 )
 from exp_platform.decision.series import LookSeries, build_rule, plan_units
@@ -113,7 +114,7 @@ def track_series(
     if has_stop:
         crossing = _find_crossing(readings.effect, spec.plan.alpha)
         stop = rule.describe_stop(base, readings.effect, crossing)
-    places = _describe(spec, series, rule=rule, readings=readings)
+    places = _describe(spec, series, base, rule=rule, readings=readings)
     if len(base) == 1:
         # The only row there is: what its interval was before it was widened.
         alone = {name: getattr(base[0], name) for name in _INTERVAL}
@@ -196,6 +197,7 @@ def _look_once(
                 "is_final": True,
                 "p_greater": sides[0],
                 "p_less": sides[1],
+                **_say_short(spec, series, estimate),
             },
         },
     )
@@ -288,9 +290,20 @@ def _numbers_of(
     return refuse_look(estimate, estimate.method) if estimate.is_ok else estimate
 
 
+def _say_short(
+    spec: ExperimentSpec, series: LookSeries, estimate: Estimate
+) -> dict[str, float]:
+    """Where a look has no number, and no look waits until the windows have closed."""
+    needed = find_needed_follow_up(spec, series.definition)
+    if needed is None or estimate.reason != "TOO_FEW_UNITS":
+        return {}
+    return {"follow_up_needed": needed}
+
+
 def _describe(
     spec: ExperimentSpec,
     series: LookSeries,
+    base: Sequence[Estimate],
     *,
     rule: LookRule,
     readings: _Readings,
@@ -320,6 +333,7 @@ def _describe(
             "p_greater": float(effect.p_values[0, k]),
             "p_less": float(effect.p_values[1, k]),
             **{name: _so_far(look, k) for name, look in crossings.items()},
+            **_say_short(spec, series, base[k]),
         }
         places.append(found)
     return places

@@ -5,6 +5,7 @@ from exp_platform.causal.identification import CUPED
 from exp_platform.causal.instrument import WEAK_F
 from exp_platform.causal.refusal import DesignRefusal
 from exp_platform.checks import numbers
+from exp_platform.checks.refusals import explain_refusal
 from exp_platform.checks.wording import join_words
 from exp_platform.records import Estimate
 from exp_platform.report.comparisons import Comparison
@@ -67,7 +68,6 @@ def _describe(comparison: Comparison, estimate: Estimate) -> ViewRow:
     details, definition = estimate.details, comparison.definition
     took = (details["uptake_control"], details["uptake_treatment"])
     f_statistic = details["first_stage_f"]
-    found = differences_of(estimate)
     cells = (
         Cell(", ".join(map(_share, took))),
         Cell(_share(details["complier_share"])),
@@ -76,13 +76,21 @@ def _describe(comparison: Comparison, estimate: Estimate) -> ViewRow:
             numbers.format_difference(definition, details["itt"]),
             "not adjusted" if _adjusts(comparison) else "",
         ),
-        Cell(
-            numbers.format_difference(definition, *found),
-            numbers.format_difference_interval(definition, *found),
-        ),
-        Cell(numbers.format_p(estimate.p_value)),
+        *_tell_effect(comparison, estimate),
     )
     return ViewRow(metric, arm, cells)
+
+
+def _tell_effect(comparison: Comparison, estimate: Estimate) -> tuple[Cell, Cell]:
+    """The effect on compliers and its p; before the end it stands without a test."""
+    found, definition = differences_of(estimate), comparison.definition
+    difference = numbers.format_difference(definition, *found)
+    withheld = estimate.details.get("test_withheld", "")
+    if withheld:
+        why = explain_refusal(str(withheld))
+        return Cell(difference, "no interval yet"), Cell("not tested yet", why)
+    interval = numbers.format_difference_interval(definition, *found)
+    return Cell(difference, interval), Cell(numbers.format_p(estimate.p_value))
 
 
 def _adjusts(comparison: Comparison) -> bool:

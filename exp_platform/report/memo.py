@@ -139,7 +139,12 @@ def describe_page(facts: MemoFacts) -> Page:
         methods=tuple(one for one in methods if one.shown and not one.is_plain),
         refusals=list_refusals(methods),
         plain_metrics=tuple(
-            dict.fromkeys(group.metric for group in methods if group.is_plain)
+            dict.fromkeys(
+                group.metric
+                for one, group in zip(comparisons, methods, strict=True)
+                # A look may have no number where all data so far have one.
+                if group.is_plain and one.primary is not None and one.primary.is_ok
+            )
         ),
         pretrends=describe_pretrends(facts),
         ledger=describe_ledger(facts),

@@ -105,6 +105,24 @@ def test_decide_names_harm_beside_what_is_missing(shippable):
     assert "Look at this too: revenue" in decision.rationale
 
 
+def test_decide_names_an_absolute_margin_where_a_relative_one_cannot_be(shippable):
+    unknown = replace(
+        shippable.guardrails[0],
+        status=GuardrailStatus.UNKNOWN,
+        bound=None,
+        reason="CONTROL_MEAN_NOT_POSITIVE",
+    )
+    case = replace(shippable, guardrails=(unknown,))
+    decision = case.decide()[0]
+    assert (decision.outcome, decision.rule) == (Outcome.REVIEW, "b")
+    assert decision.would_change.startswith("A margin of refunds in its own units")
+    assert "--guardrail-absolute" in decision.would_change
+    assert "run again" not in decision.would_change
+    errored = {"status": EstimateStatus.METRIC_ERRORED, "reason": "X"}
+    both = of_arm(case, "B", "orders", **errored).decide()[0]
+    assert "Bring what else is missing and run again" in both.would_change
+
+
 def test_decide_says_what_a_guardrail_without_a_bound_needs(shippable):
     unsure = replace(
         shippable.guardrails[0], status=GuardrailStatus.NOT_SHOWN, bound=None

@@ -9,6 +9,7 @@ from exp_platform.decision.looks import (
     choose_look_method,
     due_looks,
     explain_single_look,
+    find_needed_follow_up,
     plan_looks,
 )
 from exp_platform.records import (
@@ -104,6 +105,15 @@ def test_due_looks_are_those_the_data_have_reached(spec):
 )
 def test_explain_single_look_by_the_experiment(spec, changes, reason):
     assert explain_single_look(replace(spec, **changes), WEEKLY) == reason
+
+
+def test_find_needed_follow_up_where_windows_close_after_the_last_look(spec):
+    assert find_needed_follow_up(spec, WEEKLY) == WEEKLY.window_days
+    waiting = design(spec, follow_up_days=WEEKLY.window_days)
+    assert find_needed_follow_up(waiting, WEEKLY) is None
+    assert find_needed_follow_up(design(spec, has_end=False), WEEKLY) is None
+    assert find_needed_follow_up(spec, OPEN) is None
+    assert find_needed_follow_up(replace(spec, cluster="market"), WEEKLY) is None
 
 
 def test_explain_single_look_by_the_metric_and_the_plan(spec):

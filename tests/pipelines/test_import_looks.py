@@ -293,6 +293,33 @@ def test_import_without_dates_takes_no_word_about_looks(project, tmp_path):
     assert "--exposure-ts" in answer.err
 
 
+@pytest.mark.parametrize("method", ["fixed", "group_sequential"])
+def test_import_whose_windows_close_after_the_last_look_says_so(
+    project, bring_long, method
+):
+    flags = (
+        "--end",
+        "2026-01-06",
+        "--watermark",
+        "2026-01-12",
+        "--window",
+        "revenue=5",
+    )
+    answer = bring_long(*flags, "--sequential", method)
+    assert "the window of revenue closes after the last look" in answer.out
+    assert "with --follow-up 5 all do" in answer.out
+    decision, row, _ = outcome(project)
+    assert (decision["outcome"], row["reason"]) == ("REVIEW", "TOO_FEW_UNITS")
+    memo = project.exp("memo", "exp_file").out
+    assert "exp import --follow-up 5" in memo
+    assert "Only the method that decides gives a number for" not in memo
+    answer = bring_long(*flags, "--sequential", method, "--follow-up", "5")
+    assert "after the last look" not in answer.out
+    decision, row, _ = outcome(project)
+    assert (row["n_control"], row["reason"]) == (150, "")
+    assert decision["outcome"] != "KEEP_RUNNING"
+
+
 def test_import_without_dates_takes_fixed_which_is_what_it_does(project, tmp_path):
     file = tmp_path / "file.csv"
     lines = [f"u{i},{'AB'[i % 2]},{i % 7 + i % 2}" for i in range(200)]

@@ -21,11 +21,11 @@ FOUND = {
 def section(shippable):
     """The section where a metric of the shippable facts has an effect on compliers."""
 
-    def describe(metric, **fields):
+    def describe(metric, change=lambda row: row, **fields):
         first = next(e for e in shippable.estimates if e.metric_name == metric)
         role = EstimateRole.SECONDARY
         cace = replace(first, method="cace", role=role, details=FOUND, **fields)
-        facts = replace(shippable, estimates=(*shippable.estimates, cace))
+        facts = replace(shippable, estimates=(*shippable.estimates, change(cace)))
         return describe_compliers(sort_comparisons(facts))
 
     return describe
@@ -42,6 +42,15 @@ def test_describe_compliers_is_silent_where_nothing_is_adjusted(section):
     view = section("conversion")
     assert "adjusted" not in view.lead
     assert view.rows[0].cells[3].note == ""
+
+
+def test_describe_compliers_says_why_there_is_no_test_before_the_end(section):
+    from exp_platform.pipelines.analyze_compliance import withhold_test
+
+    (row,) = section("conversion", change=withhold_test).rows
+    assert row.cells[4].note == "no interval yet"
+    assert row.cells[5].text == "not tested yet"
+    assert row.cells[5].note == "its test would hold for a single look, at the end"
 
 
 def test_describe_compliers_explains_an_uptake_that_runs_backwards(section):
