@@ -257,6 +257,8 @@ def test_trust_gives_each_advice_once(panel):
         ("SQL_TWIN", "NO_ESTIMATES", False),
         ("SQL_TWIN", "SKIPPED", True),
         ("PRETREND", "TOO_FEW_CLUSTERS", False),
+        ("NOVELTY", "TOO_FEW_DAYS", False),
+        ("NOVELTY", "SKIPPED", True),
         ("OUTLIER", "NO_MOMENTS", True),
     ],
 )
