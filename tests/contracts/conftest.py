@@ -37,7 +37,7 @@ COOKIE_CATS_WORDS = (
     *("--metric", "retention_1", "--metric", "retention_7"),
     *("--metric", "sum_game_rounds"),
 )
-MANY_ROWS = 50_000
+MANY_ROWS = 100_000
 IS_SHARED = "EXP_CATALOG_URI" in os.environ
 ENGINES = ("duckdb", "spark", "trino") if IS_SHARED else ("duckdb",)
 BROUGHT = pytest.param(

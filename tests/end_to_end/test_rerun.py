@@ -34,7 +34,7 @@ def test_rerun_gives_equal_rows_and_one_more_ledger_row(
     assert project.job(experiment_id, "--generate-synth").code == 0
     first = _content(project, comparable)
     others = _files(project, "exp_other")
-    assert len(first) == 21
+    assert len(first) == 22
     assert first["analysis_results"]
     for flags in (["--generate-synth"], []):
         assert project.job(experiment_id, *flags).code == 0
