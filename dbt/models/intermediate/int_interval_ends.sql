@@ -68,7 +68,9 @@ fieller as (
 )
 
 select
-    *,
+    experiment_id, metric_name, segment, control, treatment, reason, n_control, n_treatment,
+    control_mean, treatment_mean, difference, standard_error, statistic, alpha, ci_lower_z,
+    ci_upper_z, relative_lift,
     1 / (
         power(treatment_part, 2) / (n_independent_treatment - 1)
         + power(1 - treatment_part, 2) / (n_independent_control - 1)
