@@ -146,7 +146,7 @@ def _flat(arm: Arm) -> Arm:
 )
 def test_constant_covariate_is_no_covariate(name):
     control, treatment = (_flat(arm) for arm in draw(1))
-    row = run(name, control, treatment)
+    row = ESTIMATORS[name].run(control, treatment, total)
     assert (row.is_ok, row.reason) == (False, "NO_COVARIATE_DATA")
     for field in ("standard_error", "p_value", "ci_lower", "ci_upper"):
         assert getattr(row, field) is None
