@@ -58,12 +58,20 @@ if TYPE_CHECKING:
 
 _COMMIT = "transactions/commit"
 _LOOKS = 6
+_WAIT = (10.0, 300.0)
+"""Seconds for a connection, and for the answer to a commit."""
 _NOT_THERE = {
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.NOT_ACCEPTABLE,
     HTTPStatus.NOT_IMPLEMENTED,
 }
+_NOT_SAID = {
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+"""By the standard: the commit may have happened, or may still."""
 
 
 class RestLakeCatalog(RestCatalog):
@@ -81,6 +89,7 @@ class RestLakeCatalog(RestCatalog):
         self.area = area
         self.io = area.new_io()
         self.shown = remote.catalog
+        self._is_unknown = False
         with rest_errors(self.shown):
             super().__init__(CATALOG, **rest_properties(remote), **area.io_properties)
 
@@ -129,6 +138,7 @@ class RestLakeCatalog(RestCatalog):
         provider = load_location_provider(metadata.location, metadata.properties)
         location = provider.new_table_metadata_file_location(0)
         _write_metadata(metadata, self.io.new_output(location))
+        # the registered table needs it, whatever becomes of the rows
         self.written.remove(location)
         self._ensure_namespace()
         with rest_errors(self.shown):
@@ -169,17 +179,23 @@ class RestLakeCatalog(RestCatalog):
             StorageError: the server cannot commit several tables as one, or refuses.
         """
         body = json.dumps({"table-changes": list(map(_change, staged))})
-        with rest_errors(self.shown):
-            answer = self._session.post(
-                self.url(_COMMIT, prefixed=True),
-                data=body.encode(),
-            )
+        url = self.url(_COMMIT, prefixed=True)
+        self._is_unknown = True
+        with rest_errors(self.shown, next_step=_LOOK_FIRST):
+            answer = self._session.post(url, data=body.encode(), timeout=_WAIT)
+        self._is_unknown = answer.status_code in _NOT_SAID
         self._check(answer)
 
     def any_current(self, staged: Sequence[StagedTable]) -> bool:
-        """Whether readers see any of these staged tables now."""
+        """Whether readers see any of these staged tables now, or may yet.
+
+        A server that did not say how a commit ended may still be at it: what the commit
+        names has to stay.
+        """
         if not staged:
             return False
+        if self._is_unknown:
+            return True
         found = self._collect([table.name for table in staged])
         return any(
             table.name in found
@@ -236,10 +252,21 @@ class RestLakeCatalog(RestCatalog):
                 next_step="use a server that can, such as Nessie, or the PostgreSQL "
                 "catalog",
             )
+        if answer.status_code in _NOT_SAID:
+            raise StorageError(
+                "the REST catalog did not say whether a commit happened",
+                where=self.shown,
+                found=found,
+                next_step=_LOOK_FIRST,
+            )
         raise StorageError(
             "the REST catalog refused a commit", where=self.shown, found=found
         )
 
+
+_LOOK_FIRST = (
+    "the commit may have happened, so its files stay: run again, which replaces it"
+)
 
 AnyCatalog = LakeCatalog | RestLakeCatalog
 """Both have the same methods; which one a lake has, its settings say."""
@@ -256,7 +283,10 @@ def rest_properties(remote: RemoteLake) -> dict[str, str]:
 
 
 @contextmanager
-def rest_errors(where: str) -> Iterator[None]:
+def rest_errors(
+    where: str,
+    next_step: str = "check `remote.catalog`, the server, and EXP_CATALOG_TOKEN",
+) -> Iterator[None]:
     """What the catalog's server refused, in our words.
 
     Raises:
@@ -269,7 +299,7 @@ def rest_errors(where: str) -> Iterator[None]:
             "the REST catalog cannot be used",
             where=where,
             found=" ".join(str(error).split())[:300],
-            next_step="check `remote.catalog`, the server, and EXP_CATALOG_TOKEN",
+            next_step=next_step,
         ) from error
 
 

@@ -9,9 +9,15 @@ import pytest
 
 from exp_platform.errors import StorageError
 from exp_platform.lake.areas import LocalArea
-from exp_platform.lake.catalog import CommitConflict
+from exp_platform.lake.catalog import CommitConflict, StagedTable
 from exp_platform.lake.rest import RestLakeCatalog
 from exp_platform.lake.settings import ObjectStore, RemoteLake
+from exp_platform.lake.tables import new_metadata
+from exp_platform.schemas import load_schema
+
+DROPPED = 0
+"""The server hangs up in place of an answer."""
+METADATA = new_metadata(load_schema("decisions"), "s3://w/exp/decisions")
 
 
 class Server(ThreadingHTTPServer):
@@ -25,10 +31,16 @@ class Server(ThreadingHTTPServer):
 
 class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if "/tables/" in self.path:
+            error = {"message": "no", "type": "NoSuchTableException", "code": 404}
+            self.answer(404, {"error": error})
+            return
         self.answer(200, {"defaults": {}, "overrides": {}})
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.status == DROPPED:
+            return
         self.answer(self.server.status, {"error": {"message": "not today"}})
 
     def answer(self, status: int, document: object) -> None:
@@ -56,7 +68,10 @@ def server() -> Iterator[Server]:
         (404, StorageError, "cannot commit several tables as one, so nothing"),
         (405, StorageError, "cannot commit several tables as one, so nothing"),
         (409, CommitConflict, "another writer changed a table"),
-        (500, StorageError, "refused a commit"),
+        (400, StorageError, "refused a commit"),
+        (503, StorageError, "refused a commit"),
+        (500, StorageError, "did not say whether a commit happened"),
+        (504, StorageError, "did not say whether a commit happened"),
     ],
 )
 def test_commit_staged_tells_what_the_server_said(
@@ -66,6 +81,23 @@ def test_commit_staged_tells_what_the_server_said(
     catalog = RestLakeCatalog(server.remote, LocalArea(tmp_path))
     with pytest.raises(error, match=words):
         catalog.commit_staged([])
+    catalog.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "may_have_happened"), [(500, True), (DROPPED, True), (400, False)]
+)
+def test_any_current_believes_in_a_commit_whose_end_was_not_told(
+    server, tmp_path, status, may_have_happened
+):
+    """Files of such a commit must stay: readers may need them a moment later."""
+    server.status = status
+    catalog = RestLakeCatalog(server.remote, LocalArea(tmp_path))
+    staged = [StagedTable("decisions", None, METADATA, "")]
+    with pytest.raises(StorageError) as raised:
+        catalog.commit_staged(staged)
+    assert ("files stay" in str(raised.value)) == may_have_happened
+    assert catalog.any_current(staged) == may_have_happened
     catalog.close()
 
 
