@@ -1,15 +1,22 @@
 """Regression adjustment of many comparisons by covariates from before exposure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.records import Estimate
 from exp_platform.stats.comparison import Comparison, compare_means
-from exp_platform.stats.draft import ROUNDING, Refusal, judge_spread
+from exp_platform.stats.draft import (
+    ROUNDING,
+    Refusal,
+    complete_estimate,
+    judge_spread,
+)
 from exp_platform.stats.inference import Array
+from exp_platform.stats.lift import withhold_interval
 from exp_platform.stats.relative import Baseline
 from exp_platform.stats.welch import Arm, welch_df
 
@@ -102,6 +109,28 @@ def adjust_arms(
             alpha=alpha,
         )
     return Adjustment(slopes, rank, comparison)
+
+
+def complete_adjusted(
+    draft: Estimate,
+    arms: tuple[Arm, Arm],
+    comparison: Comparison,
+    details: Mapping[str, Any],
+) -> Estimate:
+    """The row with its numbers; no interval of the lift where an arm does not vary.
+
+    The covariate lends such an arm an error, that of theta x, which says nothing of
+    how uncertain a mean without any spread is.
+
+    Args:
+        draft: row with names and counts.
+        arms: control and treatment before the adjustment.
+        comparison: the adjusted one, arrays of shape (1,).
+        details: extras of the method.
+    """
+    row = complete_estimate(draft, comparison, details=details)
+    is_constant = any(arm.variance_of_mean[0] == 0 for arm in arms)
+    return withhold_interval(row) if is_constant else row
 
 
 def find_constant(covariates: Sequence[Covariates]) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from exp_platform.stats.draft import (
     refuse_estimate,
 )
 from exp_platform.stats.inference import Array
+from exp_platform.stats.lift import withhold_interval
 from exp_platform.stats.settings import EstimateSettings
 
 Statistic = Callable[[Array, NDArray[np.uint8]], Array]
@@ -174,7 +175,8 @@ def estimate_bootstrap(
     if completed.reason in {Refusal.ZERO_VARIANCE, Refusal.PRECISION_LOST}:
         lost = _judge_samples(control, treatment) or Refusal(completed.reason)
         return refuse_estimate(draft, lost, means=(means[0], means[1]))
-    return replace(completed, details={"n_resamples": n_resamples, "seed": seed})
+    details = {**completed.details, "n_resamples": n_resamples, "seed": seed}
+    return replace(completed, details=details)
 
 
 def _complete(
@@ -199,7 +201,7 @@ def _complete(
     lifts = gaps / draws[0] if has_lift else gaps
     low, high = np.quantile(lifts, [alpha / 2, 1 - alpha / 2])
     p = _two_sided(gaps)
-    return replace(
+    row = replace(
         draft,
         status=EstimateStatus.OK,
         control_mean=base,
@@ -215,6 +217,8 @@ def _complete(
         p_value=p,
         relative_p_value=p if has_lift else None,
     )
+    is_constant = any(np.ptp(values) == 0 for values in draws)
+    return withhold_interval(row) if is_constant else row
 
 
 def _two_sided(gaps: Array) -> float:

@@ -11,12 +11,12 @@ from exp_platform.stats.adjustment import (
     Covariates,
     Theta,
     adjust_arms,
+    complete_adjusted,
     is_empty_in_one,
     judge_covariates,
 )
 from exp_platform.stats.draft import (
     Refusal,
-    complete_estimate,
     draft_estimate,
     find_refusal,
     refuse_constants,
@@ -90,7 +90,8 @@ def estimate_cuped(
             is_normal=is_ratio,
         )
     details = _describe(adjustment, control, treatment, settings)
-    return complete_estimate(draft, adjustment.comparison, details=details)
+    arms = (_value_arm(control, is_ratio), _value_arm(treatment, is_ratio))
+    return complete_adjusted(draft, arms, adjustment.comparison, details)
 
 
 def _find_reason(

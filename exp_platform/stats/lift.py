@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 from exp_platform.records import Estimate
 from exp_platform.stats.inference import Array, Inference, infer_difference
 from exp_platform.stats.relative import (
+    NO_ARM_VARIANCE,
     Baseline,
     RelativeMethod,
     both_vary,
@@ -70,6 +71,35 @@ def widen_lift(estimate: Estimate, quantile: float) -> Estimate:
     )
 
 
+def withhold_interval(estimate: Estimate) -> Estimate:
+    """The same row without an interval of its lift: an arm's values do not vary.
+
+    For methods whose error does not show it, because a covariate or a resampling lends
+    the arm a spread. The p-value stays, as in every row without such an interval.
+
+    Args:
+        estimate: any method's row.
+    """
+    if estimate.relative_lift is None:
+        return estimate
+    kept = {k: v for k, v in estimate.details.items() if k != "delta_p_value"}
+    return replace(
+        estimate,
+        relative_ci_lower=None,
+        relative_ci_upper=None,
+        details={**kept, "relative_reason": NO_ARM_VARIANCE},
+    )
+
+
+def is_withheld(estimate: Estimate) -> bool:
+    """Does the row say that an arm without variance has no interval of its lift?
+
+    Args:
+        estimate: any method's row.
+    """
+    return estimate.details.get("relative_reason") == NO_ARM_VARIANCE
+
+
 def read_baseline(estimate: Estimate) -> Baseline | None:
     """What the row's difference is divided by; None where the row does not say."""
     moments = [estimate.details.get(f"baseline_{part}") for part in _PARTS]
@@ -97,7 +127,7 @@ def explain_no_baseline(estimate: Estimate) -> str:
     error = np.array([estimate.standard_error], dtype=float)
     with np.errstate(all="ignore"):
         has_spread = both_vary(error * error, baseline)[0]
-    return "" if has_spread else "ARM_WITHOUT_VARIANCE"
+    return "" if has_spread and not is_withheld(estimate) else NO_ARM_VARIANCE
 
 
 def _fill_lift(estimate: Estimate, quantile: float, method: RelativeMethod) -> Estimate:
@@ -108,7 +138,7 @@ def _fill_lift(estimate: Estimate, quantile: float, method: RelativeMethod) -> E
         reason = explain_no_interval(found, inference, baseline)
     is_one_look = method != "fieller" and estimate.look is not None
     has_lift = _number(found.lift) is not None
-    return replace(
+    row = replace(
         estimate,
         relative_lift=_number(found.lift),
         relative_ci_lower=_open(found.ci_lower, estimate.ci_lower),
@@ -117,6 +147,10 @@ def _fill_lift(estimate: Estimate, quantile: float, method: RelativeMethod) -> E
         relative_method=_name(estimate, method) if has_lift else None,
         details=_explain(estimate.details, reason),
     )
+    if not is_withheld(estimate):
+        return row
+    row = withhold_interval(row)
+    return row if method == "fieller" else replace(row, relative_p_value=None)
 
 
 def _read_inference(estimate: Estimate, quantile: float) -> Inference:

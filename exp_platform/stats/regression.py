@@ -12,6 +12,7 @@ from exp_platform.stats.adjustment import (
     Covariates,
     Theta,
     adjust_arms,
+    complete_adjusted,
     explain_variance,
     find_constant,
     is_empty_in_one,
@@ -21,7 +22,6 @@ from exp_platform.stats.adjustment import (
 from exp_platform.stats.comparison import Comparison, compare_means
 from exp_platform.stats.draft import (
     Refusal,
-    complete_estimate,
     draft_estimate,
     find_refusal,
     refuse_constants,
@@ -135,7 +135,7 @@ def estimate_adjusted(
         )
     slopes = dict(zip(control.covariates, map(float, found.theta[0]), strict=True))
     details = {"theta": slopes, **_describe(b, a, found.comparison, settings)}
-    return complete_estimate(draft, found.comparison, details=details)
+    return complete_adjusted(draft, (b, a), found.comparison, details)
 
 
 def estimate_lin(
@@ -280,7 +280,7 @@ def _compare_fits(
         "interaction_variance": float(shift[0]),
         **_describe(base.arm, other.arm, comparison, settings),
     }
-    return complete_estimate(draft, comparison, details=details)
+    return complete_adjusted(draft, (base.arm, other.arm), comparison, details)
 
 
 def _describe(

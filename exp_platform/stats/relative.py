@@ -22,6 +22,9 @@ RelativeMethod = Literal["fieller", "delta", "log_delta"]
 NO_SPREAD = 1e-12
 """Share of the difference's variance below which an arm's own is rounding."""
 
+NO_ARM_VARIANCE = "ARM_WITHOUT_VARIANCE"
+"""Why a lift has no interval although its difference has one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
@@ -42,9 +45,10 @@ class RelativeInference:
     """Relative lifts with their intervals, arrays of shape (n_comparisons,).
 
     A baseline that is not positive has no lift. An unbounded Fieller set has a lift
-    and a p-value but no interval. An arm whose mean has no sampling variance (no unit
-    with an event, or all) leaves a lift alone: the interval would be that of the other
-    arm, or a point.
+    and a p-value but no interval. So has an arm whose mean has no sampling variance (no
+    unit with an event, or all): the interval would be that of the other arm, or a
+    point. By Fieller the p-value stays, for no lift and no difference are one
+    hypothesis; by the other methods there is none.
 
     Attributes:
         method: of the interval and the p-value, the same for all.
@@ -80,6 +84,8 @@ def infer_relative(
     found = _find_interval(method)(inference, baseline, mean)
     has_spread = both_vary(inference.standard_error**2, baseline)
     lower, upper, p_value = (np.where(has_spread, part, np.nan) for part in found)
+    if method == "fieller":
+        p_value = found[2]
     return RelativeInference(lift, lower, upper, p_value, method)
 
 
@@ -105,7 +111,7 @@ def explain_no_interval(
     if np.isnan(baseline.variance[0]):
         return "BASELINE_VARIANCE_MISSING"
     if not both_vary(inference.standard_error**2, baseline)[0]:
-        return "ARM_WITHOUT_VARIANCE"
+        return NO_ARM_VARIANCE
     is_log = relative.method == "log_delta"
     return "NO_LOGARITHM" if is_log else "INTERVAL_UNBOUNDED"
 

@@ -9,6 +9,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from exp_platform.records import Estimate, EstimateStatus
 from exp_platform.stats.lift import (
     SCORE_METHODS,
+    is_withheld,
     lift_method,
     read_baseline,
     widen_lift,
@@ -117,7 +118,7 @@ def relative_error(estimate: Estimate) -> float | None:
     lift, error = estimate.relative_lift, estimate.standard_error
     if baseline is None or lift is None or error is None or not baseline.mean[0] > 0:
         return None
-    if not both_vary(np.array([error * error]), baseline)[0]:
+    if is_withheld(estimate) or not both_vary(np.array([error * error]), baseline)[0]:
         return None
     mean, variance, covariance = (
         float(part[0])

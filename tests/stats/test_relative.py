@@ -223,11 +223,16 @@ def test_arm_without_variance_has_a_lift_and_no_interval(
     assert "delta_p_value" not in row.details
     assert row.relative_lift == pytest.approx(treatment_events / control_events - 1)
     assert (row.relative_ci_lower, row.relative_ci_upper) == (None, None)
-    assert row.relative_p_value is None
+    # No lift and no difference are one hypothesis, which the other arm's error tests.
+    assert row.relative_p_value == row.p_value > 0
     assert row.details["relative_reason"] == "ARM_WITHOUT_VARIANCE"
-    for method in ("delta", "fieller", "log_delta"):
+    for method, p_value in (
+        ("delta", None),
+        ("fieller", row.p_value),
+        ("log_delta", None),
+    ):
         again = restate_lift(row, method)
-        assert (again.relative_ci_lower, again.relative_p_value) == (None, None)
+        assert (again.relative_ci_lower, again.relative_p_value) == (None, p_value)
     widened = widen_interval(row, 2.8)
     assert (widened.relative_ci_lower, widened.relative_ci_upper) == (None, None)
     assert relative_error(row) is None
