@@ -1,5 +1,6 @@
 """A panel in a data frame or a file to estimates, by the same steps as an imported one."""
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from exp_platform.causal.panel_rules import choose_panel_methods
 from exp_platform.errors import UsageError
 from exp_platform.lake import Engine, LakeSettings
 from exp_platform.lake.types import quote_name as identifier
+from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.definitions import parse_definition
 from exp_platform.pipelines.analyze_panel import estimate_panel_metric, find_facts
 from exp_platform.pipelines.frames import to_arrow
@@ -119,6 +121,8 @@ def _load(
 
 def _check_values(engine: Engine, request: PanelRequest) -> None:
     for column in request.outcomes.values():
+        if _has_finite_ends(engine, column):
+            continue
         value, number = identifier(column), f"try_cast({identifier(column)} as double)"
         broken = engine.rows(
             f"select cast({value} as varchar) from exp_run.delivered\n"
@@ -131,6 +135,23 @@ def _check_values(engine: Engine, request: PanelRequest) -> None:
                 found=repr(broken[0][0]),
                 next_step="remove or repair these rows",
             )
+
+
+def _has_finite_ends(engine: Engine, column: str) -> bool:
+    """Is the column a float whose least and largest value are numbers?
+
+    No value between is infinite then, and a Parquet file knows its ends unread. A NaN
+    counts as the largest: whatever hides behind it is then looked for.
+    """
+    kind = (
+        "select column_type from (describe exp_run.delivered)\n"
+        f"where column_name = {text(column)}"
+    )
+    if engine.rows(kind) not in ([("DOUBLE",)], [("FLOAT",)]):
+        return False
+    value = identifier(column)
+    ends = engine.rows(f"select min({value}), max({value}) from exp_run.delivered")[0]
+    return all(end is not None and math.isfinite(end) for end in ends)
 
 
 def _find_panel(request: PanelRequest, layout: PanelLayout) -> PanelSource:

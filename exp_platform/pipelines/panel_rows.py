@@ -85,23 +85,22 @@ def _profile_rows(engine: Engine, request: PanelRequest) -> None:
     """Leave `exp_run.panel_profile`: rows by period and treatment, as delivered.
 
     Its columns: time_value, group_value, the number of rows that name a unit, `n_rows`,
-    and the sum of all rows' hashes, `total`. The hash is hashed again: of two
-    columns it is so simple that units which swap their values could leave the sum as it
-    was.
+    and the exclusive or of all rows' hashes, `mark`. The hash of several columns is
+    hashed again: it is so simple that units which swap their values could leave the
+    mark as it was.
 
     Args:
         engine: holds the delivered rows.
         request: the mapping of columns.
     """
-    named = (request.unit, request.cohort or request.treated, request.cluster)
-    columns = [*(name for name in named if name), *request.covariates]
-    columns += [request.weight] if request.weight else []
-    row = ", ".join(identifier(name) for name in columns)
+    named = (request.unit, request.cluster, *request.covariates, request.weight)
+    columns = [identifier(name) for name in named if name]
+    row = f"hash({', '.join(columns)})"
     group = identifier(request.cohort or request.treated or "")
-    sums = "0 as n_rows, 0 as total"
+    sums = "0 as n_rows, 0 as mark"
     if request.unit is not None:
-        unit = identifier(request.unit)
-        sums = f"count({unit}) as n_rows, sum(hash(hash({row}))) as total"
+        mark = row if len(columns) == 1 else f"hash({row})"
+        sums = f"count({columns[0]}) as n_rows, bit_xor({mark}) as mark"
     engine.execute(
         "create or replace table exp_run.panel_profile as\n"
         f"select {identifier(request.time)} as time_value, {group} as group_value,\n"
@@ -142,10 +141,8 @@ def build_units(
         ContractError: no usable row, a unit with several rows in one period, a weight
             that is not above 0, or a cohort or cluster that changes within a unit.
     """
-    is_same = not is_ordered and _repeats_units(engine, request)
-    engine.execute(
-        _units_sql(request, n_periods, is_ordered=is_ordered, is_same=is_same)
-    )
+    if is_ordered or not _repeats_units(engine, request, n_periods):
+        engine.execute(_units_sql(request, n_periods, is_ordered=is_ordered))
     most = engine.rows("select max(n_rows) from exp_run.panel_units")[0][0]
     if most is None:
         raise ContractError("no row has a unit and a period", where=str(file))
@@ -165,63 +162,98 @@ def build_units(
     return request.unit is None or most == 1
 
 
-def _repeats_units(engine: Engine, request: PanelRequest) -> bool:
-    """Does every period have the same units and say the same of them?
+def _repeats_units(engine: Engine, request: PanelRequest, n_periods: int) -> bool:
+    """Has every period the same units, once each, and says the same of them?
 
-    The rows of one period then stand for all. Sums of hashes are compared, which is much
-    cheaper than to group the rows by unit.
+    The rows of the first period then stand for all, as `exp_run.panel_units`. Hashes
+    are compared, which is much cheaper than to group the rows by unit: where the first
+    period names no unit twice, another with as many rows and the same mark cannot
+    either.
     """
     if request.unit is None:
         return False
     periods = engine.rows(
-        "select sum(n_rows), sum(total)\n"
-        "from exp_run.panel_profile as d inner join exp_run.panel_times as t\n"
-        "    on d.time_value = t.value\n"
-        "group by t.period_no"
+        "select sum(n_rows), bit_xor(hash(hash(group_value, n_rows, mark)))\n"
+        "from (select t.period_no, d.group_value, sum(d.n_rows) as n_rows,\n"
+        "        bit_xor(d.mark) as mark\n"
+        "    from exp_run.panel_profile as d inner join exp_run.panel_times as t\n"
+        "        on d.time_value = t.value\n"
+        "    group by 1, 2)\n"
+        "group by period_no"
     )
-    return len(set(periods)) == 1
+    if len(set(periods)) > 1:
+        return False
+    engine.execute(_first_units_sql(request, n_periods))
+    is_once = "select count(distinct unit) = count(*) from exp_run.panel_units"
+    return bool(engine.rows(is_once)[0][0])
 
 
-def _units_sql(
-    request: PanelRequest, n_periods: int, *, is_ordered: bool, is_same: bool
-) -> str:
-    unit = unit_of(request)
-    group = request.cohort or request.treated or ""
+def _first_units_sql(request: PanelRequest, n_periods: int) -> str:
+    """The units of the first period, whose rows stand for those of all others."""
+    facts = ["cohort_no"]
+    if request.cohort is None and request.policy_date is None:
+        facts = ["case when is_on then period_no end as cohort_no"]
+    facts.append("unit as cluster" if request.cluster is None else "cluster")
+    weight = "1.0" if request.weight is None else "weight"
+    facts.append(f"{weight} as weight")
+    facts.append(f"coalesce({weight} > 0, false) as is_weight_positive")
+    names = [f"x{i}" for i in range(len(request.covariates))]
+    changes = ("cohort", "cluster", "weight", *names)
+    facts += [*names, *(f"false as {name}_changes" for name in changes)]
+    # The value of the period itself: parts of a file without it are not read.
+    first = "select value from exp_run.panel_times where period_no = 0"
+    return (
+        "create or replace table exp_run.panel_units as\n"
+        f"select unit, {n_periods} as n_rows, {n_periods} as n_periods,\n"
+        f"    {', '.join(facts)}\n"
+        f"from ({_rows_sql(request)}\n"
+        f"        and d.{identifier(request.time)} in ({first}))"
+    )
+
+
+def _units_sql(request: PanelRequest, n_periods: int, *, is_ordered: bool) -> str:
     facts = [_cohort(request)]
     cluster = "unit as cluster, false as cluster_changes"
     if request.cluster is not None:
         cluster = f"min(cluster) as cluster, {_changes('cluster')}"
     facts.append(cluster)
-    columns = {f"x{i}": name for i, name in enumerate(request.covariates)}
     facts.append("1.0 as weight, true as is_weight_positive, false as weight_changes")
     if request.weight is not None:
         positive = "bool_and(coalesce(weight > 0, false)) as is_weight_positive"
         facts[-1] = f"{_first('weight')}, {positive}"
+    facts += [_first(f"x{i}") for i in range(len(request.covariates))]
+    if is_ordered:
+        facts.append("min(row_no) as row_no")
+    return (
+        "create or replace table exp_run.panel_units as\n"
+        f"select unit, count(*) as n_rows, {_count_periods(n_periods)} as n_periods,\n"
+        f"    {(',' + chr(10) + '    ').join(facts)}\n"
+        f"from ({_rows_sql(request, is_ordered=is_ordered)})\n"
+        "group by unit"
+    )
+
+
+def _rows_sql(request: PanelRequest, *, is_ordered: bool = False) -> str:
+    """Delivered rows that name a unit and a period, with what they say of the unit."""
+    unit, group = unit_of(request), request.cohort or request.treated or ""
+    columns = {f"x{i}": name for i, name in enumerate(request.covariates)}
+    if request.weight is not None:
         columns["weight"] = request.weight
-    facts += [_first(name) for name in columns if name != "weight"]
-    numbers = "".join(
+    facts = "".join(
         f",\n        try_cast(d.{identifier(column)} as double) as {name}"
         for name, column in columns.items()
     )
     if request.cluster is not None:
-        numbers += f",\n        d.{identifier(request.cluster)} as cluster"
+        facts += f",\n        d.{identifier(request.cluster)} as cluster"
     if is_ordered:
-        numbers += f",\n        d.{ROW_NUMBER} as row_no"
-        facts.append("min(row_no) as row_no")
-    sizes = f"count(*) as n_rows,\n    {_count_periods(n_periods)} as n_periods"
-    if is_same:
-        sizes = f"{n_periods} * count(*) as n_rows, {n_periods} as n_periods"
+        facts += f",\n        d.{ROW_NUMBER} as row_no"
     return (
-        "create or replace table exp_run.panel_units as\n"
-        f"select unit, {sizes},"
-        f"\n    {(',' + chr(10) + '    ').join(facts)}\n"
-        f"from (select d.{unit} as unit, t.period_no, c.cohort_no, c.is_on{numbers}\n"
+        f"select d.{unit} as unit, t.period_no, c.cohort_no, c.is_on{facts}\n"
         "    from exp_run.delivered as d\n"
         f"    inner join exp_run.panel_times as t on d.{identifier(request.time)} = t.value\n"
         "    left join exp_run.panel_treatments as c\n"
         f"        on d.{identifier(group)} is not distinct from c.value\n"
-        f"    where d.{unit} is not null{' and t.period_no = 0' if is_same else ''})\n"
-        "group by unit"
+        f"    where d.{unit} is not null"
     )
 
 

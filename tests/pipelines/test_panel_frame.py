@@ -87,6 +87,19 @@ def test_did_refuses_what_is_no_panel(answer):
         _did(frame.assign(sales="many"))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "str"])
+@pytest.mark.parametrize("others", [[], [float("nan")]])
+def test_did_refuses_an_infinite_value(dtype, others, answer, tmp_path):
+    frame = pd.DataFrame(answer["rows"])
+    frame.loc[: len(others), "sales"] = [*others, float("-inf")]
+    frame["sales"] = frame["sales"].astype(dtype)
+    file = tmp_path / "panel.parquet"
+    frame.to_parquet(file)
+    for rows in (frame, file):
+        with pytest.raises(UsageError, match=r"no number(.|\n)*-inf"):
+            _did(rows)
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_did_reads_files(suffix, answer, tmp_path):
     frame = pd.DataFrame(answer["rows"])

@@ -84,6 +84,19 @@ def test_build_units_refuses_a_unit_that_is_there_twice_in_every_period(engine):
         _build(engine, rows, is_ordered=False)
 
 
+@pytest.mark.parametrize("others", [[3, 3], [6, 6]])
+def test_build_units_refuses_a_unit_that_stands_for_others_in_one_period(
+    engine, others
+):
+    # As many rows by period and treatment as before; of an even number of equal rows
+    # the marks are those of none, of three those of one.
+    instead = dict(zip([UNITS * 3 + 9, UNITS * 3 + 12], others, strict=True))
+    rows = [row | ROWS[instead.get(i, i % UNITS)] for i, row in enumerate(ROWS)]
+    rows = [row | {"year": old["year"]} for row, old in zip(rows, ROWS, strict=True)]
+    with pytest.raises(ContractError, match="several rows in one period"):
+        _build(engine, rows, is_ordered=False)
+
+
 @pytest.mark.parametrize("column", ["since", "town"])
 def test_build_units_refuses_units_that_swap_their_values(engine, column):
     rows = [dict(row) for row in ROWS]
