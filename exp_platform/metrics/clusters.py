@@ -27,7 +27,21 @@ _TOTALS = (
     "size_mean",
     "size_variance",
     "size_covariance",
+    "value_range",
 )
+
+# SQL's moments of large values may have lost their spread; the range of the values says
+# whether there was one. A ratio has no range of its own.
+_READ_TOTALS = """
+select
+    clusters.*,
+    case when overall.denominator_mean is null then overall.max_value - overall.min_value end as value_range
+from exp_run.int_cluster_totals as clusters
+left join exp_run.metric_aggregates_overall as overall
+    on clusters.metric_name = overall.metric_name
+    and clusters.segment = overall.segment
+    and clusters.variant = overall.variant
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +142,10 @@ def read_cluster_totals(
     """Moments over clusters by (metric, segment, variant).
 
     Args:
-        engine: holds `exp_run.int_cluster_totals`.
+        engine: holds `exp_run.int_cluster_totals` and `metric_aggregates_overall`.
         spec: the experiment.
     """
-    rows = engine.records("select * from exp_run.int_cluster_totals")
+    rows = engine.records(_READ_TOTALS)
     return {
         (row["metric_name"], row["segment"], row["variant"]): ClusterTotals(
             spec.experiment_id,

@@ -145,11 +145,11 @@ def _assess(
 
 
 def _spread_of(arm: ClusterTotals) -> Spread:
-    """Of one unit's values, as far as the clusters tell; else of the clusters' sums."""
-    if arm.score_variance is None or not arm.size_mean or arm.sum_mean is None:
-        return arm.sum_mean, arm.sum_variance, None
-    variance = arm.score_variance / arm.size_mean**2
-    return arm.sum_mean / arm.size_mean, variance, arm.value_range
+    """Of one unit's values, as far as the clusters tell."""
+    if arm.sum_mean is None or arm.sum_variance is None or not arm.size_mean:
+        return None, None, None
+    own = _mean_arm(arm)
+    return float(own.mean[0]), float(own.variance[0]), arm.value_range
 
 
 def _means(arm: ClusterTotals) -> tuple[float | None, ...]:

@@ -139,6 +139,9 @@ def test_cluster_totals_agree_with_plain_arrays(build: Any, spec: Any) -> None:
         assert totals.size_covariance == pytest.approx(
             np.cov(by_city, sums)[0, 1], rel=1e-9
         )
+        is_ratio = metric == "money_per_visit"
+        expected_range = None if is_ratio else pytest.approx(np.ptp(values), rel=1e-10)
+        assert totals.value_range == expected_range
 
 
 def test_sums_leave_the_engine_where_clusters_are_few(build: Any, spec: Any) -> None:
@@ -285,3 +288,32 @@ def test_a_bootstrapped_row_is_compared_without_its_test(build: Any, spec: Any) 
     assert check_sql_twin("exp_a", [(estimate, row)]).status is CheckStatus.PASSED
     moved = {**row, "difference": row["difference"] + 1e-3}
     assert check_sql_twin("exp_a", [(estimate, moved)]).status is CheckStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("n_clusters", "spread", "reason"),
+    [
+        (12, 1.0, "PRECISION_LOST"),
+        (60, 1.0, "PRECISION_LOST"),
+        (60, 0.0, "ZERO_VARIANCE"),
+    ],
+)
+def test_large_values_have_lost_their_spread_where_they_have_one(
+    build: Any, spec: Any, n_clusters: int, spread: float, reason: str
+) -> None:
+    exposures, outcomes = _rows(n_clusters)
+    noise = np.random.default_rng(2).integers(-2, 3, len(exposures)) * spread
+    outcomes = [row for row in outcomes if row["metric"] != "m"]
+    outcomes += [
+        {"user": unit["user"], "metric": "m", "value": 1e15 + extra, "at": START}
+        for unit, extra in zip(exposures, noise.tolist(), strict=True)
+    ]
+    here = _here(spec)
+    found = read_cluster_totals(build(exposures, outcomes, METRICS, here), here)
+    arms = (found["money", "all", arm] for arm in ("control", "treatment"))
+    settings = EstimateSettings(METRICS[0], min_units_per_arm=2, is_clustered=True)
+    row = estimate_means_by_cluster((next(arms), next(arms)), None, settings)
+    assert row.reason == reason
+    is_kept = reason == "ZERO_VARIANCE"
+    # two means of 1e15, each rounded
+    assert row.difference == (pytest.approx(0.0, abs=1.0) if is_kept else None)
