@@ -23,13 +23,15 @@ _PRIMARY = {
 _CLAUSES = {
     PretrendOutcome.HOLDS: "no drift, and one that matters would have been seen",
     PretrendOutcome.NEGLIGIBLE: "a drift, too small to matter",
-    PretrendOutcome.UNDERPOWERED: "no clear drift, but one that matters could have gone "
-    "unseen",
+    PretrendOutcome.UNDERPOWERED: "no clear drift, but the test has too little power to "
+    "be trusted",
     PretrendOutcome.FAILED: "a drift that matters",
 }
 
 
-def check_pretrend(test: PretrendTest, *, period: str = "day") -> CheckResult:
+def check_pretrend(
+    test: PretrendTest, *, period: str = "day", effect: float | None = None
+) -> CheckResult:
     """Do the pre-trends allow a difference-in-differences to be believed?
 
     Where the test's role is primary its outcome decides, and it can fail. Otherwise
@@ -38,6 +40,7 @@ def check_pretrend(test: PretrendTest, *, period: str = "day") -> CheckResult:
     Args:
         test: one metric and arm.
         period: what one step of time is called.
+        effect: that the trends are to carry, to be told beside their sizes.
     """
     is_primary = test.role is EstimateRole.PRIMARY
     subject = f"{test.metric_name}:{test.treatment}"
@@ -64,7 +67,7 @@ def check_pretrend(test: PretrendTest, *, period: str = "day") -> CheckResult:
         check_name="PRETREND",
         status=status,
         reason=_reason(test, status),
-        message=_describe(test, period),
+        message=_describe(test, period, effect),
         subject=subject,
         value=test.p_adjusted,
         threshold=PRIMARY_P if is_primary else DIAGNOSTIC_P,
@@ -87,7 +90,7 @@ def _reason(test: PretrendTest, status: CheckStatus) -> str:
     return "PRE_PERIOD_DRIFT" if status is CheckStatus.WARNED else "NO_DRIFT"
 
 
-def _describe(test: PretrendTest, period: str) -> str:
+def _describe(test: PretrendTest, period: str, effect: float | None) -> str:
     p_value = format_p(test.p_adjusted if test.p_adjusted is not None else 1.0)
     head = (
         f"{test.metric_name}, {format_count(test.n_pre_days, period)} before the start"
@@ -101,6 +104,7 @@ def _describe(test: PretrendTest, period: str) -> str:
             ("the drift seen, continued, moves the estimate by", test.bias),
             ("it would matter from", test.tolerance),
             ("it is found four times in five from", test.detectable_bias),
+            ("the effect is of size", effect),
         )
         if number is not None
     ]

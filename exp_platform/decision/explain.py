@@ -22,7 +22,7 @@ from exp_platform.decision.phrases import (
 )
 from exp_platform.decision.reasons import MEANINGS, Reason
 from exp_platform.decision.rules import Match, find_obstacles
-from exp_platform.decision.trends import describe_robustness
+from exp_platform.decision.trends import describe_power, describe_robustness
 from exp_platform.records import CheckStatus, Estimate, MetricRole, Outcome
 from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
 
@@ -96,7 +96,8 @@ def _explain_harm(_: Match, evidence: Evidence) -> _Explanation:
     limit = format_measure(evidence.harm_level)
     return (
         f"{say_when(evidence, 'harm')}: {_say_harm(evidence)}."
-        + _say_trends([goal.estimate for goal in evidence.harmed_goals]),
+        + _say_trends([goal.estimate for goal in evidence.harmed_goals])
+        + _say_power(evidence),
         f"A new experiment in which no metric has a one-sided p of harm up to {limit}.",
     )
 
@@ -131,6 +132,20 @@ def _say_trends(estimates: Sequence[Estimate]) -> str:
     if not told:
         return ""
     return f" With trends as unequal after the start as before it: {'; '.join(told)}."
+
+
+def _say_power(evidence: Evidence) -> str:
+    """Which harm rests on trends that nobody could have seen differ."""
+    rows = [
+        *(
+            evidence.guardrail_estimates.get(guardrail.metric_name)
+            for guardrail in evidence.harmed_guardrails
+        ),
+        *(goal.estimate for goal in evidence.harmed_goals),
+    ]
+    told = [describe_power(row) for row in rows if row is not None]
+    words = "; ".join(filter(None, told))
+    return f" {_sentence(words)}" if words else ""
 
 
 def _explain_incomplete(_: Match, evidence: Evidence) -> _Explanation:
@@ -177,11 +192,20 @@ def _list_subjects(reason: Reason, evidence: Evidence) -> list[str]:
         return [describe_guardrail(g) for g in _unproven(evidence)]
     if reason is Reason.DEGRADED_WITHIN_MARGIN:
         return [describe_guardrail(g) for g in evidence.guardrails if g.is_degraded]
+    if reason is Reason.TOO_FEW_DAYS:
+        return [f"{evidence.whole_days}"]
+    return _list_trends(reason, evidence)
+
+
+def _list_trends(reason: Reason, evidence: Evidence) -> list[str]:
+    """The goals whose parallel trends an obstacle is about."""
+    goals = [goal.estimate for goal in evidence.goals]
+    if reason is Reason.PRETREND_UNDERPOWERED:
+        return [words for e in goals if (words := describe_power(e))]
     if reason in {Reason.SENSITIVITY_NOT_RUN, Reason.SENSITIVITY_FAILED}:
-        better = [g.estimate for g in evidence.goals if g.is_superior]
-        goals = better or [g.estimate for g in evidence.goals]
-        return [describe_robustness(e) for e in goals if rests_on_trends(e)]
-    return [f"{evidence.whole_days}"] if reason is Reason.TOO_FEW_DAYS else []
+        better = [goal.estimate for goal in evidence.goals if goal.is_superior]
+        return [describe_robustness(e) for e in better or goals if rests_on_trends(e)]
+    return []
 
 
 _NEEDED = {

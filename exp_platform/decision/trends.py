@@ -1,6 +1,7 @@
 """What stands against shipping on parallel trends, and how robust a goal is to them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from exp_platform.causal.sensitivity import DECISIVE_MBAR
@@ -8,7 +9,12 @@ from exp_platform.checks import numbers
 from exp_platform.checks.refusals import explain_refusal
 from exp_platform.decision.family import rests_on_trends
 from exp_platform.decision.reasons import Reason
-from exp_platform.records import Estimate, PretrendOutcome, PretrendTest
+from exp_platform.records import (
+    Estimate,
+    EstimateRole,
+    PretrendOutcome,
+    PretrendTest,
+)
 
 
 def find_trend_obstacles(
@@ -82,6 +88,62 @@ def describe_robustness(estimate: Estimate) -> str:
     if breakdown:
         limit = f"0 becomes possible at {numbers.format_measure(breakdown)} times that"
     return f"{name} {told}, {limit}"
+
+
+def note_pretrends(
+    estimates: Sequence[Estimate], tests: Sequence[PretrendTest]
+) -> tuple[Estimate, ...]:
+    """The same rows; what decides and rests on trends says how they were tested.
+
+    Args:
+        estimates: of a run.
+        tests: its pre-trend tests; the outcome and the sizes go into
+            `details["pretrend"]`.
+    """
+    found = {
+        (test.metric_name, test.treatment): test
+        for test in tests
+        if test.role is EstimateRole.PRIMARY and test.outcome is not None
+    }
+    return tuple(
+        _note_pretrend(e, found.get((e.metric_name, e.treatment)))
+        if e.role is EstimateRole.PRIMARY and rests_on_trends(e)
+        else e
+        for e in estimates
+    )
+
+
+def _note_pretrend(estimate: Estimate, test: PretrendTest | None) -> Estimate:
+    if test is None or test.outcome is None:
+        return estimate
+    noted = {
+        "outcome": test.outcome.value,
+        "bias": test.bias,
+        "tolerance": test.tolerance,
+        "detectable_bias": test.detectable_bias,
+    }
+    return replace(estimate, details={**estimate.details, "pretrend": noted})
+
+
+def describe_power(estimate: Estimate) -> str:
+    """Why a pre-trend test cannot vouch for an effect; "" where it can, or was clear.
+
+    Args:
+        estimate: a row after `note_pretrends`.
+    """
+    noted = estimate.details.get("pretrend")
+    if not noted or noted["outcome"] != PretrendOutcome.UNDERPOWERED:
+        return ""
+    name = estimate.metric_name
+    told = f"the pre-trend test of {name} has too little power to be trusted"
+    seen, effect = noted["detectable_bias"], estimate.difference
+    if seen is None or effect is None:
+        return told
+    return (
+        f"{told}: the smallest drift that it finds four times in five moves the "
+        f"estimate by {numbers.format_measure(abs(seen))}, and the effect is "
+        f"{numbers.format_difference(None, effect)}"
+    )
 
 
 def _find_interval(estimate: Estimate) -> tuple[float, float] | None:

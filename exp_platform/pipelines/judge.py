@@ -24,6 +24,7 @@ from exp_platform.decision.restatement import (
     tell_crossings,
 )
 from exp_platform.decision.sequential import Judged
+from exp_platform.decision.trends import note_pretrends
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.follow_looks import follow_looks
 from exp_platform.pipelines.run_ingest import Ingested
@@ -98,7 +99,7 @@ def judge(
     guardrails = {(g.metric_name, g.treatment): g for g in looks.guardrails}
     if measured is not None:
         guardrails |= _assess_guardrails(ingested, measured, adjusted)
-    judged = tuple(_note(e, guardrails) for e in adjusted)
+    judged = note_pretrends([_note(e, guardrails) for e in adjusted], pretrends)
     before = read_told(previous)
     told = tell_crossings(spec, judged, looks.guardrails)
     checks = check_trust(

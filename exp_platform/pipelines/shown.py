@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
+from exp_platform.decision.trends import describe_power
 from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import open_lake
 from exp_platform.pipelines.write_memo import memo_files
@@ -110,7 +111,7 @@ def print_results(estimates: Sequence[Estimate]) -> None:
     )
     rows = [e for e in ordered if e.is_ok]
     print_table([_result_line(e, has_looks=bool(others)) for e in rows])
-    for line in describe_looks(ordered):
+    for line in (*describe_looks(ordered), *_describe_trends(ordered)):
         sys.stdout.write(f"{line}\n")
     missing: dict[tuple[str, str], list[str]] = {}
     for e in ordered:
@@ -124,6 +125,11 @@ def print_results(estimates: Sequence[Estimate]) -> None:
         sys.stdout.write(f"{n_segments} more segments: --format json or csv\n")
     if others:
         sys.stdout.write(f"{len(others)} rows of other looks: --format json or csv\n")
+
+
+def _describe_trends(estimates: Sequence[Estimate]) -> list[str]:
+    """Effects whose pre-trend test was too weak to vouch for them."""
+    return [words for e in estimates if (words := describe_power(e))]
 
 
 _ROLES = {

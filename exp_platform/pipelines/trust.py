@@ -97,13 +97,33 @@ def check_trust(
         found += _check_metrics(ingested, measured)
         if spec.assignment is Assignment.RANDOMISED:
             found.append(check_twin(spec, measured.twin, estimates))
-    found += [check_pretrend(test, period=spec.period_word) for test in pretrends]
+    found += _check_pretrends(spec, pretrends, estimates)
     found.append(check_errors(spec.experiment_id, estimates))
     found += looks
     told = {check.check_name for check in found}
     absent = [name for name in required if name not in told]
     found += checks_not_run(absent, spec.experiment_id, required=required)
     return tuple(sort_checks(apply_budget(found)))
+
+
+def _check_pretrends(
+    spec: ExperimentSpec,
+    pretrends: Sequence[PretrendTest],
+    estimates: Sequence[Estimate],
+) -> list[CheckResult]:
+    effects = {
+        (e.metric_name, e.treatment): e.difference
+        for e in estimates
+        if e.role is EstimateRole.PRIMARY and e.segment == "all"
+    }
+    return [
+        check_pretrend(
+            test,
+            period=spec.period_word,
+            effect=effects.get((test.metric_name, test.treatment)),
+        )
+        for test in pretrends
+    ]
 
 
 def _check_units(spec: ExperimentSpec, measured: Measured) -> Iterator[CheckResult]:

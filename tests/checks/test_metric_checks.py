@@ -142,6 +142,10 @@ def test_check_pretrend_says_the_sizes():
         "The drift seen, continued, moves the estimate by 0.02; it would matter from "
         "0.03; it is found four times in five from 0.05."
     )
+    weak = replace(PRETREND, outcome=PretrendOutcome.UNDERPOWERED)
+    told = check_pretrend(weak, effect=-0.06).message
+    assert "the test has too little power to be trusted" in told
+    assert told.endswith("four times in five from 0.05; the effect is of size 0.06.")
 
 
 TREND = NoveltyTrend(

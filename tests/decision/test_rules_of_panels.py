@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from exp_platform.decision.trends import describe_power, note_pretrends
 from exp_platform.records import (
     Assignment,
     Direction,
+    EstimateRole,
     EstimateStatus,
     Outcome,
     PretrendOutcome,
@@ -139,3 +141,58 @@ def test_did_harm_of_a_goal_says_what_unequal_trends_leave_of_it(shippable):
         "unequal after the start as before it: revenue \N{MINUS SIGN}0.0360 to 0.0040"
     )
     assert told in decision.rationale
+
+
+def with_power(case, outcome, **changes):
+    """Pre-trend tests of every goal, noted in the rows as a run does."""
+    tests = tuple(
+        replace(
+            pretrend(name, outcome),
+            role=EstimateRole.PRIMARY,
+            tolerance=0.01,
+            **{"detectable_bias": 0.05, **changes},
+        )
+        for name in ("orders", "revenue")
+    )
+    rows = note_pretrends(case.estimates, tests)
+    return replace(case, estimates=rows, pretrends=tests)
+
+
+TOO_WEAK = (
+    "pre-trend test of {} has too little power to be trusted: the smallest drift that it "
+    "finds four times in five moves the estimate by 0.05, and the effect is "
+)
+
+
+def test_did_harm_says_that_the_pretrend_test_was_too_weak(shippable):
+    case = with_power(HARMED(as_did(shippable)), PretrendOutcome.UNDERPOWERED)
+    decision = case.decide()[0]
+    assert decision.outcome is Outcome.ROLL_BACK
+    assert f"The {TOO_WEAK.format('revenue')}\N{MINUS SIGN}0.02" in decision.rationale
+    assert "orders" not in decision.rationale
+
+
+def test_did_harm_on_trends_that_hold_says_nothing_of_power(shippable):
+    case = with_power(HARMED(as_did(shippable)), PretrendOutcome.HOLDS)
+    assert "power" not in case.decide()[0].rationale
+
+
+def test_did_review_says_which_pretrend_test_was_too_weak(shippable):
+    case = with_power(as_did(shippable), PretrendOutcome.UNDERPOWERED)
+    decision = case.decide()[0]
+    assert decision.reasons[0] == "PRETREND_UNDERPOWERED"
+    assert f": the {TOO_WEAK.format('orders')}" in decision.rationale
+
+
+def test_weak_pretrend_without_sizes_is_told_without_them(shippable):
+    case = with_power(
+        as_did(shippable), PretrendOutcome.UNDERPOWERED, detectable_bias=None
+    )
+    assert describe_power(case.estimates[0]) == (
+        "the pre-trend test of orders has too little power to be trusted"
+    )
+
+
+def test_only_rows_that_decide_on_trends_are_noted(shippable):
+    case = with_power(shippable, PretrendOutcome.UNDERPOWERED)
+    assert all("pretrend" not in row.details for row in case.estimates)

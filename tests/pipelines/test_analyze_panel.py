@@ -172,6 +172,29 @@ def test_a_robust_effect_ships(cohorts, analyze, project):
     assert "With trends as unequal after the start as before it" in memo
 
 
+def test_harm_on_trends_that_nobody_could_have_seen_says_so(analyze, project):
+    """Few noisy units: the effect is clear, a drift of its size would not be."""
+    random = np.random.default_rng(5)
+    columns = _draw(60, 12, cohorts=(8,), effect=0.0)
+    noise = random.normal(0, 3, len(columns["sales"]))
+    is_on = np.array(columns["since"]) == 2008
+    is_on &= np.array(columns["year"]) >= 2008
+    columns["sales"] = (columns["sales"] + noise - 2.0 * is_on).round(6).tolist()
+    found, outcome = analyze(columns, *COHORTS)
+    assert outcome["decision"]["outcome"] == "ROLL_BACK"
+    noted = found["did_2x2"]["details"]["pretrend"]
+    assert noted["outcome"] == "UNDERPOWERED"
+    assert noted["detectable_bias"] > noted["tolerance"]
+    weak = "the pre-trend test of sales has too little power to be trusted"
+    assert weak in outcome["decision"]["rationale"].lower()
+    (check,) = (c for c in outcome["checks"] if c["check_name"] == "PRETREND")
+    assert "too little power to be trusted" in check["message"]
+    assert "the effect is of size" in check["message"]
+    memo = (project.root / "data" / "memos" / "panel.md").read_text("utf-8")
+    assert weak in memo.lower()
+    assert weak in project.exp("results", "panel").out
+
+
 def test_a_single_period_before_never_ships(analyze):
     columns = _draw(150, cohorts=(1,), effect=5.0)
     found, outcome = analyze(columns, *COHORTS)
