@@ -1,9 +1,12 @@
 """Totals by cohort: those that a refresh must compute again, and all of them merged."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.generated import EMPTY
+from exp_platform.metrics.measures import parts_of
 from exp_platform.metrics.models import model_sql
 from exp_platform.metrics.observations import (
     missing_sql,
@@ -13,9 +16,9 @@ from exp_platform.metrics.observations import (
 )
 from exp_platform.metrics.partials import PARTIALS, merged_missing_sql, merged_sql
 from exp_platform.metrics.refreshed_units import COHORT, STALE_UNITS, UNITS
-from exp_platform.metrics.scope import maturity_us, microseconds, write_scope
+from exp_platform.metrics.scope import maturity_us, microseconds, write_scopes
 from exp_platform.metrics.source_files import numbers_sql, texts_sql
-from exp_platform.metrics.spans import DAY_US
+from exp_platform.metrics.spans import DAY_US, reach_of
 from exp_platform.metrics.totals import Key, read_totals
 from exp_platform.records import ExperimentSpec, MetricDefinition, MetricTotals
 from exp_platform.stats.moments import merge_totals
@@ -26,10 +29,15 @@ CohortKey = tuple[str, str, str, int]
 PROFILE = "dim_user."
 """Segments from events before exposure; a refresh does not read all of these."""
 
-_SEPARATOR = "|"
-_PARTIAL = "unit_no, unit_version, file_no, metric_name, column_name, micros, number"
+_PARTIAL = "unit_no, unit_version, metric_name, column_name, micros, number"
+_NO_PARTIALS = (
+    f"select '' as experiment_id, {_PARTIAL} from exp_run.new_partials where false"
+)
+_LOST = (
+    "select json_extract_string(payload, '$.user_id') from exp.quarantine"
+    " where table_name = 'outcomes'"
+)
 _MODELS = (
-    "int_missing_values",
     "metric_missing_values",
     "int_incomplete_units",
     "metric_observations",
@@ -112,12 +120,7 @@ def _changed_rows(engine: Engine, gone: Collection[int]) -> dict[str, set[int]]:
 
 def _missing_cohorts(engine: Engine) -> set[int]:
     """Cohorts of units of which ingest set a value aside."""
-    rows = "json_extract_string(payload, '$.user_id')"
-    return _days(
-        engine,
-        f"select {COHORT} from {UNITS} where user_id in (\n"
-        f"    select {rows} from exp.quarantine where table_name = 'outcomes')",
-    )
+    return _days(engine, f"select {COHORT} from {UNITS} where user_id in ({_LOST})")
 
 
 def _days(engine: Engine, select: str) -> set[int]:
@@ -137,8 +140,11 @@ def total_cohorts(
 ) -> dict[CohortKey, MetricTotals]:
     """Totals of the stale cohorts, by the models of a full pass.
 
+    A cohort stands in the models as an experiment of its own, with those metrics for
+    which it is stale, so that all are computed in one go.
+
     Args:
-        engine: holds the refreshed units, new and stored partials.
+        engine: holds the scope of the run, the refreshed units, new and stored partials.
         spec: the experiment.
         definitions: its metrics.
         stale: cohorts by metric.
@@ -149,28 +155,34 @@ def total_cohorts(
     young = _young_cohorts(engine, spec, definitions, stale)
     found = _count_young(engine, spec, young)
     grown = {name: days - young[name] for name, days in stale.items()}
-    partial = [name for name, days in grown.items() if days and name not in in_full]
-    _open_units(engine, frozenset().union(*grown.values()))
-    _read_partials(engine, partial, live)
-    for days in dict.fromkeys(grown.values()):
-        names = [name for name, own in grown.items() if own == days]
-        if not days:
-            continue
-        own = {name: definitions[name] for name in names}
-        write_scope(engine, spec, own)
-        _open_units(engine, days)
-        engine.create_view(PARTIALS, _OWN_PARTIALS)
-        generated = _selects(spec, own, fixed_point=fixed_point, in_full=in_full)
-        for name in _MODELS:
-            select = generated.get(name) or model_sql(name)
-            statement = f"create or replace table exp_run.{name} as\n{select}"
-            if name == "metric_aggregates_overall":
-                engine.execute_ordered(statement)
-            else:
-                engine.execute(statement)
-        rows = engine.records("select * from exp_run.metric_aggregates_overall")
-        found.update(_read_cohorts(read_totals(rows)))
-    return found
+    days = frozenset().union(*grown.values())
+    if not days:
+        return found
+    _open_missing(engine)
+    _open_units(engine, spec, days)
+    partial = {name: own for name, own in grown.items() if own and name not in in_full}
+    _read_partials(engine, definitions, partial, live)
+    write_scopes(engine, _cohort_scopes(spec, definitions, grown))
+    own = {name: definitions[name] for name, some in grown.items() if some}
+    generated = _selects(spec, own, fixed_point=fixed_point, in_full=in_full)
+    for name in _MODELS:
+        engine.create_table(
+            f"exp_run.{name}",
+            generated.get(name) or model_sql(name),
+            in_order=name == "metric_aggregates_overall",
+        )
+    rows = engine.records("select * from exp_run.metric_aggregates_overall")
+    return found | _read_cohorts(spec, rows)
+
+
+def _cohort_scopes(
+    spec: ExperimentSpec,
+    definitions: Mapping[str, MetricDefinition],
+    grown: Mapping[str, frozenset[int]],
+) -> Iterator[tuple[ExperimentSpec, dict[str, MetricDefinition]]]:
+    for day in sorted(frozenset().union(*grown.values())):
+        own = {name: definitions[name] for name, days in grown.items() if day in days}
+        yield replace(spec, experiment_id=str(day)), own
 
 
 def _young_cohorts(
@@ -199,25 +211,25 @@ def _count_young(
     days = frozenset().union(*young.values())
     if not days:
         return {}
-    _open_units(engine, days)
+    _open_units(engine, spec, days)
     rows = engine.rows(
-        "select s.segment, u.variant, count(*)\n"
+        "select u.experiment_id, s.segment, u.variant, count(*)\n"
         f"from (\n{_segments_sql(spec)}\n) as s\n"
         "inner join exp_run.experiment_assignments as u on s.unit_no = u.unit_no\n"
-        "group by s.segment, u.variant"
+        "group by u.experiment_id, s.segment, u.variant"
     )
     found: dict[CohortKey, MetricTotals] = {}
-    for label, variant, count in rows:
-        day, _, segment = str(label).partition(_SEPARATOR)
-        for name in (name for name, own in young.items() if int(day) in own):
-            found[name, segment, str(variant), int(day)] = MetricTotals(
+    for cohort, segment, variant, count in rows:
+        day = int(cohort)
+        for name in (name for name, own in young.items() if day in own):
+            found[name, str(segment), str(variant), day] = MetricTotals(
                 spec.experiment_id,
                 name,
                 str(variant),
                 0,
                 None,
                 None,
-                segment=segment,
+                segment=str(segment),
                 n_immature=int(count),
             )
     return found
@@ -231,35 +243,74 @@ def merge_cohorts(cohorts: Mapping[CohortKey, MetricTotals]) -> dict[Key, Metric
     return {key: merge_totals(totals) for key, totals in parts.items()}
 
 
-def _open_units(engine: Engine, days: Iterable[int]) -> None:
+def _open_missing(engine: Engine) -> None:
+    """Values that ingest set aside, each under the cohort of its unit."""
+    units = "exp_run.experiment_assignments"
+    engine.create_table(
+        units,
+        f"select *, true as is_in_analysis from {UNITS}\nwhere user_id in ({_LOST})",
+    )
+    missing = "int_missing_values"
+    engine.create_table(f"exp_run.{missing}", model_sql(missing))
     engine.execute(
-        "create or replace table exp_run.experiment_assignments as\n"
-        f"select *, true as is_in_analysis from {UNITS}\n"
-        f"where {numbers_sql(COHORT, sorted(days))}\norder by unit_no"
+        f"update exp_run.{missing} set experiment_id = cast({COHORT} as varchar)\n"
+        f"from {units} as u where {missing}.unit_no = u.unit_no"
+    )
+
+
+def _open_units(engine: Engine, spec: ExperimentSpec, days: Collection[int]) -> None:
+    """Units of these cohorts; the experiment's place is taken by the cohort."""
+    columns = "unit_no, unit_version, user_id, variant, exposure_us, first_seen_us"
+    if _own_segments(spec):
+        columns += ", attributes"
+    engine.create_table(
+        "exp_run.experiment_assignments",
+        f"select cast({COHORT} as varchar) as experiment_id, {columns},\n"
+        f"    true as is_in_analysis\nfrom {UNITS}\n"
+        # bounds of the column itself leave out whole groups of rows
+        f"where exposure_us >= {min(days) * DAY_US}\n"
+        f"    and exposure_us < {(max(days) + 1) * DAY_US}\n"
+        f"    and {numbers_sql(COHORT, sorted(days))}\norder by unit_no",
     )
 
 
 def _read_partials(
-    engine: Engine, metrics: Iterable[str], live: Collection[int]
+    engine: Engine,
+    definitions: Mapping[str, MetricDefinition],
+    cohorts: Mapping[str, frozenset[int]],
+    live: Collection[int],
 ) -> None:
-    """Partials that count, of these units and metrics."""
-    condition = texts_sql("metric_name", metrics)
-    engine.execute(
-        "create or replace table exp_run.read_partials as\n"
-        "select p.* from (\n"
-        f"    select {_PARTIAL} from exp_run.stored_partials where {condition}\n"
-        f"        and {numbers_sql('file_no', sorted(live))}\n"
-        "    union all\n"
-        f"    select {_PARTIAL} from exp_run.new_partials where {condition}\n"
-        ") as p inner join exp_run.experiment_assignments as u\n"
-        "    on p.unit_no = u.unit_no and p.unit_version = u.unit_version"
-    )
+    """Partials that count, of each metric those of its stale cohorts."""
+    branches = []
+    for days in dict.fromkeys(cohorts.values()):
+        names = [name for name, own in cohorts.items() if own == days]
+        named = texts_sql("metric_name", names)
+        dated = _dated_sql([definitions[name] for name in names], days)
+        units = (
+            "select experiment_id, unit_no, unit_version\n"
+            "    from exp_run.experiment_assignments\n"
+            f"    where {texts_sql('experiment_id', map(str, sorted(days)))}"
+        )
+        numbered = numbers_sql("file_no", sorted(live))
+        sources = {"stored_partials": f" and {numbered}", "new_partials": ""}
+        branches += [
+            f"select u.experiment_id, p.* from (\n    select {_PARTIAL}\n"
+            f"    from exp_run.{source} where {named} and {dated}{more}\n"
+            f") as p inner join (\n    {units}\n"
+            ") as u on p.unit_no = u.unit_no and p.unit_version = u.unit_version"
+            for source, more in sources.items()
+        ]
+    engine.create_table(PARTIALS, union_of(branches) or _NO_PARTIALS)
 
 
-_OWN_PARTIALS = """\
-select u.experiment_id, p.*
-from exp_run.read_partials as p
-inner join exp_run.experiment_assignments as u on p.unit_no = u.unit_no"""
+def _dated_sql(definitions: Iterable[MetricDefinition], days: Collection[int]) -> str:
+    """Days on which a unit of these cohorts may have rows inside some window."""
+    spans = [part.span for d in definitions for part, _ in parts_of(d)]
+    first, end = reach_of(spans)
+    condition = f"outcome_day >= {min(days) + first // DAY_US}"
+    if end is not None:
+        condition += f" and outcome_day <= {max(days) + 1 + (end - 1) // DAY_US}"
+    return condition
 
 
 def _selects(
@@ -284,22 +335,20 @@ def _selects(
     }
 
 
+def _own_segments(spec: ExperimentSpec) -> list[str]:
+    return [name for name in spec.plan.segments if not name.startswith(PROFILE)]
+
+
 def _segments_sql(spec: ExperimentSpec) -> str:
-    """Segments of the units, each named after its cohort too."""
-    own = [name for name in spec.plan.segments if not name.startswith(PROFILE)]
-    day = COHORT.replace("exposure_us", "u.exposure_us")
-    return (
-        f"select s.unit_no, {day} || '{_SEPARATOR}' || s.segment as segment\n"
-        f"from (\n{segment_sql(own)}\n) as s\n"
-        "inner join exp_run.experiment_assignments as u on s.unit_no = u.unit_no"
-    )
+    return segment_sql(_own_segments(spec))
 
 
-def _read_cohorts(totals: Mapping[Key, MetricTotals]) -> dict[CohortKey, MetricTotals]:
-    from dataclasses import replace
-
+def _read_cohorts(
+    spec: ExperimentSpec, rows: Iterable[Mapping[str, Any]]
+) -> dict[CohortKey, MetricTotals]:
     found = {}
-    for (metric, label, variant), arm in totals.items():
-        day, _, segment = label.partition(_SEPARATOR)
-        found[(metric, segment, variant, int(day))] = replace(arm, segment=segment)
+    for row in rows:
+        own = {**row, "experiment_id": spec.experiment_id}
+        ((key, totals),) = read_totals([own]).items()
+        found[(*key, int(row["experiment_id"]))] = totals
     return found

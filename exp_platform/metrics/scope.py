@@ -3,7 +3,7 @@
 The static models depend on no experiment: they join with these five relations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,19 @@ def write_scope(
     engine: Engine, spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition]
 ) -> None:
     """Fill run_experiments, run_variants, run_metrics, run_covariates, run_events."""
-    for name, table in scope_tables(spec, definitions).items():
-        engine.register(f"exp_run.{name}", table)
+    write_scopes(engine, [(spec, definitions)])
+
+
+def write_scopes(
+    engine: Engine,
+    scopes: Iterable[tuple[ExperimentSpec, Mapping[str, MetricDefinition]]],
+) -> None:
+    """The same for several experiments, at least one, that the models take at once."""
+    import pyarrow as pa
+
+    tables = [scope_tables(spec, definitions) for spec, definitions in scopes]
+    for name in tables[0]:
+        engine.register(f"exp_run.{name}", pa.concat_tables(t[name] for t in tables))
 
 
 def scope_tables(

@@ -1,5 +1,6 @@
 """When a row counts: a span of time around the unit's first exposure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from exp_platform.records import Covariate, MetricDefinition
@@ -67,6 +68,22 @@ def window_of(definition: MetricDefinition) -> Span:
 def lookback_of(definition: MetricDefinition, covariate: Covariate) -> Span:
     """When a row makes a covariate: before the exposure, or before its day."""
     return Span(-covariate.lookback_days, 0.0, definition.is_day_grained)
+
+
+def reach_of(spans: Iterable[Span]) -> tuple[int, int | None]:
+    """Microseconds from an exposure between which all rows of some spans lie.
+
+    Args:
+        spans: at least one; that of a day-grained one begins at midnight, up to a day
+            before the exposure.
+
+    Returns:
+        The first offset inside and the first behind; None = there is no end.
+    """
+    found = list(spans)
+    first = min(s.lower_us - (DAY_US if s.is_day_grained else 0) for s in found)
+    ends = [s.upper_us for s in found if s.upper_us is not None]
+    return first, max(ends) if len(ends) == len(found) else None
 
 
 def _days_sql(days: float) -> str:

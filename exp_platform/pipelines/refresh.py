@@ -16,14 +16,13 @@ from exp_platform.config import Settings
 from exp_platform.errors import UsageError
 from exp_platform.metrics.caps import require_caps
 from exp_platform.metrics.cohorts import CohortKey
-from exp_platform.metrics.refresh import (
-    NEW_PARTIALS,
+from exp_platform.metrics.refresh import Refreshed, refresh_totals
+from exp_platform.metrics.refresh_work import (
     STORED_PARTIALS,
     STORED_UNITS,
-    Refreshed,
     RefreshState,
-    refresh_totals,
 )
+from exp_platform.metrics.refreshed_rows import NEW_PARTIALS
 from exp_platform.metrics.refreshed_units import UNITS
 from exp_platform.metrics.scope import microseconds
 from exp_platform.metrics.source_files import (

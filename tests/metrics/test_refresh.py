@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.models import find_needed
-from exp_platform.metrics.refresh import (
-    NEW_PARTIALS,
+from exp_platform.metrics.refresh import Refreshed, refresh_totals
+from exp_platform.metrics.refresh_work import (
     STORED_PARTIALS,
     STORED_UNITS,
-    Refreshed,
     RefreshState,
-    refresh_totals,
 )
+from exp_platform.metrics.refreshed_rows import NEW_PARTIALS
 from exp_platform.metrics.refreshed_units import UNITS
 from exp_platform.metrics.source_files import SourceFile
 from exp_platform.metrics.totals import Key, compare_totals, read_totals
