@@ -61,6 +61,7 @@ class Publication:
         self._experiment_id = experiment_id
         self._engine = engine
         self._written: dict[str, Files] = {}
+        self._added: set[str] = set()
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -89,6 +90,25 @@ class Publication:
         """
         return self.replace_partition(table, (self._experiment_id,), data)
 
+    def add_to_experiment(self, table: str, data: "str | pa.Table") -> int:
+        """Write rows that come to those the experiment has in a table.
+
+        Args:
+            table: table name.
+            data: as for `replace_experiment`.
+
+        Returns:
+            Rows written.
+
+        Raises:
+            ContractError: the rows break the table's schema.
+            UsageError: this run replaces rows in the table.
+        """
+        if table in self._written:
+            raise _mixed(table)
+        self._added.add(table)
+        return self._put(table, (self._experiment_id,), data)
+
     def replace_partition(
         self, table: str, partition: Partition, data: "str | pa.Table"
     ) -> int:
@@ -107,12 +127,11 @@ class Publication:
         Raises:
             ContractError: the rows break the table's schema, or are not all of this
                 partition.
+            UsageError: this run adds to the table.
         """
-        self._check(table)
-        check_partition(load_schema(table), partition)
-        file = self._write(table, partition, data)
-        self._note(table, partition, file)
-        return file.record_count if file else 0
+        if table in self._added:
+            raise _mixed(table)
+        return self._put(table, partition, data)
 
     def remove_experiment(self, table: str) -> None:
         """The experiment has no rows in this table once published."""
@@ -207,7 +226,7 @@ class Publication:
         states = {}
         for name, files in self._written.items():
             base = tables.get(name) or catalog.new_table(load_schema(name))
-            change = stage_partitions(base, files)
+            change = stage_partitions(base, files, replace=name not in self._added)
             if change.is_needed:
                 staged.append(catalog.stage(base, change.transaction))
             kept = tuple(self._file_state(file) for file in files.values() if file)
@@ -232,6 +251,13 @@ class Publication:
         base = tables.get(LEDGER) or catalog.new_table(load_schema(LEDGER))
         change = stage_partitions(base, {partition: file}, replace=False)
         staged.append(catalog.stage(base, change.transaction))
+
+    def _put(self, table: str, partition: Partition, data: "str | pa.Table") -> int:
+        self._check(table)
+        check_partition(load_schema(table), partition)
+        file = self._write(table, partition, data)
+        self._note(table, partition, file)
+        return file.record_count if file else 0
 
     def _write(
         self, table: str, partition: Partition, data: "str | pa.Table"
@@ -274,3 +300,9 @@ class Publication:
                 where=f"run {self._run_id}",
                 next_step="begin another one",
             )
+
+
+def _mixed(table: str) -> UsageError:
+    return UsageError(
+        "a run adds to a table once, or replaces rows in it", where=f"table {table}"
+    )

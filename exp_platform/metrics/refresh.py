@@ -31,11 +31,7 @@ from exp_platform.metrics.refreshed_rows import (
     make_partials,
     open_rows_in_full,
 )
-from exp_platform.metrics.refreshed_units import (
-    UNITS,
-    keep_units,
-    number_units,
-)
+from exp_platform.metrics.refreshed_units import UnitsChange, number_units
 from exp_platform.metrics.scope import microseconds, write_scope
 from exp_platform.metrics.source_files import EXPOSURES, FileNote, SourceFile
 from exp_platform.metrics.totals import Key
@@ -50,10 +46,9 @@ class Refreshed:
         totals: as a full pass would have them, by (metric, segment, variant).
         full_reason: why everything was read; empty after an incremental refresh.
         unread: files read now. n_files: files counted in all.
-        n_touched: units that are new, or whose first exposure is another.
         stale: cohorts computed again, by metric.
         in_full: metrics without partials, with the reason; their rows are read again.
-        units_changed: False = the units are those of the last refresh.
+        units: what became of them; `exp_run.new_units` holds what is to be stored.
         is_compacted: the new partials are all that count, those stored before can go.
     """
 
@@ -62,10 +57,9 @@ class Refreshed:
     full_reason: str
     unread: tuple[SourceFile, ...]
     n_files: int
-    n_touched: int
     stale: Mapping[str, frozenset[int]]
     in_full: Mapping[str, str]
-    units_changed: bool = True
+    units: UnitsChange
     is_compacted: bool = False
 
     @property
@@ -127,19 +121,8 @@ def _exactness(notes: Sequence[FileNote]) -> tuple[set[str], set[str]]:
 def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
     write_scope(engine, work.spec, work.definitions)
     before = work.before
-    units_changed = before is None or not work.plans[EXPOSURES].is_unchanged
-    if not units_changed:
-        n_touched = keep_units(engine, STORED_UNITS)
-    else:
-        stored = STORED_UNITS if before else ""
-        plan = work.plans[EXPOSURES]
-        n_touched = number_units(
-            engine,
-            plan.sources,
-            stored,
-            batch=work.batch,
-            unread=() if plan.gone else plan.unread,
-        )
+    stored = STORED_UNITS if before else ""
+    units = number_units(engine, work.plans[EXPOSURES], stored, batch=work.batch)
     make_partials(engine, work)
     stale = _stale(engine, work)
     open_rows_in_full(engine, work)
@@ -159,7 +142,10 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
         if place[3] not in stale.get(place[0], frozenset())
     }
     cohorts.update(fresh)
-    is_compacted = _has_dead(engine, work) and drop_dead_partials(
+    has_dead = before is not None and (
+        units.is_moved or any(plan.gone for plan in work.plans.values())
+    )
+    is_compacted = has_dead and drop_dead_partials(
         engine, STORED_PARTIALS, NEW_PARTIALS, live=work.live
     )
     state = RefreshState(key, work.watermark_us, work.batch, work.notes, cohorts)
@@ -169,25 +155,11 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
         full_reason=reason,
         unread=tuple(f for plan in work.plans.values() for _, f in plan.unread),
         n_files=len(work.notes),
-        n_touched=n_touched,
         stale=stale,
         in_full=work.in_full,
-        units_changed=units_changed,
+        units=units,
         is_compacted=is_compacted,
     )
-
-
-def _has_dead(engine: Engine, work: Work) -> bool:
-    """A file or a unit's first exposure is gone since the last refresh."""
-    if work.before is None:
-        return False
-    if any(plan.gone for plan in work.plans.values()):
-        return True
-    moved = (
-        f"select count(*) > 0 from {UNITS} as u inner join {STORED_UNITS} as b\n"
-        "    using (unit_no) where u.unit_version <> b.unit_version"
-    )
-    return bool(engine.rows(moved)[0][0])
 
 
 def _stale(engine: Engine, work: Work) -> dict[str, frozenset[int]]:

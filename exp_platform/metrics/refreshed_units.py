@@ -1,17 +1,19 @@
 """Units of an incremental refresh: numbered once, told apart by their first exposure."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.models import model_sql
-from exp_platform.metrics.source_files import SourceFile, union_sql
+from exp_platform.metrics.source_files import FilePlan, union_sql
 from exp_platform.metrics.spans import DAY_US
 
 UNITS = "exp_run.refreshed_units"
+NEW_UNITS = "exp_run.new_units"
 STALE_UNITS = "exp_run.units_stale_before"
 COHORT = f"cast(floor(exposure_us / {DAY_US}.0) as bigint)"
 """Day of first exposure, in days since 1970."""
 
+_SEEN, _SEEN_BEFORE = "exp_run.units_seen", "exp_run.units_seen_before"
 _EXPOSURES = (
     "experiment_id",
     "user_id",
@@ -33,101 +35,143 @@ _NO_UNITS = (
 _MODELS = ("stg_exposures", "int_first_exposures")
 
 
+@dataclass(frozen=True, slots=True)
+class UnitsChange:
+    """What became of the units since the last refresh.
+
+    Attributes:
+        n_touched: units that are new or changed.
+        n_new: units that were not there.
+        is_moved: some unit's first exposure is at another instant, or it is gone: its
+            partials of before no longer count.
+        is_whole: `exp_run.new_units` holds every unit, and takes the place of those
+            stored; else it holds the new ones, which stand beside them.
+    """
+
+    n_touched: int = 0
+    n_new: int = 0
+    is_moved: bool = False
+    is_whole: bool = False
+
+    @property
+    def is_any(self) -> bool:
+        """There is something to be stored."""
+        return self.is_whole or self.n_new > 0
+
+
 def number_units(
-    engine: Engine,
-    exposures: Sequence[tuple[int, SourceFile]],
-    stored: str,
-    *,
-    batch: int,
-    unread: Sequence[tuple[int, SourceFile]] = (),
-) -> int:
+    engine: Engine, plan: FilePlan, stored: str, *, batch: int
+) -> UnitsChange:
     """Make `exp_run.refreshed_units` from exposures and the numbers given before.
 
     A unit whose first exposure is at another instant gets another version: its old
-    partials no longer count.
+    partials no longer count. Leaves in `exp_run.new_units` what is to be stored.
 
     Args:
         engine: holds the scope of the run.
-        exposures: every file of exposures, with its number.
+        plan: files of exposures.
         stored: relation with the units of the last refresh; empty = none.
         batch: number of this refresh, the version of what is new.
-        unread: files that are new, where none is gone: units without a row in them are
-            as they were. None of them = every unit is looked at.
-
-    Returns:
-        Units that are new or changed.
     """
+    is_all = not stored or bool(plan.gone)
     before = f"select {_KEPT} from {stored}" if stored else _NO_UNITS
-    engine.execute(f"create or replace temp view units_before as {before}")
-    seen = _open_exposures(engine, exposures, unread if stored else ())
+    if not is_all and not plan.unread:
+        return _keep_units(engine, before)
+    _open_exposures(engine, plan, before, is_all=is_all)
     for name in _MODELS:
         kind = "view" if name.startswith("stg") else "table"
         engine.execute(f"create or replace {kind} exp_run.{name} as\n{model_sql(name)}")
-    others = f"select {_KEPT}, false as is_touched from units_before where not ({seen})"
-    engine.execute(
-        f"create or replace table {UNITS} as\n{_NUMBERED.format(batch=batch)}\n"
-        f"union all by name\n{others}"
-    )
-    engine.execute(
-        f"create or replace table {STALE_UNITS} as\n"
-        f"select {COHORT} as cohort from {UNITS} where is_touched\n"
-        "union\n"
-        f"select {COHORT.replace('exposure_us', 'b.exposure_us')}\n"
-        f"from (select * from units_before where {seen}) as b\n"
-        f"left join {UNITS} as u on b.user_id = u.user_id\n"
-        "where u.user_id is null or u.is_touched"
-    )
-    return int(engine.rows(f"select count(*) from {UNITS} where is_touched")[0][0])
+    last = stored or _SEEN_BEFORE
+    engine.create_table(_SEEN, _NUMBERED.format(batch=batch, last=last))
+    _find_stale(engine)
+    n_touched, n_new, n_moved, n_seen = engine.rows(
+        "select count(*) filter (where is_touched), count(*) filter (where is_new),\n"
+        f"    count(*) filter (where unit_version = {batch} and not is_new), count(*)\n"
+        f"from {_SEEN}"
+    )[0]
+    n_before = engine.rows(f"select count(*) from {_SEEN_BEFORE}")[0][0]
+    n_gone = n_before - (n_seen - n_new)
+    is_whole = not stored or n_touched > n_new or n_gone > 0
+    _show_units(engine, before, is_all=is_all, is_whole=is_whole)
+    return UnitsChange(n_touched, n_new, n_moved + n_gone > 0, is_whole)
 
 
 _NUMBERED = """\
-with last as (select coalesce(max(unit_no), 0) as unit_no from units_before)
+with last as (select coalesce(max(unit_no), 0) as unit_no from {last})
 select
     coalesce(b.unit_no, last.unit_no + row_number() over (
         partition by b.unit_no is null order by f.user_id)) as unit_no,
     case when b.exposure_us = f.exposure_us then b.unit_version
         else {batch} end as unit_version,
     f.experiment_id, f.user_id, f.variant, f.exposure_us, f.first_seen_us, f.attributes,
+    b.unit_no is null as is_new,
     b.unit_no is null or b.exposure_us <> f.exposure_us or b.variant <> f.variant
         or b.first_seen_us is distinct from f.first_seen_us
         or cast(b.attributes as varchar)
             is distinct from cast(f.attributes as varchar) as is_touched
 from exp_run.int_first_exposures as f cross join last
-left join units_before as b on f.user_id = b.user_id"""
+left join exp_run.units_seen_before as b on f.user_id = b.user_id"""
+
+
+def _keep_units(engine: Engine, before: str) -> UnitsChange:
+    """The units of the last refresh stand: no file of exposures came or went."""
+    engine.create_view(UNITS, before)
+    engine.create_table(STALE_UNITS, "select cast(0 as bigint) as cohort where false")
+    return UnitsChange()
 
 
 def _open_exposures(
-    engine: Engine,
-    exposures: Sequence[tuple[int, SourceFile]],
-    unread: Sequence[tuple[int, SourceFile]],
-) -> str:
-    """All exposures of the units to be looked at; the condition for such a unit."""
+    engine: Engine, plan: FilePlan, before: str, *, is_all: bool
+) -> None:
+    """Exposures of the units to be looked at, and these units as they were.
+
+    Where nothing but new files came, what is stored of a unit is the first of its
+    exposures in all files before: it stands for these.
+    """
     from exp_platform.lake.reading import open_empty
 
-    union, seen = union_sql(exposures, _EXPOSURES), "true"
-    if unread:
-        engine.execute(
-            "create or replace temp table units_seen as\n"
-            f"select distinct user_id from ({union_sql(unread, ['user_id'])})"
-        )
-        seen = "user_id in (select user_id from units_seen)"
-    if union:
-        rows = f"select * exclude (file_no) from ({union}) where {seen}"
-        engine.create_view("exp.exposures", rows)
-    else:
+    files = plan.sources if is_all else plan.unread
+    if not is_all:
+        users = union_sql(plan.unread, ["user_id"])
+        before = f"{before} where user_id in (select user_id from ({users}))"
+    engine.create_table(_SEEN_BEFORE, before)
+    union = union_sql(files, _EXPOSURES)
+    if not union:
         engine.execute("drop view if exists exp.exposures")
         open_empty(engine, "exposures")
-    return seen
+        return
+    rows = f"select * exclude (file_no) from ({union})"
+    engine.create_view("exp.exposures", rows if is_all else f"{rows}\n{_AS_EXPOSURES}")
 
 
-def keep_units(engine: Engine, stored: str) -> int:
-    """The units of the last refresh stand: no file of exposures came or went."""
-    engine.execute(
-        f"create or replace table {UNITS} as\n"
-        f"select {_KEPT}, false as is_touched from {stored}"
+_AS_EXPOSURES = f"""\
+union all by name
+select experiment_id, user_id, variant, attributes,
+    to_timestamp(0) + to_microseconds(exposure_us) as exposure_ts,
+    to_timestamp(0) + to_microseconds(first_seen_us) as first_seen_ts
+from {_SEEN_BEFORE}"""
+
+
+def _find_stale(engine: Engine) -> None:
+    """Cohorts that a unit came to, or left."""
+    engine.create_table(
+        STALE_UNITS,
+        f"select {COHORT} as cohort from {_SEEN} where is_touched\n"
+        "union\n"
+        f"select {COHORT.replace('exposure_us', 'b.exposure_us')}\n"
+        f"from {_SEEN_BEFORE} as b left join {_SEEN} as u on b.user_id = u.user_id\n"
+        "where u.user_id is null or u.is_touched",
     )
-    engine.execute(
-        f"create or replace table {STALE_UNITS} as"
-        " select cast(0 as bigint) as cohort where false"
-    )
-    return 0
+
+
+def _show_units(engine: Engine, before: str, *, is_all: bool, is_whole: bool) -> None:
+    seen = f"select {_KEPT} from {_SEEN}"
+    if is_all:
+        engine.create_view(UNITS, seen)
+    elif is_whole:
+        others = f"{before} where user_id not in (select user_id from {_SEEN})"
+        engine.create_view(UNITS, f"{seen}\nunion all\n{others}")
+    else:
+        engine.create_view(UNITS, f"{before}\nunion all\n{seen} where is_new")
+    new = f"select {_KEPT} from {UNITS}" if is_whole else f"{seen} where is_new"
+    engine.create_view(NEW_UNITS, new)

@@ -23,7 +23,7 @@ from exp_platform.metrics.refresh_work import (
     RefreshState,
 )
 from exp_platform.metrics.refreshed_rows import NEW_PARTIALS
-from exp_platform.metrics.refreshed_units import UNITS
+from exp_platform.metrics.refreshed_units import NEW_UNITS, UNITS
 from exp_platform.metrics.scope import microseconds
 from exp_platform.metrics.source_files import (
     EVENTS,
@@ -226,8 +226,9 @@ def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
     ]
     _store_rows(run, "refreshed_totals", totals)
     _store_rows(run, "cohort_totals", cohorts)
-    if done.full_reason or done.units_changed:
-        run.store_relation("refreshed_units", f"{UNITS} order by unit_no")
+    if done.units.is_any:
+        relation = f"{NEW_UNITS} order by unit_no"
+        run.store_relation("refreshed_units", relation, adds=not done.units.is_whole)
     _stage_partials(run, done)
     n_units = int(run.engine.rows(f"select count(*) from {UNITS}")[0][0])
     state = {
@@ -239,7 +240,7 @@ def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
         "n_files": done.n_files,
         "n_files_read": len(done.unread),
         "n_units": n_units,
-        "n_units_touched": done.n_touched,
+        "n_units_touched": done.units.n_touched,
         "n_cohorts_computed": len(frozenset().union(*done.stale.values())),
         "in_full": json.dumps(done.in_full, sort_keys=True),
     }

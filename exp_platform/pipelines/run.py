@@ -115,10 +115,20 @@ class Run:
         rows = to_rows(table, records, self.stamps)
         self.publication.replace_experiment(table, rows)
 
-    def store_relation(self, table: str, relation: str) -> None:
-        """Stage a relation of the engine as the experiment's rows of a table."""
+    def store_relation(self, table: str, relation: str, *, adds: bool = False) -> None:
+        """Stage a relation of the engine as the experiment's rows of a table.
+
+        Args:
+            table: table name.
+            relation: with the table's columns.
+            adds: the rows that stand there stay.
+        """
         columns = ", ".join(load_schema(table).names)
-        self.publication.replace_experiment(table, f"select {columns} from {relation}")
+        select = f"select {columns} from {relation}"
+        if adds:
+            self.publication.add_to_experiment(table, select)
+        else:
+            self.publication.replace_experiment(table, select)
 
     def hold(self, lock: AbstractContextManager[None]) -> None:
         """Take a lock and keep it until the run is over."""

@@ -19,7 +19,7 @@ from exp_platform.metrics.refresh_work import (
     RefreshState,
 )
 from exp_platform.metrics.refreshed_rows import NEW_PARTIALS
-from exp_platform.metrics.refreshed_units import UNITS
+from exp_platform.metrics.refreshed_units import NEW_UNITS
 from exp_platform.metrics.source_files import SourceFile
 from exp_platform.metrics.totals import Key, compare_totals, read_totals
 from exp_platform.records import (
@@ -84,6 +84,7 @@ class Warehouse:
     files: dict[str, tuple[str, list[Row]]] = field(default_factory=dict)
     state: RefreshState | None = None
     partials: list[pa.Table] = field(default_factory=list)
+    units: list[pa.Table] = field(default_factory=list)
     n_written: int = 0
 
     def write(self, table: str, rows: Sequence[Row]) -> str:
@@ -109,6 +110,7 @@ class Warehouse:
         if self.partials:
             stored = pa.concat_tables(self.partials)
             self.engine.register(STORED_PARTIALS, stored)
+            self.engine.register(STORED_UNITS, pa.concat_tables(self.units))
         done = refresh_totals(
             self.engine,
             self.spec,
@@ -120,7 +122,10 @@ class Warehouse:
         if done.replaces_partials:
             self.partials = []
         self.partials.append(self.engine.arrow(f"from {NEW_PARTIALS}"))
-        self.engine.register(STORED_UNITS, self.engine.arrow(f"from {UNITS}"))
+        if done.units.is_whole:
+            self.units = []
+        if done.units.is_any:
+            self.units.append(self.engine.arrow(f"from {NEW_UNITS}"))
         self.state = done.state
         return done
 
@@ -305,7 +310,7 @@ def test_refresh_totals_reads_new_files_and_restates_what_they_touch(
     done = warehouse.refresh(START + 5 * DAY)
     assert [file.path for file in done.unread] == [late]
     assert done.stale == {"early": {_day(1)}, "total": {_day(1)}}
-    assert (done.full_reason, done.n_touched) == ("", 0)
+    assert (done.full_reason, done.units.n_touched) == ("", 0)
     assert compare_totals(done.totals, warehouse.full_pass(build)) == []
 
 
@@ -329,7 +334,7 @@ def test_refresh_totals_moves_a_unit_whose_earlier_exposure_comes_late(
 ) -> None:
     warehouse.write("exposures", [_exposed("u30", 0.1, "control")])
     done = warehouse.refresh(START + 5 * DAY)
-    assert (done.full_reason, done.n_touched) == ("", 1)
+    assert (done.full_reason, done.units.n_touched) == ("", 1)
     assert done.stale["early"] == {_day(0), _day(3)}
     assert compare_totals(done.totals, warehouse.full_pass(build)) == []
 
