@@ -118,6 +118,33 @@ def test_replace_experiment_twice_in_one_publication_keeps_the_last(
     assert len(_data_files(settings)) == 1
 
 
+def test_add_to_experiment_leaves_what_stands_there(lake, rows):
+    for number, experiment in enumerate(("exp_a", "exp_b", "exp_a")):
+        with lake.begin(f"run{number}", experiment) as publication:
+            added = rows("refreshed_units", experiment, 2 + number)
+            assert publication.add_to_experiment("refreshed_units", added) == 2 + number
+            publication.publish()
+    assert lake.read("refreshed_units", "exp_a").num_rows == 2 + 4
+    assert lake.read("refreshed_units", "exp_b").num_rows == 3
+    with lake.begin("run4", "exp_a") as publication:
+        publication.replace_experiment("refreshed_units", rows("refreshed_units", n=1))
+        publication.publish()
+    assert lake.read("refreshed_units", "exp_a").num_rows == 1
+    assert lake.read("refreshed_units", "exp_b").num_rows == 3
+
+
+def test_add_to_experiment_does_not_mix_with_replacing(lake, rows):
+    data = rows("refreshed_units", "exp_a", 1)
+    with lake.begin("run1", "exp_a") as publication:
+        publication.add_to_experiment("refreshed_units", data)
+        with pytest.raises(UsageError, match="adds to a table once"):
+            publication.replace_experiment("refreshed_units", data)
+    with lake.begin("run2", "exp_a") as publication:
+        publication.replace_experiment("refreshed_units", data)
+        with pytest.raises(UsageError, match="adds to a table once"):
+            publication.add_to_experiment("refreshed_units", data)
+
+
 def test_replace_experiment_from_the_engine(lake, rows):
     with lake.engine() as engine:
         engine.register("exp_run.source", rows("exposures"))
