@@ -1,6 +1,6 @@
 """A unit x period panel with staggered treatment, checked and laid out as a matrix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -53,6 +53,8 @@ class Panel:
         covariates: shape (n_units, n_covariates).
         n_incomplete: units left out because a period was missing.
         n_always: units left out because they were treated from the first period on.
+        left_out: units left out by reason, (untreated, treated): `missing_value` in
+            some period or in all, `missing_covariate`, `always_treated`.
         cluster_labels: what the clusters were called before they were numbered anew,
             shape (n_clusters,); empty = nobody asked.
     """
@@ -67,6 +69,7 @@ class Panel:
     covariates: Array
     n_incomplete: int = 0
     n_always: int = 0
+    left_out: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     cluster_labels: NDArray[np.generic] = field(default_factory=lambda: np.empty(0))
 
     @cached_property
@@ -104,7 +107,19 @@ class Panel:
     def drop_always(self) -> "Panel":
         """Without units that were treated from the first period on."""
         is_always = self.cohort <= self.periods.min(initial=NEVER)
-        return replace(self.keep(~is_always), n_always=int(np.sum(is_always)))
+        return replace(
+            self.keep(~is_always),
+            n_always=int(np.sum(is_always)),
+            left_out={**self.left_out, **self.count_by_arm(always_treated=is_always)},
+        )
+
+    def count_by_arm(self, **reasons: NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
+        """How many of these units are untreated and treated, by reason."""
+        is_treated = np.isfinite(self.cohort)
+        return {
+            reason: (int(np.sum(units & ~is_treated)), int(np.sum(units & is_treated)))
+            for reason, units in reasons.items()
+        }
 
     def _choose(self, is_kept: NDArray[np.bool_], outcomes: Array) -> "Panel":
         members = self.cluster[is_kept]
@@ -141,7 +156,8 @@ def balance_panel(panel: Panel) -> Panel:
     if not np.all(is_period):
         outcomes = outcomes[:, is_period]
     is_known = np.all(np.isfinite(panel.covariates), axis=1)
-    is_complete = (seen == periods.size) & (seen > 0) & is_known
+    has_all = (seen == periods.size) & (seen > 0)
+    is_complete = has_all & is_known
     last = periods.max(initial=-NEVER)
     found = replace(
         panel,
@@ -150,6 +166,8 @@ def balance_panel(panel: Panel) -> Panel:
         cohort=np.where(panel.cohort > last, NEVER, panel.cohort),
         n_incomplete=int(np.sum((seen > 0) & ~is_complete)),
     )
+    reasons = {"missing_value": ~has_all, "missing_covariate": has_all & ~is_known}
+    found = replace(found, left_out=found.count_by_arm(**reasons))
     if np.all(is_complete):
         return found
     kept = 0

@@ -6,8 +6,10 @@ on rows by user and instant.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from exp_platform.causal.identification import DATA_ARE_MISSING
+from exp_platform.causal.identification import DATA_ARE_MISSING, TWFE
+from exp_platform.causal.panel_data import Panel
 from exp_platform.causal.panel_rules import (
     PanelFacts,
     choose_panel_methods,
@@ -192,14 +194,39 @@ def estimate_panel_metric(
 
 def _place(estimate: Estimate, metric: PanelMetric) -> Estimate:
     """The arms' registered names, and what was left out."""
-    units = metric.units
+    # Two-way fixed effects alone use units that were always treated.
+    units = metric.delivered if estimate.method == TWFE else metric.units
     left_out = {"n_incomplete": units.n_incomplete, "n_always_treated": units.n_always}
+    if metric.n_unplaced:
+        left_out["n_rows_without_unit_or_period"] = metric.n_unplaced
     return replace(
         estimate,
         control=metric.spec.control,
         treatment=metric.spec.treatments[0],
-        details={**left_out, "grain": metric.layout.grain, **estimate.details},
+        details={
+            **left_out,
+            **_tell_left_out(metric, units),
+            "grain": metric.layout.grain,
+            **estimate.details,
+        },
     )
+
+
+def _tell_left_out(metric: PanelMetric, units: Panel) -> dict[str, Any]:
+    """Units that were left out by arm, and why; nothing where none was."""
+    arms = (metric.spec.control, metric.spec.treatments[0])
+    found = {
+        arm: {
+            reason: counts[i] for reason, counts in units.left_out.items() if counts[i]
+        }
+        for i, arm in enumerate(arms)
+    }
+    told = {
+        arm: {"units": sum(reasons.values()), "why": reasons}
+        for arm, reasons in found.items()
+        if reasons
+    }
+    return {"left_out": told} if told else {}
 
 
 def _refuse(

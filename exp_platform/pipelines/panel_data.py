@@ -41,12 +41,14 @@ class PanelMetric:
             Periods and cohorts are numbers from 0 in order of time, whatever their
             distance.
         read_names: labels of all clusters, in the order of their numbers.
+        n_unplaced: rows that name no unit or no period.
     """
 
     spec: ExperimentSpec
     layout: PanelLayout
     delivered: Panel
     read_names: Callable[[], Sequence[str]]
+    n_unplaced: int = 0
 
     @cached_property
     def units(self) -> Panel:
@@ -96,11 +98,13 @@ class PanelSource:
         units: SELECT of unit, cluster, cohort (number of its first treated period;
             null = never), weight, x0, x1 ... (covariates), one row for each unit.
         cells: metric -> SELECT of unit, period_no and value (double), in any order.
+        n_unplaced: rows that name no unit or no period.
     """
 
     layout: PanelLayout
     units: str
     cells: Mapping[str, str]
+    n_unplaced: int = 0
 
 
 def find_layout(run: Run, *, skip: Collection[str] = ()) -> PanelLayout | None:
@@ -203,6 +207,7 @@ def load_panel(
             source.layout,
             _read_panel(engine, source, facts, (spec.experiment_id, name)),
             lambda: _read_names(engine),
+            source.n_unplaced,
         )
         for name in source.cells
     }
@@ -290,13 +295,19 @@ def _read_panel(
 
 def _keep_seen(panel: Panel) -> Panel:
     """Rows of cross-sections that have a value, and begin untreated."""
-    has_value = np.isfinite(panel.outcomes).any(axis=1)
-    is_known = np.isfinite(panel.covariates).all(axis=1)
+    has_value = np.asarray(np.isfinite(panel.outcomes).any(axis=1))
+    is_known = np.asarray(np.isfinite(panel.covariates).all(axis=1))
     is_always = panel.cohort <= 0
+    left_out = panel.count_by_arm(
+        missing_value=~has_value,
+        missing_covariate=has_value & ~is_known,
+        always_treated=has_value & is_known & is_always,
+    )
     return replace(
         panel.keep(has_value & is_known & ~is_always),
         n_incomplete=int(np.sum(has_value & ~is_known)),
         n_always=int(np.sum(has_value & is_always)),
+        left_out=left_out,
     )
 
 

@@ -25,7 +25,7 @@ from exp_platform.pipelines.panel_request import (
     PanelRequest,
     check_panel_request,
 )
-from exp_platform.pipelines.panel_rows import unit_of
+from exp_platform.pipelines.panel_rows import count_unplaced, unit_of
 from exp_platform.pipelines.registry import read_json, read_spec
 from exp_platform.records import Estimate, MetricDefinition
 
@@ -112,7 +112,7 @@ def _load(
     spec = read_spec(row)
     spec = replace(spec, experiment_id="", plan=replace(spec.plan, alpha=alpha))
     documents = read_json(row["definitions"], "definitions", "frame")
-    metrics = load_panel(engine, spec, _find_panel(request, layout))
+    metrics = load_panel(engine, spec, _find_panel(engine, request, layout))
     return [
         (metric, parse_definition(documents[name], "frame"))
         for name, metric in metrics.items()
@@ -154,7 +154,9 @@ def _has_finite_ends(engine: Engine, column: str) -> bool:
     return all(end is not None and math.isfinite(end) for end in ends)
 
 
-def _find_panel(request: PanelRequest, layout: PanelLayout) -> PanelSource:
+def _find_panel(
+    engine: Engine, request: PanelRequest, layout: PanelLayout
+) -> PanelSource:
     """The panel as it was delivered, after `lay_out_panel`."""
     cluster = "coalesce(cast(cluster as varchar), cast(unit as varchar))"
     covariates = "".join(f", x{i}" for i in range(len(layout.covariates)))
@@ -172,4 +174,4 @@ def _find_panel(request: PanelRequest, layout: PanelLayout) -> PanelSource:
         )
         for name, column in request.outcomes.items()
     }
-    return PanelSource(layout, units, cells)
+    return PanelSource(layout, units, cells, count_unplaced(engine))

@@ -84,8 +84,8 @@ def number_periods(engine: Engine, request: PanelRequest, file: Path) -> Periods
 def _profile_rows(engine: Engine, request: PanelRequest) -> None:
     """Leave `exp_run.panel_profile`: rows by period and treatment, as delivered.
 
-    Its columns: time_value, group_value, the number of rows that name a unit, `n_rows`,
-    and the exclusive or of all rows' hashes, `mark`. The hash of several columns is
+    Its columns: time_value, group_value, the number of rows, `n_all`, of those that name
+    a unit, `n_rows`, and the exclusive or of all rows' hashes, `mark`. The hash of several columns is
     hashed again: it is so simple that units which swap their values could leave the
     mark as it was.
 
@@ -97,14 +97,14 @@ def _profile_rows(engine: Engine, request: PanelRequest) -> None:
     columns = [identifier(name) for name in named if name]
     row = f"hash({', '.join(columns)})"
     group = identifier(request.cohort or request.treated or "")
-    sums = "0 as n_rows, 0 as mark"
+    sums = "count(*) as n_rows, 0 as mark"
     if request.unit is not None:
         mark = row if len(columns) == 1 else f"hash({row})"
         sums = f"count({columns[0]}) as n_rows, bit_xor({mark}) as mark"
     engine.execute(
         "create or replace table exp_run.panel_profile as\n"
         f"select {identifier(request.time)} as time_value, {group} as group_value,\n"
-        f"    {sums}\nfrom exp_run.delivered group by 1, 2"
+        f"    count(*) as n_all, {sums}\nfrom exp_run.delivered group by 1, 2"
     )
 
 
@@ -357,6 +357,20 @@ def _find_period(engine: Engine, request: PanelRequest, unit: str) -> str:
         "group by all having count(*) > 1 order by 1 limit 1"
     )[0]
     return f"period {label}: {count} rows"
+
+
+def count_unplaced(engine: Engine) -> int:
+    """Delivered rows that name no unit or no period.
+
+    Args:
+        engine: after `number_periods`.
+    """
+    found = engine.rows(
+        "select sum(d.n_all - if(t.period_no is null, 0, d.n_rows))\n"
+        "from exp_run.panel_profile as d left join exp_run.panel_times as t\n"
+        "    on d.time_value = t.value"
+    )
+    return int(found[0][0])
 
 
 def count_changing(engine: Engine, request: PanelRequest) -> dict[str, int]:

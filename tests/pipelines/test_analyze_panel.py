@@ -323,6 +323,10 @@ def test_incomplete_and_always_treated_units_are_left_out_and_counted(analyze, p
     assert (did["n_control"], did["n_treatment"]) == (37, 40)
     assert did["details"]["n_incomplete"] == 1
     assert did["details"]["n_always_treated"] == 2
+    assert did["details"]["left_out"] == {
+        "not_treated": {"units": 1, "why": {"missing_value": 1}},
+        "treated": {"units": 2, "why": {"always_treated": 2}},
+    }
     ledger = project.exp("memo", "panel").out
     assert "77 of 80 units" in ledger
     assert "4 years before the start" in ledger

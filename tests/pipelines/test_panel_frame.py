@@ -69,6 +69,48 @@ def test_did_leaves_missing_values_out(make, answer):
     assert found[0].details["n_incomplete"] == 1
 
 
+def test_did_says_what_it_left_out_of_each_arm(answer):
+    frame = pd.DataFrame(answer["rows"])
+    frame["since"] = frame.treated.map({0: 0, 1: 2004})
+    shops = {
+        value: list(rows.shop.unique()) for value, rows in frame.groupby("treated")
+    }
+    frame.loc[frame.shop == shops[1][0], "since"] = frame.year.min()
+    frame.loc[frame.shop == shops[1][1], "sales"] = float("nan")
+    frame.loc[(frame.shop == shops[0][0]) & (frame.year == 2003), "sales"] = None
+    frame.loc[frame.shop == shops[0][1], "weight"] = None
+    frame = frame[(frame.shop != shops[0][2]) | (frame.year != 2003)]
+    nameless = frame.iloc[:3].assign(
+        shop=[None, None, shops[0][3]], year=[2003, 2004, None]
+    )
+    rows = exp_platform.did(
+        pd.concat([frame, nameless]),
+        "sales",
+        unit="shop",
+        time="year",
+        cohort="since",
+        covariates="weight",
+    )
+    control = {"units": 3, "why": {"missing_value": 2, "missing_covariate": 1}}
+    treated = {"missing_value": 1, "always_treated": 1}
+    for row in rows:
+        assert row.details["n_rows_without_unit_or_period"] == 3
+        left_out = row.details["left_out"]
+        assert left_out["not_treated"] == control
+        if row.method == "twfe":
+            assert left_out["treated"] == {"units": 1, "why": {"missing_value": 1}}
+        else:
+            assert left_out["treated"] == {"units": 2, "why": treated}
+    sizes = {value: len(found) for value, found in enumerate(shops.values())}
+    (row,) = (row for row in rows if row.method == "did_2x2")
+    assert (row.n_control, row.n_treatment) == (sizes[0] - 3, sizes[1] - 2)
+
+
+def test_did_says_nothing_where_it_left_out_nothing(answer):
+    for row in _did(pd.DataFrame(answer["rows"])):
+        assert not {"left_out", "n_rows_without_unit_or_period"} & set(row.details)
+
+
 def test_did_narrows_the_interval_with_alpha(answer):
     frame = pd.DataFrame(answer["rows"])
     wide, narrow = (_did(frame, alpha=alpha)[0] for alpha in (0.05, 0.5))
@@ -202,6 +244,15 @@ def test_did_of_cross_sections_counts_rows_without_treatment(answer):
     with pytest.raises(UsageError, match="who was treated") as caught:
         _did(frame, unit=None)
     assert caught.value.parts["found"] == "null in 3 rows"
+
+
+def test_did_of_cross_sections_says_which_rows_it_left_out(answer):
+    frame = pd.DataFrame(answer["rows"])
+    frame.loc[frame.index[frame.treated == 1][:2], "sales"] = float("nan")
+    row = _did(frame, unit=None)[0]
+    told = {"treated": {"units": 2, "why": {"missing_value": 2}}}
+    assert row.details["left_out"] == told
+    assert row.n_treatment == int((frame.treated == 1).sum()) - 2
 
 
 def test_did_needs_no_treatment_of_rows_without_unit_or_period(answer):
