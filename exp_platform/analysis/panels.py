@@ -289,6 +289,10 @@ def _request(
     weight: str | None = None,
     covariates: str | Sequence[str] = (),
 ) -> PanelRequest:
+    if not isinstance(treated, str | None):
+        raise UsageError(
+            "treated names no column", found=repr(treated), allowed="COL, or COL=VALUE"
+        )
     column, _, value = (treated or "").partition("=")
     return PanelRequest(
         time=time,
@@ -301,4 +305,5 @@ def _request(
         cluster=cluster,
         weight=weight,
         covariates=list_names(covariates, "covariates") if covariates else (),
+        is_called=True,
     )

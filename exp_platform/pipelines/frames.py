@@ -1,5 +1,6 @@
 """Columns of any data frame: pandas, Polars, Arrow or a DuckDB relation."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from exp_platform.stats.inference import Array
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_NAMELESS = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +242,11 @@ def _convert(frame: Any) -> "pa.Table | None":
             found = getattr(frame, method)()
             return found if isinstance(found, pa.Table) else found.read_all()
     if hasattr(frame, "__arrow_c_stream__"):
-        return pa.table(frame)
-    if hasattr(frame, "iloc"):
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    return None
+        found = pa.table(frame)
+    elif hasattr(frame, "iloc"):
+        found = pa.Table.from_pandas(frame)
+    else:
+        return None
+    # What pandas calls the levels of an index that have no name of their own.
+    nameless = [name for name in found.column_names if _NAMELESS.fullmatch(name)]
+    return found.drop_columns(nameless)

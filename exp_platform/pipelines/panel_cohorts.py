@@ -42,7 +42,8 @@ def place_treatments(
     numbers: dict[str | None, int | None] = dict.fromkeys(labels)
     flags: dict[str | None, bool] = dict.fromkeys(labels, False)
     if request.cohort is not None:
-        numbers = {label: periods.place(label) for label in labels}
+        where = f"{file}, column {request.cohort!r}"
+        numbers = {label: periods.place(label, where) for label in labels}
         notes = [f"treated from column {request.cohort!r}"]
     elif request.policy_date is None:
         flags = _flag_rows(labels, request, file)
@@ -105,13 +106,14 @@ def _flag_groups(
 ) -> tuple[dict[str | None, int | None], list[str]]:
     """All treated units from the policy date on."""
     date = request.policy_date or ""
-    number = periods.place(date)
+    option = request.option("policy-date")
+    number = periods.place(date, option)
     if not number:
         raise UsageError(
             "the policy date leaves no period before it or none after it",
             found=date,
             allowed=f"later than {periods.labels[0]}, up to {periods.labels[-1]}",
-            next_step="correct --policy-date",
+            next_step=f"correct {option}",
         )
     flags = {label: _is_flagged(label, request, labels, file) for label in labels}
     notes = [f"treated from period {periods.labels[number]} on"]
@@ -127,8 +129,8 @@ def _flag_rows(
     if request.unit is None:
         raise UsageError(
             "without units, a flag per row does not say whose treatment began",
-            where=f"--treated {request.treated}",
-            next_step="name --policy-date, or --unit",
+            where=request.option("treated", request.treated or ""),
+            next_step=f"name {request.option('policy-date')}, or {request.option('unit')}",
         )
     return {label: _is_flagged(label, request, labels, file) for label in labels}
 
@@ -153,6 +155,7 @@ def _is_flagged(
             f"column {request.treated!r} does not say who was treated",
             where=str(file),
             found=repr(label),
-            allowed="0 and 1, true and false; or --treated COL=VALUE",
+            allowed="0 and 1, true and false; or "
+            + request.option("treated", "COL=VALUE"),
         )
     return flag

@@ -11,6 +11,8 @@ from typing import Any
 from exp_platform.errors import ContractError, UsageError, did_you_mean
 
 _WORDS = frozenset({"year", "quarter", "month"})
+_ARGUMENTS = {"policy-date": "policy_date", "covariate": "covariates"}
+"""Options that a Python function calls by another name than the command line."""
 _STEPS = {timedelta(days=1): "day", timedelta(days=7): "week"}
 
 
@@ -33,6 +35,7 @@ class PanelRequest:
         covariates: columns with facts from before treatment; the value of a unit's
             first period counts.
         decreases: metrics for which less is better.
+        is_called: asked by a Python function, whose arguments errors then name.
     """
 
     time: str
@@ -47,21 +50,41 @@ class PanelRequest:
     weight: str | None = None
     covariates: Sequence[str] = ()
     decreases: Sequence[str] = ()
+    is_called: bool = False
 
     @property
     def columns(self) -> dict[str, str]:
-        """Every named column by the flag that named it."""
+        """Every named column by the option that named it."""
         named = {
-            "--time": self.time,
-            "--unit": self.unit,
-            "--cohort": self.cohort,
-            "--treated": self.treated,
-            "--cluster": self.cluster,
-            "--weight": self.weight,
+            "time": self.time,
+            "unit": self.unit,
+            "cohort": self.cohort,
+            "treated": self.treated,
+            "cluster": self.cluster,
+            "weight": self.weight,
         }
-        named |= {f"--outcome {name}": c for name, c in self.outcomes.items()}
-        named |= {f"--covariate {column}": column for column in self.covariates}
-        return {flag: column for flag, column in named.items() if column}
+        found = {self.option(name): column for name, column in named.items() if column}
+        found |= {self.option("outcome", name): c for name, c in self.outcomes.items()}
+        return found | {self.option("covariate", c): c for c in self.covariates}
+
+    def option(self, name: str, value: str = "") -> str:
+        """How an option is written by whoever asks: `--cohort COL`, or `cohort='COL'`.
+
+        Args:
+            name: of the flag, without dashes in front.
+            value: that it has; empty = none in particular.
+        """
+        if self.is_called:
+            name = _ARGUMENTS.get(name, name)
+            return f"{name}={value!r}" if value else f"{name}="
+        return f"--{name} {value}".rstrip()
+
+    @property
+    def repair(self) -> str:
+        """What to do about an option that names nothing."""
+        if self.is_called:
+            return "correct the argument"
+        return "correct the flag; nothing was written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +140,13 @@ def check_panel_request(
         UsageError: a column that does not exist, or not exactly one way to say who was
             treated when.
     """
-    for flag, column in request.columns.items():
+    for option, column in request.columns.items():
         if column not in columns:
             raise UsageError(
-                f"the file has no column {column!r}",
-                where=f"{flag}, {file}",
+                f"there is no column {column!r}",
+                where=f"{option}, {file}",
                 allowed=did_you_mean(column, columns),
-                next_step="correct the flag; nothing was written",
+                next_step=request.repair,
             )
     if not request.outcomes:
         raise UsageError("name at least one metric with --outcome METRIC=COL")
@@ -135,15 +158,20 @@ def check_panel_request(
                 allowed=did_you_mean(name, request.outcomes),
             )
     if (request.cohort is None) == (request.treated is None):
+        cohort, treated = (
+            request.option("cohort", "COL"),
+            request.option("treated", "COL"),
+        )
+        or_else = "" if request.is_called else " (or --treated-from COL)"
+        date = request.option("policy-date", "D")
         raise UsageError(
             "say once who was treated, and when",
-            allowed="--cohort COL (or --treated-from COL), or --treated COL with "
-            "--policy-date D",
+            allowed=f"{cohort}{or_else}, or {treated} with {date}",
         )
     if request.cohort is not None and (request.policy_date or request.untreated):
-        raise UsageError(
-            "--policy-date and --control belong to --treated, not to --cohort"
-        )
+        wrong = request.option("policy-date" if request.policy_date else "control")
+        treated, cohort = request.option("treated"), request.option("cohort")
+        raise UsageError(f"{wrong} belongs to {treated}, not to {cohort}")
 
 
 def write_layout(layout: PanelLayout) -> str:

@@ -53,14 +53,14 @@ def number_periods(engine: Engine, request: PanelRequest, file: Path) -> Periods
         "select distinct label from exp_run.panel_times where label <> ''\n"
         f"order by 1 limit {_MOST_PERIODS + 1}"
     )
-    where = f"{file}, column {request.time!r}"
+    where = f"{request.option('time', request.time)}, {file}"
     if not 2 <= len(rows) <= _MOST_PERIODS:
         raise UsageError(
             "a panel needs periods before and after treatment",
             where=where,
             found=f"{len(rows)} different values",
             allowed=f"2 to {_MOST_PERIODS:,} periods",
-            next_step="check --time",
+            next_step=f"check {request.option('time')}",
         )
     periods = read_periods([str(row[0]) for row in rows], where)
     values = ",\n".join(
@@ -157,7 +157,9 @@ def build_units(
             "no unit becomes treated within the panel's periods",
             where=str(file),
             found=f"periods {labels[0]} to {labels[1]}",
-            next_step="check --cohort, or --treated and --policy-date",
+            next_step="check "
+            + request.option("cohort" if request.cohort else "treated")
+            + (f" and {request.option('policy-date')}" if request.policy_date else ""),
         )
     return request.unit is None or most == 1
 
@@ -301,7 +303,7 @@ def _check_units(engine: Engine, request: PanelRequest, file: Path) -> None:
         raise ContractError(
             "a weight is missing or not above 0",
             where=f"{file}, column {request.weight!r}",
-            next_step="correct the column, or leave --weight out",
+            next_step=f"correct the column, or leave {request.option('weight')} out",
         )
     most = engine.rows("select max(n_rows) from exp_run.panel_units")[0][0]
     if most > 1 and (twice := _find(engine, "n_rows > n_periods")) is not None:
@@ -310,7 +312,7 @@ def _check_units(engine: Engine, request: PanelRequest, file: Path) -> None:
             where=str(file),
             found=f"unit {twice}, {_find_period(engine, request, twice)}",
             allowed="one row per unit and period",
-            next_step="name the right --unit, or add the rows up before the import",
+            next_step=f"name the right {request.option('unit')}, or add the rows up first",
         )
     flagged = request.treated is not None and request.policy_date is None
     if (unit := _find(engine, "cohort_changes")) is not None:
@@ -320,7 +322,8 @@ def _check_units(engine: Engine, request: PanelRequest, file: Path) -> None:
                 where=f"{file}, column {request.treated!r}",
                 found=f"unit {unit}",
                 allowed="a unit that stays treated once it is",
-                next_step="leave such units out, or name --policy-date for a group",
+                next_step="leave such units out, or name "
+                f"{request.option('policy-date')} for a group",
             )
         raise ContractError(
             f"column {(request.cohort or request.treated)!r} changes within a unit",

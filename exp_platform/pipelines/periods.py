@@ -38,20 +38,28 @@ class Periods:
     labels: tuple[str, ...]
     starts: tuple[datetime, ...]
 
-    def place(self, value: str | None) -> int | None:
+    def place(self, value: str | None, where: str = "") -> int | None:
         """Number of the first period that begins at or after a value; None = never.
+
+        Args:
+            value: as delivered.
+            where: it stands, for the error.
 
         Raises:
             UsageError: the value is neither a label of this grain nor a date.
         """
-        instant = self.read(value)
+        instant = self.read(value, where)
         if instant is None:
             return None
         number = bisect_left(self.starts, instant)
         return number if number < len(self.starts) else None
 
-    def read(self, value: str | None) -> datetime | None:
+    def read(self, value: str | None, where: str = "") -> datetime | None:
         """The instant a value stands for; None = never.
+
+        Args:
+            value: as delivered.
+            where: it stands, for the error.
 
         Raises:
             UsageError: the value is neither a label of this grain nor a date.
@@ -64,9 +72,10 @@ class Periods:
         if instant is None:
             raise UsageError(
                 "not a period of this panel, nor a date",
+                where=where,
                 found=repr(value),
                 allowed=f"a {self.grain} like {self.labels[0]}, an ISO date, or nothing",
-                next_step="correct the flag or the column; nothing was written",
+                next_step="correct it there",
             )
         return instant
 
@@ -85,7 +94,7 @@ def read_periods(labels: Iterable[str], where: str) -> Periods:
 
     Args:
         labels: distinct, in any order; whole numbers without a fraction.
-        where: file and column, for the error.
+        where: they stand, for the error.
 
     Raises:
         UsageError: labels of no known kind, or of several.
@@ -104,7 +113,7 @@ def read_periods(labels: Iterable[str], where: str) -> Periods:
         found=", ".join(found[:5]) or "nothing",
         allowed="years (2004), months (2004-03, 200403), quarters (2004Q1), ISO dates, "
         "or whole numbers; one kind in all rows",
-        next_step="correct --time or the column; nothing was written",
+        next_step="name another column, or correct this one",
     )
 
 

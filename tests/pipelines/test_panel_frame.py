@@ -129,6 +129,62 @@ def test_did_refuses_what_is_no_panel(answer):
         _did(frame.assign(sales="many"))
 
 
+REFUSED = {
+    "unit=": lambda _: {"unit": "shops"},
+    "covariates='sizes'": lambda _: {"covariates": ["sizes"]},
+    "cohort='COL', or treated='COL' with policy_date='D'": lambda _: {"treated": None},
+    "policy_date= belongs to treated=, not to cohort=": lambda _: {
+        "treated": None,
+        "cohort": "treated",
+    },
+    "where:   policy_date=": lambda _: {"policy_date": "soon"},
+    "correct policy_date=": lambda f: {"policy_date": f.year.min()},
+    "check time=": lambda _: {"time": "constant"},
+    "time='text'": lambda _: {"time": "text"},
+    "where:   frame, column 'text'": lambda _: {
+        "treated": None,
+        "policy_date": None,
+        "cohort": "text",
+    },
+    "check cohort=": lambda _: {
+        "treated": None,
+        "policy_date": None,
+        "cohort": "zero",
+    },
+    "check treated= and policy_date=": lambda _: {"treated": "zero"},
+    "the right unit=": lambda _: {"unit": "constant"},
+    "policy_date= for a group": lambda _: {"treated": "at_once", "policy_date": None},
+    "leave weight= out": lambda _: {"weight": "zero"},
+    "name policy_date=, or unit=": lambda _: {"unit": None, "policy_date": None},
+    "treated='COL=VALUE'": lambda _: {"treated": "text"},
+    "treated names no column": lambda _: {"treated": True},
+}
+
+
+@pytest.mark.parametrize("told", REFUSED)
+def test_did_names_arguments_and_no_flags_in_what_it_refuses(told, answer):
+    frame = pd.DataFrame(answer["rows"])
+    frame = frame.assign(
+        constant=2000,
+        zero=0,
+        text="a" + frame.year.astype(str),
+        at_once=((frame.treated == 1) & (frame.year == 2004)).astype(int),
+    )
+    columns = {"cluster": None, **REFUSED[told](frame)}
+    with pytest.raises((ContractError, UsageError)) as refused:
+        _did(frame.sort_index(ascending=False), **columns)
+    words = str(refused.value)
+    assert told in words
+    for foreign in ("--", "flag;", "import", "nothing was written", "__index"):
+        assert foreign not in words
+
+
+def test_did_finds_columns_in_an_index_that_has_names(answer):
+    frame = pd.DataFrame(answer["rows"])
+    indexed = frame.set_index(["shop", "year"])
+    assert _did(indexed) == _did(frame)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "str"])
 @pytest.mark.parametrize("others", [[], [float("nan")]])
 def test_did_refuses_an_infinite_value(dtype, others, answer, tmp_path):
