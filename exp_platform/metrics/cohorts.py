@@ -15,7 +15,7 @@ from exp_platform.metrics.observations import (
     union_of,
 )
 from exp_platform.metrics.partials import PARTIALS, merged_missing_sql, merged_sql
-from exp_platform.metrics.refreshed_units import COHORT, STALE_UNITS, UNITS
+from exp_platform.metrics.refreshed_units import COHORT, STALE_UNITS, UNITS, Cohort
 from exp_platform.metrics.scope import maturity_us, microseconds, write_scopes
 from exp_platform.metrics.source_files import numbers_sql, texts_sql
 from exp_platform.metrics.spans import DAY_US, reach_of
@@ -48,42 +48,39 @@ _MODELS = (
 )
 
 
-def all_cohorts(engine: Engine) -> frozenset[int]:
-    """Every day on which a unit was first exposed."""
-    rows = engine.rows(f"select distinct {COHORT} from {UNITS}")
-    return frozenset(int(row[0]) for row in rows)
-
-
 def find_stale_cohorts(
     engine: Engine,
     definitions: Mapping[str, MetricDefinition],
+    cohorts: Mapping[int, Cohort],
     *,
     since_us: int,
     until_us: int,
     gone: Collection[int],
-    cohorts: Mapping[CohortKey, MetricTotals],
+    earlier: Mapping[CohortKey, MetricTotals],
 ) -> dict[str, frozenset[int]]:
     """Cohorts with a unit whose number may be another than at the last refresh, by metric.
 
     Args:
         engine: holds the refreshed units, the new partials and the stored ones.
         definitions: metrics with partials.
+        cohorts: all there are, by day.
         since_us: watermark of the last refresh.
         until_us: watermark of this one.
         gone: numbers of files that no longer count.
-        cohorts: totals of the last refresh.
+        earlier: totals of the last refresh.
     """
     touched = _days(engine, f"select cohort from {STALE_UNITS}")
     changed = _changed_rows(engine, gone)
     missing = _missing_cohorts(engine)
-    spans = _exposure_spans(engine)
     found = {}
     for name, definition in definitions.items():
-        lost = {k[3] for k, t in cohorts.items() if k[0] == name and t.n_missing}
+        lost = {k[3] for k, t in earlier.items() if k[0] == name and t.n_missing}
         mature, matured = set(), set()
-        for day, (first, last) in spans.items():
-            # a day-grained window begins at midnight, so all of a cohort mature at once
-            edges = (day * DAY_US,) * 2 if definition.is_day_grained else (first, last)
+        for day, own in cohorts.items():
+            edges = own.first_us, own.last_us
+            if definition.is_day_grained:
+                # the window begins at midnight, so all of a cohort mature at once
+                edges = (day * DAY_US,) * 2
             early, late = (us + maturity_us(definition) for us in edges)
             if early <= until_us:
                 mature.add(day)
@@ -94,23 +91,15 @@ def find_stale_cohorts(
     return found
 
 
-def _exposure_spans(engine: Engine) -> dict[int, tuple[int, int]]:
-    """First and last exposure of every cohort, in microseconds."""
-    rows = engine.rows(
-        f"select {COHORT}, min(exposure_us), max(exposure_us) from {UNITS} group by 1"
-    )
-    return {int(day): (int(first), int(last)) for day, first, last in rows}
-
-
 def _changed_rows(engine: Engine, gone: Collection[int]) -> dict[str, set[int]]:
     """Cohorts of units with rows in what was read now, or in a file that is gone."""
     rows = engine.rows(
-        f"select distinct metric_name, {COHORT} from (\n"
+        f"select metric_name, {COHORT} from (\n"
         "    select unit_no, metric_name from exp_run.new_partials\n"
         "    union all\n"
         "    select unit_no, metric_name from exp_run.stored_partials\n"
         f"    where {numbers_sql('file_no', gone)}\n"
-        f") as rows inner join {UNITS} as u using (unit_no)"
+        f") as rows inner join {UNITS} as u using (unit_no) group by all"
     )
     found: dict[str, set[int]] = {}
     for metric, cohort in rows:
@@ -133,6 +122,7 @@ def total_cohorts(
     spec: ExperimentSpec,
     definitions: Mapping[str, MetricDefinition],
     stale: Mapping[str, frozenset[int]],
+    cohorts: Mapping[int, Cohort],
     *,
     fixed_point: Collection[str],
     in_full: Collection[str],
@@ -147,21 +137,28 @@ def total_cohorts(
         engine: holds the scope of the run, the refreshed units, new and stored partials.
         spec: the experiment.
         definitions: its metrics.
-        stale: cohorts by metric.
+        stale: cohorts to be computed, by metric.
+        cohorts: all there are, by day.
         fixed_point: outcome names whose sums are exact.
         in_full: metrics without partials, whose rows stand in the engine.
         live: numbers of the files that count.
     """
-    young = _young_cohorts(engine, spec, definitions, stale)
+    young = _young_cohorts(spec, definitions, stale, cohorts)
     found = _count_young(engine, spec, young)
-    grown = {name: days - young[name] for name, days in stale.items()}
+    # a cohort whose units are all gone has no totals
+    grown = {name: days & cohorts.keys() - young[name] for name, days in stale.items()}
     days = frozenset().union(*grown.values())
     if not days:
         return found
     _open_missing(engine)
     _open_units(engine, spec, days)
     partial = {name: own for name, own in grown.items() if own and name not in in_full}
-    _read_partials(engine, definitions, partial, live)
+    sources = {
+        "stored_partials": numbers_sql("file_no", sorted(live)),
+        "new_partials": "true",
+    }
+    branches = _partial_branches(definitions, partial, cohorts, sources)
+    engine.create_table(PARTIALS, union_of(branches) or _NO_PARTIALS)
     write_scopes(engine, _cohort_scopes(spec, definitions, grown))
     own = {name: definitions[name] for name, some in grown.items() if some}
     generated = _selects(spec, own, fixed_point=fixed_point, in_full=in_full)
@@ -186,20 +183,19 @@ def _cohort_scopes(
 
 
 def _young_cohorts(
-    engine: Engine,
     spec: ExperimentSpec,
     definitions: Mapping[str, MetricDefinition],
     stale: Mapping[str, frozenset[int]],
+    cohorts: Mapping[int, Cohort],
 ) -> dict[str, frozenset[int]]:
     """Stale cohorts without a mature unit, by metric: they have nothing but a size."""
-    spans, until = _exposure_spans(engine), microseconds(spec.watermark_ts)
-    found = {}
+    until, found = microseconds(spec.watermark_ts), {}
     for name, definition in definitions.items():
         need, is_whole = maturity_us(definition), definition.is_day_grained
         young = {
             day
-            for day, (first, _) in spans.items()
-            if (day * DAY_US if is_whole else first) + need > until
+            for day, own in cohorts.items()
+            if (day * DAY_US if is_whole else own.first_us) + need > until
         }
         found[name] = stale.get(name, frozenset()) & young
     return found
@@ -274,33 +270,37 @@ def _open_units(engine: Engine, spec: ExperimentSpec, days: Collection[int]) -> 
     )
 
 
-def _read_partials(
-    engine: Engine,
+def _partial_branches(
     definitions: Mapping[str, MetricDefinition],
-    cohorts: Mapping[str, frozenset[int]],
-    live: Collection[int],
-) -> None:
-    """Partials that count, of each metric those of its stale cohorts."""
+    stale: Mapping[str, frozenset[int]],
+    cohorts: Mapping[int, Cohort],
+    sources: Mapping[str, str],
+) -> list[str]:
+    """SELECTs of the partials that count, of each metric those of its stale cohorts.
+
+    Bounds of days and of unit numbers leave out files, and groups of rows, unread.
+    """
     branches = []
-    for days in dict.fromkeys(cohorts.values()):
-        names = [name for name, own in cohorts.items() if own == days]
+    for days in dict.fromkeys(stale.values()):
+        names = [name for name, own in stale.items() if own == days]
         named = texts_sql("metric_name", names)
         dated = _dated_sql([definitions[name] for name in names], days)
+        first = min(cohorts[day].first_no for day in days)
+        last = max(cohorts[day].last_no for day in days)
         units = (
             "select experiment_id, unit_no, unit_version\n"
             "    from exp_run.experiment_assignments\n"
             f"    where {texts_sql('experiment_id', map(str, sorted(days)))}"
         )
-        numbered = numbers_sql("file_no", sorted(live))
-        sources = {"stored_partials": f" and {numbered}", "new_partials": ""}
         branches += [
             f"select u.experiment_id, p.* from (\n    select {_PARTIAL}\n"
-            f"    from exp_run.{source} where {named} and {dated}{more}\n"
+            f"    from exp_run.{source} where {counts} and {named} and {dated}\n"
+            f"        and unit_no between {first} and {last}\n"
             f") as p inner join (\n    {units}\n"
             ") as u on p.unit_no = u.unit_no and p.unit_version = u.unit_version"
-            for source, more in sources.items()
+            for source, counts in sources.items()
         ]
-    engine.create_table(PARTIALS, union_of(branches) or _NO_PARTIALS)
+    return branches
 
 
 def _dated_sql(definitions: Iterable[MetricDefinition], days: Collection[int]) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.cohorts import (
-    all_cohorts,
     find_stale_cohorts,
     merge_cohorts,
     total_cohorts,
@@ -31,7 +30,12 @@ from exp_platform.metrics.refreshed_rows import (
     make_partials,
     open_rows_in_full,
 )
-from exp_platform.metrics.refreshed_units import UnitsChange, number_units
+from exp_platform.metrics.refreshed_units import (
+    Cohort,
+    UnitsChange,
+    list_cohorts,
+    number_units,
+)
 from exp_platform.metrics.scope import microseconds, write_scope
 from exp_platform.metrics.source_files import EXPOSURES, FileNote, SourceFile
 from exp_platform.metrics.totals import Key
@@ -46,6 +50,7 @@ class Refreshed:
         totals: as a full pass would have them, by (metric, segment, variant).
         full_reason: why everything was read; empty after an incremental refresh.
         unread: files read now. n_files: files counted in all.
+        n_units: units with a first exposure.
         stale: cohorts computed again, by metric.
         in_full: metrics without partials, with the reason; their rows are read again.
         units: what became of them; `exp_run.new_units` holds what is to be stored.
@@ -57,6 +62,7 @@ class Refreshed:
     full_reason: str
     unread: tuple[SourceFile, ...]
     n_files: int
+    n_units: int
     stale: Mapping[str, frozenset[int]]
     in_full: Mapping[str, str]
     units: UnitsChange
@@ -123,14 +129,16 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
     before = work.before
     stored = STORED_UNITS if before else ""
     units = number_units(engine, work.plans[EXPOSURES], stored, batch=work.batch)
-    make_partials(engine, work)
-    stale = _stale(engine, work)
+    present = list_cohorts(engine, work.batch)
+    make_partials(engine, work, present.values())
+    stale = _stale(engine, work, present)
     open_rows_in_full(engine, work)
     fresh = total_cohorts(
         engine,
         work.spec,
         work.definitions,
         stale,
+        present,
         fixed_point=work.fixed_point,
         in_full=set(work.in_full),
         live=work.live,
@@ -155,6 +163,7 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
         full_reason=reason,
         unread=tuple(f for plan in work.plans.values() for _, f in plan.unread),
         n_files=len(work.notes),
+        n_units=sum(cohort.n_units for cohort in present.values()),
         stale=stale,
         in_full=work.in_full,
         units=units,
@@ -162,19 +171,21 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
     )
 
 
-def _stale(engine: Engine, work: Work) -> dict[str, frozenset[int]]:
+def _stale(
+    engine: Engine, work: Work, present: Mapping[int, Cohort]
+) -> dict[str, frozenset[int]]:
     whole = work.in_full
     if work.before is None:
-        every = all_cohorts(engine)
-        return dict.fromkeys(work.definitions, every)
+        return dict.fromkeys(work.definitions, frozenset(present))
     gone = [number for plan in work.plans.values() for number in plan.gone]
     found = find_stale_cohorts(
         engine,
         work.partial_metrics(),
+        present,
         since_us=work.before.watermark_us,
         until_us=work.watermark_us,
         gone=gone,
-        cohorts=work.before.cohorts,
+        earlier=work.before.cohorts,
     )
-    every = all_cohorts(engine) | {place[3] for place in work.before.cohorts}
+    every = frozenset(present) | {place[3] for place in work.before.cohorts}
     return {**found, **dict.fromkeys(whole, every)}

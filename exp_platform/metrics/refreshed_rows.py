@@ -7,7 +7,7 @@ from exp_platform.lake import Engine
 from exp_platform.metrics.measures import parts_of
 from exp_platform.metrics.partials import partial_sql
 from exp_platform.metrics.refresh_work import Work
-from exp_platform.metrics.refreshed_units import COHORT, UNITS
+from exp_platform.metrics.refreshed_units import COHORT, UNITS, Cohort
 from exp_platform.metrics.source_files import (
     EVENTS,
     OUTCOMES,
@@ -53,12 +53,13 @@ class _Reading:
     rows: str = "true"
 
 
-def make_partials(engine: Engine, work: Work) -> None:
+def make_partials(engine: Engine, work: Work, cohorts: Iterable[Cohort]) -> None:
     """Fill `exp_run.new_partials` from unread files and the rows of new units.
 
     Args:
         engine: holds the refreshed units.
         work: what has to be read.
+        cohorts: of the units.
     """
     own = work.partial_metrics()
     branches: dict[SourceKind, list[str]] = {kind: [] for kind in SourceKind}
@@ -67,9 +68,8 @@ def make_partials(engine: Engine, work: Work) -> None:
         for kind, selects in made.items():
             branches[kind] += selects
     engine.execute(f"create or replace table {NEW_PARTIALS} as\n{EMPTY_PARTIALS}")
-    first_new = engine.rows(
-        f"select min(exposure_us) from {UNITS} where unit_version = {work.batch}"
-    )[0][0]
+    new = [c.first_new_us for c in cohorts if c.first_new_us is not None]
+    first_new = min(new, default=None)
     for kind, selects in branches.items():
         parts = _parts(own.values(), kind)
         if not parts:

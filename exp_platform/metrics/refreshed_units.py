@@ -59,6 +59,41 @@ class UnitsChange:
         return self.is_whole or self.n_new > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Units first exposed on one day.
+
+    Attributes:
+        n_units: how many.
+        first_us, last_us: their first and last exposure, in microseconds.
+        first_no, last_no: their lowest and highest number.
+        first_new_us: first exposure of those whose rows are read from the beginning.
+    """
+
+    n_units: int
+    first_us: int
+    last_us: int
+    first_no: int
+    last_no: int
+    first_new_us: int | None
+
+
+def list_cohorts(engine: Engine, batch: int) -> dict[int, Cohort]:
+    """The cohorts by day, in days since 1970.
+
+    Args:
+        engine: holds the refreshed units.
+        batch: number of this refresh.
+    """
+    rows = engine.rows(
+        f"select {COHORT}, count(*), min(exposure_us), max(exposure_us),\n"
+        "    min(unit_no), max(unit_no),\n"
+        f"    min(exposure_us) filter (where unit_version = {batch})\n"
+        f"from {UNITS} group by 1 order by 1"
+    )
+    return {int(day): Cohort(*facts) for day, *facts in rows}
+
+
 def number_units(
     engine: Engine, plan: FilePlan, stored: str, *, batch: int
 ) -> UnitsChange:

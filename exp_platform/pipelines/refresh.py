@@ -23,7 +23,7 @@ from exp_platform.metrics.refresh_work import (
     RefreshState,
 )
 from exp_platform.metrics.refreshed_rows import NEW_PARTIALS
-from exp_platform.metrics.refreshed_units import NEW_UNITS, UNITS
+from exp_platform.metrics.refreshed_units import NEW_UNITS
 from exp_platform.metrics.scope import microseconds
 from exp_platform.metrics.source_files import (
     EVENTS,
@@ -230,7 +230,6 @@ def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
         relation = f"{NEW_UNITS} order by unit_no"
         run.store_relation("refreshed_units", relation, adds=not done.units.is_whole)
     _stage_partials(run, done)
-    n_units = int(run.engine.rows(f"select count(*) from {UNITS}")[0][0])
     state = {
         **stamps,
         "key": done.state.key,
@@ -239,7 +238,7 @@ def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
         "full_reason": done.full_reason or None,
         "n_files": done.n_files,
         "n_files_read": len(done.unread),
-        "n_units": n_units,
+        "n_units": done.n_units,
         "n_units_touched": done.units.n_touched,
         "n_cohorts_computed": len(frozenset().union(*done.stale.values())),
         "in_full": json.dumps(done.in_full, sort_keys=True),
