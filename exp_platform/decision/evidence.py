@@ -16,6 +16,7 @@ from exp_platform.checks.wording import format_p
 from exp_platform.decision.family import harm_level, is_deciding, rests_on_trends
 from exp_platform.decision.proof import Proof, is_final, is_followed, read_proof
 from exp_platform.decision.reasons import Reason
+from exp_platform.decision.series import has_planned_units
 from exp_platform.records import (
     Assignment,
     CheckResult,
@@ -212,7 +213,23 @@ def _is_complete(
     ):
         return True
     design = spec.plan.sequential
-    return spec.is_complete and (design.has_end or design.planned_units is None)
+    if design.has_end or design.planned_units is None:
+        return spec.is_complete
+    return (
+        bool(rows) and len(rows) == n_planned and all(_is_done(spec, e) for e in rows)
+    )
+
+
+def _is_done(spec: ExperimentSpec, row: Estimate) -> bool:
+    """Without a registered end: is the metric's last test made?
+
+    What is not followed by looks (whole clusters) is tested once the planned units are
+    in.
+    """
+    if is_followed(row):
+        return is_final(row)
+    units = (row.n_control or 0, row.n_treatment or 0)
+    return has_planned_units(spec, row.treatment, units)
 
 
 def _find_choosers(spec: ExperimentSpec) -> list[Gap]:

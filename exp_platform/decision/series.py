@@ -128,3 +128,22 @@ def plan_units(spec: ExperimentSpec, treatment: str) -> tuple[int, int] | None:
         max(1, round(planned * shares[name])) for name in (spec.control, treatment)
     )
     return control, arm
+
+
+def has_planned_units(
+    spec: ExperimentSpec, treatment: str, units: tuple[int, int]
+) -> bool:
+    """Are there as many units, by the information in them, as were planned?
+
+    Args:
+        spec: registry row.
+        treatment: the arm.
+        units: of control and the arm.
+
+    Returns:
+        True also where no units were planned.
+    """
+    planned = plan_units(spec, treatment)
+    if planned is None:
+        return True
+    return Look(*units).information >= Look(*planned).information

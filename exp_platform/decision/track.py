@@ -18,7 +18,7 @@ from exp_platform.decision.looks import (
     find_needed_follow_up,
     plan_looks,
 )
-from exp_platform.decision.series import LookSeries, build_rule, plan_units
+from exp_platform.decision.series import LookSeries, build_rule, has_planned_units
 from exp_platform.records import (
     Direction,
     Estimate,
@@ -38,7 +38,7 @@ from exp_platform.stats.guardrail import (
 from exp_platform.stats.harm import harm_p_value
 from exp_platform.stats.inference import Array
 from exp_platform.stats.look_rules import LookReading, LookRule
-from exp_platform.stats.looks import LEAST_UNITS, Look, LookStatus
+from exp_platform.stats.looks import LEAST_UNITS, LookStatus
 from exp_platform.stats.repeated import refuse_look
 from exp_platform.stats.settings import EstimateSettings
 
@@ -131,15 +131,15 @@ def track_series(
 
 
 def _has_look(spec: ExperimentSpec, series: LookSeries) -> bool:
-    """Values that still grow wait for the end, here for the planned units."""
+    """A metric with one look waits for the end; without one for the planned units."""
     if not series.looks:
         return False
-    planned, last = plan_units(spec, series.treatment), series.looks[-1]
-    is_waiting = explain_single_look(spec, series.definition) == "NO_WINDOW"
-    if spec.plan.sequential.has_end or planned is None or not is_waiting:
+    is_single = explain_single_look(spec, series.definition) != ""
+    if spec.plan.sequential.has_end or not is_single:
         return True
-    now = Look(last.control.n, last.treatment.n)
-    return now.information >= Look(*planned).information
+    last = series.looks[-1]
+    units = (last.control.n, last.treatment.n)
+    return has_planned_units(spec, series.treatment, units)
 
 
 def _estimate(spec: ExperimentSpec, series: LookSeries) -> tuple[Estimate, ...]:

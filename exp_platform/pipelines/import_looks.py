@@ -81,15 +81,15 @@ def describe_design(request: ImportRequest) -> list[str]:
     growing = [name for name in names if name not in request.windows]
     notes = []
     if design.method == LookMethod.FIXED:
-        notes.append("one look, at the end: valid if nobody looked before")
+        notes.append(f"one look, {_say_end(design)}: valid if nobody looked before")
     elif len(growing) < len(names):
         notes.append(f"looks: {_say_days(design)}, {_say_method(design)}")
     notes += _say_unseen(request, design)
     if growing and design.method != LookMethod.FIXED:
         verb = "is" if len(growing) == 1 else "are"
         notes.append(
-            f"{join_words(growing)} {verb} tested once, at the end of the data: --window "
-            "METRIC=DAYS says when a unit's value is final"
+            f"{join_words(growing)} {verb} tested once, {_say_end(design, 'of the data')}: "
+            "--window METRIC=DAYS says when a unit's value is final"
         )
     if not design.has_end and design.planned_units is None and design.method is None:
         notes.append(
@@ -98,6 +98,13 @@ def describe_design(request: ImportRequest) -> list[str]:
             "or --sequential fixed if nobody has looked before"
         )
     return notes
+
+
+def _say_end(design: SequentialDesign, of_what: str = "") -> str:
+    """When a metric with one look is tested."""
+    if design.has_end or design.planned_units is None:
+        return f"at the end {of_what}".rstrip()
+    return f"when the {design.planned_units:,} planned units are in"
 
 
 def _say_unseen(request: ImportRequest, design: SequentialDesign) -> list[str]:

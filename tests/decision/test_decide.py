@@ -3,7 +3,9 @@
 import json
 from dataclasses import asdict, replace
 
-from exp_platform.records import EstimateStatus, Outcome, Variant
+import pytest
+
+from exp_platform.records import EstimateStatus, Outcome, SequentialDesign, Variant
 from exp_platform.stats.guardrail import GuardrailStatus
 
 
@@ -129,3 +131,15 @@ def test_decide_says_what_a_guardrail_without_a_bound_needs(shippable):
     )
     decision = replace(shippable, guardrails=(unsure,)).decide()[0]
     assert "refunds from no bound to inside 5 %" in decision.would_change
+
+
+@pytest.mark.parametrize(
+    ("planned", "outcome"), [(10_000, Outcome.SHIP), (12_000, Outcome.KEEP_RUNNING)]
+)
+def test_decide_without_an_end_waits_for_the_planned_units(shippable, planned, outcome):
+    """Also on rows that no look followed, as those of whole clusters."""
+    design = SequentialDesign(planned_units=planned, clock="units", has_end=False)
+    decision = shippable.plan(sequential=design).decide()[0]
+    assert decision.outcome is outcome
+    if outcome is Outcome.KEEP_RUNNING:
+        assert "12,000 units are planned" in decision.rationale

@@ -265,6 +265,33 @@ def test_judge_looks_once_is_the_single_test(trial):
     assert fixed.decide(DAYS - 1).outcome is Outcome.KEEP_RUNNING
 
 
+def _last(series):
+    return series.looks[-1].control, series.looks[-1].treatment
+
+
+@pytest.mark.parametrize(
+    ("method", "window"),
+    [(None, None), (LookMethod.FIXED, None), (LookMethod.FIXED, float(WINDOW))],
+)
+def test_one_look_without_an_end_waits_for_the_planned_units(trial, method, window):
+    """With a window or without, by the plan's wish or because values still grow."""
+    planned = trial.design(method=method, planned_units=2 * 5 * PER_DAY, has_end=False)
+    for day, units in ((WINDOW + 4, 4), (WINDOW + 5, 5)):
+        series = planned.series(day, window_days=window)
+        latest = [
+            estimate_welch(*_last(one), EstimateSettings(one.definition))
+            for one in series
+        ]
+        judged = judge_looks(planned.spec_at(day), series, latest=latest)
+        row = primary(judged, "orders")
+        is_in = units == 5
+        assert (row.look is not None) == is_in
+        assert row.details["sequential"]["is_final"] == is_in
+        assert (row.sequential_p_value == 1.0) != is_in
+        outcome = planned.decide(day, window_days=window).outcome
+        assert (outcome is Outcome.KEEP_RUNNING) != is_in
+
+
 def test_judge_looks_stops_at_the_planned_units(trial):
     """OVERRUN: what comes after the planned units is not tested."""
     planned = trial.design(planned_units=2 * 5 * PER_DAY)

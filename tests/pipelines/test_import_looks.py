@@ -24,7 +24,7 @@ def dated(**changes):
     from dataclasses import replace
     from datetime import UTC, datetime
 
-    return replace(REQUEST, end=datetime(2026, 3, 29, tzinfo=UTC), **changes)
+    return replace(REQUEST, **{"end": datetime(2026, 3, 29, tzinfo=UTC), **changes})
 
 
 def test_read_looks_keeps_only_what_was_said():
@@ -81,6 +81,13 @@ def test_describe_design_says_how_often_it_looks():
     assert note.endswith("9,000 units planned")
     fixed = describe_design(dated(looks={"method": LookMethod.FIXED.value}))
     assert fixed == ["one look, at the end: valid if nobody looked before"]
+    planned = {"method": LookMethod.FIXED.value, "planned_units": 9_000}
+    assert describe_design(dated(looks=planned)) == fixed
+    assert describe_design(dated(looks=planned, end=None)) == [
+        "one look, when the 9,000 planned units are in: valid if nobody looked before"
+    ]
+    (growing,) = describe_design(dated(looks={"planned_units": 9_000}, end=None))
+    assert "tested once, when the 9,000 planned units are in:" in growing
 
 
 @pytest.mark.parametrize(
