@@ -25,6 +25,8 @@ Theta = Literal["within", "total"]
 COLLINEAR = 1e-10
 """Eigenvalues of the covariates' correlation matrix below this are dropped."""
 
+COLLINEAR_NOTE = "COVARIATES_COLLINEAR"
+
 
 @dataclass(frozen=True, slots=True)
 class Covariates:
@@ -47,12 +49,15 @@ class Adjustment:
 
     Attributes:
         theta: shape (n_comparisons, k); 0 for a dropped covariate.
-        n_covariates: kept, shape (n_comparisons,).
+        n_covariates: directions that were adjusted for, shape (n_comparisons,).
+        n_varying: covariates that vary; with more of them than directions some are
+            sums of the others, or cannot be told from them in double precision.
         comparison: the adjusted one.
     """
 
     theta: Array
     n_covariates: NDArray[np.int64]
+    n_varying: NDArray[np.int64]
     comparison: Comparison
 
 
@@ -90,7 +95,8 @@ def adjust_arms(
     gap = x_t.means - x_c.means
     if theta == "total":
         spread, shared = _total_moments(control, treatment, covariates)
-    slopes, rank = solve_slopes(spread, shared, find_constant(covariates))
+    is_constant = find_constant(covariates)
+    slopes, rank = solve_slopes(spread, shared, is_constant)
     share = n_t / (n_t + n_c)
     means = (
         control.mean + np.sum(slopes * gap * share, axis=1),
@@ -108,7 +114,27 @@ def adjust_arms(
             baseline=_baseline(control, treatment, covariates, slopes, means[0]),
             alpha=alpha,
         )
-    return Adjustment(slopes, rank, comparison)
+    return Adjustment(slopes, rank, (~is_constant).sum(axis=1), comparison)
+
+
+def note_collinear(n_used: int, n_varying: int) -> dict[str, str]:
+    """What a row says where a direction of its covariates was left out.
+
+    The estimate is valid and less precise than it could be. A covariate far from 0
+    whose unknown values are 0 is such a one beside their indicator: from moments alone
+    the two cannot be told apart.
+
+    Args:
+        n_used: directions that were adjusted for.
+        n_varying: covariates that vary.
+    """
+    if n_used >= n_varying:
+        return {}
+    return {
+        "note": COLLINEAR_NOTE,
+        "covariates_used": f"{n_used} of {n_varying} columns: the others are sums of "
+        "these to double precision; a covariate far from 0 is centred before its moments",
+    }
 
 
 def complete_adjusted(

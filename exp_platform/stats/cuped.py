@@ -14,6 +14,7 @@ from exp_platform.stats.adjustment import (
     complete_adjusted,
     is_empty_in_one,
     judge_covariates,
+    note_collinear,
 )
 from exp_platform.stats.draft import (
     Refusal,
@@ -49,7 +50,8 @@ def estimate_cuped(
 
     `details` holds theta, theta_new_unit, variance_ratio (against Welch),
     covariate_difference, correlation (of x with the value, within arms), the raw means,
-    and a note: "" or COVARIATE_DOES_NOT_HELP.
+    and a note: "", COVARIATE_DOES_NOT_HELP, or COVARIATES_COLLINEAR with the number of
+    columns in `covariates_used`: x so far from 0 that it is lost beside the indicator.
 
     Args:
         control: moments of the control arm, covariate included.
@@ -213,6 +215,7 @@ def _describe(
         "control_mean_raw": float(arms[0].mean[0]),
         "treatment_mean_raw": float(arms[1].mean[0]),
         "note": "COVARIATE_DOES_NOT_HELP" if is_useless else "",
+        **note_collinear(int(adjustment.n_covariates[0]), int(adjustment.n_varying[0])),
     }
 
 

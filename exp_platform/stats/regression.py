@@ -17,6 +17,7 @@ from exp_platform.stats.adjustment import (
     find_constant,
     is_empty_in_one,
     judge_covariates,
+    note_collinear,
     solve_slopes,
 )
 from exp_platform.stats.comparison import Comparison, compare_means
@@ -134,7 +135,11 @@ def estimate_adjusted(
             is_normal=control.is_ratio,
         )
     slopes = dict(zip(control.covariates, map(float, found.theta[0]), strict=True))
-    details = {"theta": slopes, **_describe(b, a, found.comparison, settings)}
+    details = {
+        "theta": slopes,
+        **_describe(b, a, found.comparison, settings),
+        **note_collinear(int(found.n_covariates[0]), int(found.n_varying[0])),
+    }
     return complete_adjusted(draft, (b, a), found.comparison, details)
 
 
@@ -199,6 +204,7 @@ class _Fit:
     mean: Array
     variance: Array
     slopes: Array
+    n_varying: int
     df: Array
     spread: Array
     n_all: float
@@ -246,6 +252,7 @@ def _fit(
         arm.mean + np.sum(slopes * gap, axis=1),
         residual * at_centre,
         slopes,
+        int((~constant).sum()),
         df,
         spread,
         n_all,
@@ -279,8 +286,15 @@ def _compare_fits(
         ),
         "interaction_variance": float(shift[0]),
         **_describe(base.arm, other.arm, comparison, settings),
+        **_note(base),
+        **_note(other),
     }
     return complete_adjusted(draft, (base.arm, other.arm), comparison, details)
+
+
+def _note(fit: _Fit) -> dict[str, str]:
+    used = fit.arm.n[0] - 1 - fit.df[0]
+    return note_collinear(round(float(used)), fit.n_varying)
 
 
 def _describe(

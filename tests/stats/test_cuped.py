@@ -331,3 +331,41 @@ def test_covariate_known_in_one_arm_only_is_refused(settings):
     assert estimate_adjusted(*with_many, settings).reason == "NO_COVARIATE_DATA"
     (row,) = estimate_lin(with_many[0], with_many[1:], settings)
     assert row.reason == "NO_COVARIATE_DATA"
+
+
+@pytest.mark.parametrize("far", [0.0, 1e8])
+def test_covariate_lost_beside_its_indicator_is_told(far, total, settings):
+    """Known values about 1e8, unknown ones 0: x is the indicator, to ten digits."""
+    random = np.random.default_rng(3)
+    arms = []
+    for variant in ("control", "treatment"):
+        x, is_new = random.normal(0, 1, 900), random.random(900) < 0.2
+        y = 2 * x + random.normal(0, 1, 900)
+        x = np.where(is_new, 0.0, far + x)
+        arms.append(total(y, variant, covariate=x, is_new=is_new.astype(float)))
+    row = estimate_cuped(*arms, settings)
+    assert row.is_ok
+    assert (row.details["note"] == "COVARIATES_COLLINEAR") == (far > 0)
+    if far:
+        assert row.details["covariates_used"].startswith("1 of 2 columns")
+    else:
+        assert row.details["variance_ratio"] < 0.5
+
+
+@pytest.mark.parametrize("is_lin", [False, True])
+def test_a_covariate_given_twice_is_told(is_lin, settings):
+    random = np.random.default_rng(4)
+    arms = []
+    for variant in ("control", "treatment"):
+        x = random.normal(0, 1, 300)
+        columns = {"x": x, "again": 3 * x, "other": random.normal(0, 1, 300)}
+        y = x + random.normal(0, 1, 300)
+        arms.append(summarise_adjustment(("exp_1", "spend", variant), y, columns))
+    control, treatment = arms
+    row = (
+        estimate_lin(control, [treatment], settings)[0]
+        if is_lin
+        else estimate_adjusted(control, treatment, settings)
+    )
+    assert row.details["note"] == "COVARIATES_COLLINEAR"
+    assert row.details["covariates_used"].startswith("2 of 3 columns")
