@@ -7,6 +7,7 @@ from the environment as `${NAME}`.
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -146,14 +147,30 @@ class Remote(_Strict):
 
 
 EngineKind = Literal["duckdb", "spark", "trino"]
-PORTABLE_STAGES = ("metrics",)
-"""Stages that another engine than DuckDB can compute."""
+PORTABLE_STAGES: Mapping[str, tuple[EngineKind, ...]] = {
+    "ingest": ("duckdb", "spark"),
+    "metrics": ("duckdb", "spark", "trino"),
+}
+"""Stages that another engine than DuckDB can compute, and which."""
 
 
 class StageEngines(_Strict):
     """Engines by stage; of the stages that can move."""
 
+    ingest: EngineKind | None = Field(
+        None, description="checks the delivered files; Trino cannot read them"
+    )
     metrics: EngineKind | None = None
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> Self:
+        for stage, kinds in PORTABLE_STAGES.items():
+            own = getattr(self, stage)
+            if own and own not in kinds:
+                raise ValueError(
+                    f"{own} cannot compute {stage}: choose {' or '.join(kinds)}"
+                )
+        return self
 
 
 class EngineSettings(_Strict):
@@ -172,11 +189,10 @@ class EngineSettings(_Strict):
     )
 
     def of(self, stage: str) -> EngineKind:
-        """The engine of a stage; what cannot move is DuckDB's."""
-        if stage not in PORTABLE_STAGES:
-            return "duckdb"
-        own: EngineKind | None = getattr(self.stages, stage)
-        return own or self.kind
+        """The engine of a stage; what `kind` cannot compute is DuckDB's."""
+        kinds = PORTABLE_STAGES.get(stage, ())
+        own: EngineKind | None = getattr(self.stages, stage) if kinds else None
+        return own or (self.kind if self.kind in kinds else "duckdb")
 
     @property
     def kinds(self) -> set[str]:

@@ -46,15 +46,16 @@ def test_load_settings_hash_follows_the_content_not_the_layout(load):
     [
         ("{}", {"duckdb"}),
         ("{kind: spark}", {"duckdb", "spark"}),
-        ("{kind: spark, stages: {metrics: duckdb}}", {"duckdb"}),
+        ("{kind: spark, stages: {metrics: duckdb, ingest: duckdb}}", {"duckdb"}),
         ("{stages: {metrics: spark}}", {"duckdb", "spark"}),
+        ("{stages: {ingest: spark}}", {"duckdb", "spark"}),
     ],
 )
 def test_engine_of_a_stage_is_its_own_or_the_kind(load, engine, expected):
     settings = load(f"environment: dev\nengine: {engine}\n").engine
     assert settings.kinds == expected
-    assert settings.of("metrics") in expected
-    assert settings.of("ingest") == "duckdb"
+    assert {settings.of("metrics"), settings.of("ingest"), "duckdb"} == expected
+    assert settings.of("dq") == "duckdb"
 
 
 def test_engine_trino_needs_its_address(load):
@@ -87,7 +88,10 @@ BROKEN = {
         "policy_day",
     ),
     "environment: dev\nengine: {kind: sparc}\n": ("engine.kind", "'duckdb', 'spark'"),
-    "environment: dev\nengine: {stages: {ingest: spark}}\n": ("ingest", "metrics"),
+    "environment: dev\nengine: {stages: {dq: spark}}\n": ("dq", "ingest"),
+    "environment: dev\nengine: {stages: {ingest: trino}}\n": (
+        "trino cannot compute ingest: choose duckdb or spark",
+    ),
     "environment: dev\nengine: {stages: {metrics: dukdb}}\n": (
         "engine.stages.metrics",
         "'dukdb'",

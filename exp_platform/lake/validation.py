@@ -2,50 +2,24 @@
 
 A file that cannot be read or lacks a required column is an error and changes nothing.
 A bad row gets a coded reason and goes to quarantine with its values as delivered.
+DuckDB judges the rows, or Spark where the configuration says so.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from exp_platform.errors import ContractError, did_you_mean
+from exp_platform.errors import ContractError
+from exp_platform.lake.delivered import DeliveredFile, open_delivered
 from exp_platform.lake.engine import Engine
+from exp_platform.lake.rules import DUCKDB, REASONS, Rules, key_of, write_reason
 from exp_platform.lake.types import quote_name, quote_text
-from exp_platform.schemas import Field, TableSchema, load_schema
+from exp_platform.schemas import Field, TableSchema
 
-REASONS = {
-    "MISSING_KEY": "an identifier is null or blank",
-    "WRONG_EXPERIMENT": "the row names another experiment",
-    "BAD_TIMESTAMP": "an instant is missing or cannot be read",
-    "TIMESTAMP_OUT_OF_RANGE": "an instant lies before 1970 or after 2199",
-    "UNKNOWN_VARIANT": "the variant is not in the registry",
-    "MISSING_VALUE": "the value is null",
-    "NOT_A_NUMBER": "the value cannot be read as a number",
-    "NOT_FINITE": "the value is NaN or infinite",
-    "VALUE_OUT_OF_RANGE": "the value is so large that its square has no number",
-    "DUPLICATE_ROW": "the same row was delivered before",
-}
-_SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
-_INTEGERS = (*_SIGNED, *(f"U{name}" for name in _SIGNED))
-_READABLE = {
-    "string": ("VARCHAR", "UUID", *_INTEGERS),
-    "json": ("VARCHAR", "JSON"),
-    "double": (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN", "VARCHAR"),
-    "long": (*_INTEGERS, "FLOAT", "DOUBLE", "VARCHAR"),
-    "boolean": ("BOOLEAN", "VARCHAR"),
-    "timestamptz": ("TIMESTAMP", "DATE", "VARCHAR"),
-    "date": ("DATE", "TIMESTAMP", "VARCHAR"),
-    "map": ("MAP", "NULL", '"NULL"'),
-}
-_SQL_TYPES = {
-    "string": "varchar",
-    "json": "varchar",
-    "double": "double",
-    "long": "bigint",
-    "boolean": "boolean",
-    "timestamptz": "timestamptz",
-    "date": "date",
-    "map": "map(varchar, varchar)",
-}
+if TYPE_CHECKING:
+    from exp_platform.lake.spark_validation import SparkJudge
+
+__all__ = ["REASONS", "Delivery", "Rules", "accept_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +41,10 @@ class Delivery:
 def accept_rows(
     engine: Engine,
     table: str,
-    file: Path,
+    path: Path,
     *,
-    experiment_id: str,
-    variants: tuple[str, ...] = (),
-    keep_duplicates: bool = False,
+    rules: Rules,
+    judge: "SparkJudge | None" = None,
 ) -> Delivery:
     """Read a raw file; leave `exp.<table>` (accepted) and its rejected rows.
 
@@ -79,136 +52,64 @@ def accept_rows(
 
     Args:
         engine: the run's engine.
-        table: `exposures`, `outcomes` or `experiment_registry`.
-        file: Parquet file as delivered.
-        experiment_id: rows that name another experiment are rejected.
-        variants: registered arms, for exposures.
-        keep_duplicates: rows equal in every column are separate facts.
+        table: `exposures`, `outcomes`, `assignments` or `experiment_registry`.
+        path: Parquet file as delivered.
+        rules: what the rows are held against.
+        judge: judges the rows in the engine's place.
 
     Raises:
         ContractError: unreadable file, missing column, or a column of a type that
             cannot be read as the contract's.
+        UsageError: a column of a type that the judge would not read alike.
+        StorageError: the judge failed.
     """
-    schema = load_schema(table)
-    columns = _describe(engine, file)
-    source = f"read_parquet({quote_text(str(file))}, file_row_number = true)"
-    typed = [_typed(field, columns, schema, file) for field in schema.fields]
-    reason = _reason(schema, columns, experiment_id, variants)
-    delivered = f"exp_run.delivered_{table}"
-    statement = (
-        f"create or replace table {delivered} as\n"
-        f"with typed as (select file_row_number + 1 as row_number,\n"
-        f"    {', '.join(typed)}{_raw_value(schema, columns)}\n    from {source})\n"
-        f"select * exclude (raw_value), {reason} as reason from typed"
-        if "value" in schema.names
-        else f"create or replace table {delivered} as\n"
-        f"with typed as (select file_row_number + 1 as row_number,\n"
-        f"    {', '.join(typed)}\n    from {source})\n"
-        f"select *, {reason} as reason from typed"
-    )
+    file = open_delivered(engine, table, path)
+    if judge is None:
+        _judge_here(engine, file, rules)
+    else:
+        judge.judge(engine, file, rules)
+    _keep_rejected(engine, file)
+    return _count(engine, file)
+
+
+def reasons_of(table: str) -> str:
+    """The relation of a table's rejected rows: (row_number, reason)."""
+    return f"exp_run.reasons_{table}"
+
+
+def _judge_here(engine: Engine, file: DeliveredFile, rules: Rules) -> None:
+    schema = file.schema
+    typed = [_typed(file, field) for field in schema.fields]
+    has_value = "value" in schema.names
+    if has_value:
+        typed.append("value as raw_value")
+    kept = "* exclude (raw_value)" if has_value else "*"
+    reason = write_reason(schema, file.columns, rules, DUCKDB)
+    delivered = f"exp_run.delivered_{schema.name}"
     try:
-        engine.execute(statement)
+        engine.execute(
+            f"create or replace table {delivered} as\n"
+            f"with typed as (select file_row_number + 1 as row_number,\n"
+            f"    {', '.join(typed)}\n    from {file.source})\n"
+            f"select {kept}, {reason} as reason from typed"
+        )
     except ContractError as error:
-        raise _unreadable(file, error) from error
-    if not keep_duplicates:
+        raise file.unreadable(error.parts.get("found", str(error))) from error
+    if not rules.keep_duplicates:
         _mark_duplicates(engine, schema, delivered)
-    _keep_rejected(engine, schema, columns, source, delivered)
     names = ", ".join(schema.names)
-    engine.execute(
-        f"create or replace view exp.{table} as\n"
-        f"select {names} from {delivered} where reason is null"
+    engine.create_view(
+        f"exp.{schema.name}", f"select {names} from {delivered} where reason is null"
     )
-    return _count(engine, schema, columns, delivered)
-
-
-def _describe(engine: Engine, file: Path) -> dict[str, str]:
-    """Column names of a file, folded to lower case as SQL does, with their types."""
-    if not file.exists():
-        raise ContractError(
-            "a raw file is missing",
-            where=str(file),
-            next_step="generate it with --generate-synth or `exp import`",
-        )
-    try:
-        rows = engine.rows(
-            f"describe select * from read_parquet({quote_text(str(file))})"
-        )
-    except ContractError as error:
-        raise _unreadable(file, error) from error
-    return {str(row[0]): str(row[1]) for row in rows}
-
-
-def _unreadable(file: Path, error: ContractError) -> ContractError:
-    return ContractError(
-        "a raw file cannot be read as Parquet",
-        where=str(file),
-        found=error.parts.get("found", str(error))[:300],
-        next_step="deliver the file again; no table was changed",
+    engine.create_view(
+        reasons_of(schema.name),
+        f"select row_number, reason from {delivered} where reason is not null",
     )
 
 
-def _typed(
-    field: Field, columns: dict[str, str], schema: TableSchema, file: Path
-) -> str:
-    target = _SQL_TYPES[field.type]
-    if field.name not in columns:
-        if not field.required:
-            return f"cast(null as {target}) as {field.name}"
-        raise ContractError(
-            f"column {field.name!r} is missing",
-            where=f"{file} (table {schema.name})",
-            found=", ".join(columns) or "no columns",
-            allowed=did_you_mean(field.name, columns),
-            next_step="deliver the file with that column; no table was changed",
-        )
-    kind = columns[field.name]
-    # a list's type begins with that of its elements
-    if not kind.startswith(_READABLE[field.type]) or kind.endswith("]"):
-        raise ContractError(
-            f"column {field.name!r} cannot be read as {field.type}",
-            where=f"{file} (table {schema.name})",
-            found=kind,
-            allowed=", ".join(_READABLE[field.type]),
-            next_step="deliver the column with a readable type; no table was changed",
-        )
-    return f"try_cast({field.name} as {target}) as {field.name}"
-
-
-def _raw_value(schema: TableSchema, columns: dict[str, str]) -> str:
-    return ", value as raw_value" if "value" in schema.names and columns else ""
-
-
-def _reason(
-    schema: TableSchema,
-    columns: dict[str, str],
-    experiment_id: str,
-    variants: tuple[str, ...],
-) -> str:
-    """A CASE over the row's columns: the first thing that is wrong, or null."""
-    keys = [f for f in schema.fields if f.type == "string" and f.required]
-    blank = " or ".join(f"{f.name} is null or trim({f.name}) = ''" for f in keys)
-    rules = [(blank, "MISSING_KEY")]
-    rules.append((f"experiment_id <> {quote_text(experiment_id)}", "WRONG_EXPERIMENT"))
-    instants = [f for f in schema.fields if f.type == "timestamptz"]
-    missing = [f"{f.name} is null" for f in instants if f.required]
-    rules.append((" or ".join(missing), "BAD_TIMESTAMP"))
-    outside = " or ".join(
-        f"{f.name} < timestamptz '1970-01-01 00:00:00+00'"
-        f" or {f.name} >= timestamptz '2200-01-01 00:00:00+00'"
-        for f in instants
-        if f.name in columns
-    )
-    rules.append((outside, "TIMESTAMP_OUT_OF_RANGE"))
-    if "value" in schema.names:
-        rules.append(("raw_value is null", "MISSING_VALUE"))
-        rules.append(("value is null", "NOT_A_NUMBER"))
-        rules.append(("not isfinite(value)", "NOT_FINITE"))
-        rules.append(("abs(value) >= 1e100", "VALUE_OUT_OF_RANGE"))
-    if variants:
-        known = ", ".join(quote_text(name) for name in variants)
-        rules.append((f"variant not in ({known})", "UNKNOWN_VARIANT"))
-    cases = " ".join(f"when {rule} then '{name}'" for rule, name in rules)
-    return f"case {cases} end"
+def _typed(file: DeliveredFile, field: Field) -> str:
+    value = field.name if field.name in file.columns else "null"
+    return f"try_cast({value} as {DUCKDB.types[field.type]}) as {field.name}"
 
 
 def _mark_duplicates(engine: Engine, schema: TableSchema, delivered: str) -> None:
@@ -216,8 +117,7 @@ def _mark_duplicates(engine: Engine, schema: TableSchema, delivered: str) -> Non
 
     A 64-bit hash finds the candidates, the columns themselves decide.
     """
-    names = [f.name for f in schema.fields if f.name != "received_ts"]
-    key = ", ".join(names)
+    key = ", ".join(key_of(schema))
     engine.execute(
         "create or replace temp table repeated as\n"
         f"with suspects as (select hash({key}) as h from {delivered}\n"
@@ -235,38 +135,30 @@ def _mark_duplicates(engine: Engine, schema: TableSchema, delivered: str) -> Non
         )
 
 
-def _keep_rejected(
-    engine: Engine,
-    schema: TableSchema,
-    columns: dict[str, str],
-    source: str,
-    delivered: str,
-) -> None:
+def _keep_rejected(engine: Engine, file: DeliveredFile) -> None:
+    """The payload is DuckDB's text of the delivered values, whoever judged them."""
     pairs = ", ".join(
-        f"{quote_text(name)}, cast({quote_name(name)} as varchar)" for name in columns
+        f"{quote_text(name)}, cast({quote_name(name)} as varchar)"
+        for name in file.columns
     )
     engine.execute(
-        f"create or replace table exp_run.rejected_{schema.name} as\n"
+        f"create or replace table exp_run.rejected_{file.schema.name} as\n"
         "select rejected.row_number, rejected.reason,\n"
         f"    cast(json_object({pairs}) as varchar) as payload\n"
-        f"from (select row_number, reason from {delivered}\n"
-        "    where reason is not null) as rejected\n"
-        f"inner join {source} as raw\n"
+        f"from {reasons_of(file.schema.name)} as rejected\n"
+        f"inner join {file.source} as raw\n"
         "    on rejected.row_number = raw.file_row_number + 1\n"
         "order by rejected.row_number"
     )
 
 
-def _count(
-    engine: Engine, schema: TableSchema, columns: dict[str, str], delivered: str
-) -> Delivery:
-    rows = engine.rows(f"select reason, count(*) from {delivered} group by reason")
-    counts = {row[0]: int(str(row[1])) for row in rows}
-    accepted = counts.pop(None, 0)
-    return Delivery(
-        table=schema.name,
-        delivered=accepted + sum(counts.values()),
-        accepted=accepted,
-        rejected={str(name): counts[name] for name in sorted(counts, key=str)},
-        ignored_columns=tuple(n for n in columns if n not in schema.names),
+def _count(engine: Engine, file: DeliveredFile) -> Delivery:
+    table = file.schema.name
+    rows = engine.rows(
+        f"select reason, count(*) from exp_run.rejected_{table}"
+        " group by reason order by reason"
     )
+    rejected = {str(reason): int(count) for reason, count in rows}
+    accepted = int(engine.rows(f"select count(*) from exp.{table}")[0][0])
+    delivered = accepted + sum(rejected.values())
+    return Delivery(table, delivered, accepted, rejected, file.ignored)

@@ -1,7 +1,8 @@
 """The engine that computes a stage, where the configuration names another than DuckDB."""
 
+import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from exp_platform.metrics.handover import OtherEngine
 from exp_platform.pipelines.run import Run
 
 if TYPE_CHECKING:
+    from exp_platform.lake.spark_validation import SparkJudge
+    from exp_platform.spark.engine import SparkEngine
     from exp_platform.spark.schemas import SparkSchemas
     from exp_platform.trino.engine import TrinoEngine
 
@@ -26,14 +29,38 @@ def open_stage_engine(run: Run, stage: str) -> Iterator[OtherEngine | None]:
     if kind == "duckdb":
         yield None
         return
-    opened = _open_spark(run) if kind == "spark" else open_trino(run)
+    opened: AbstractContextManager[OtherEngine] = (
+        _open_spark(run) if kind == "spark" else open_trino(run)
+    )
     with opened as engine:
         run.computed_by[stage] = engine.version
         yield engine
 
 
 @contextmanager
-def _open_spark(run: Run) -> Iterator[OtherEngine]:
+def open_judge(run: Run) -> "Iterator[SparkJudge | None]":
+    """What judges delivered rows; None = DuckDB.
+
+    What it accepts stays readable until the run is over.
+
+    Raises:
+        UsageError: pyspark is not installed, or is not the line the jars were built for.
+        StorageError: Spark does not start.
+    """
+    if run.settings.engine.of("ingest") == "duckdb":
+        yield None
+        return
+    from exp_platform.lake.spark_validation import SparkJudge
+
+    answers = run.settings.paths.temp / f"{run.run_id}-{run.experiment_id}-ingest"
+    run.locks.callback(shutil.rmtree, answers, ignore_errors=True)
+    with _open_spark(run) as engine:
+        run.computed_by["ingest"] = engine.version
+        yield SparkJudge(engine, answers)
+
+
+@contextmanager
+def _open_spark(run: Run) -> "Iterator[SparkEngine]":
     from exp_platform.spark.engine import SparkEngine
     from exp_platform.spark.session import open_session
 

@@ -10,8 +10,9 @@ from typing import Any
 from exp_platform.errors import ContractError
 from exp_platform.lake import raw_folder, verify_raw
 from exp_platform.lake.raw import require_raw
-from exp_platform.lake.validation import Delivery, accept_rows
+from exp_platform.lake.validation import Delivery, Rules, accept_rows
 from exp_platform.metrics.definitions import choose_definitions, load_definitions
+from exp_platform.pipelines.engines import open_judge
 from exp_platform.pipelines.frozen_caps import recall_frozen
 from exp_platform.pipelines.ingest_events import (
     ingest_events,
@@ -57,7 +58,7 @@ def ingest(run: Run) -> Ingested:
         run.engine,
         "experiment_registry",
         folder / "experiment_registry.parquet",
-        experiment_id=run.experiment_id,
+        rules=Rules(run.experiment_id),
     )
     row = _registry_row(run, registry)
     spec = read_spec(row)
@@ -75,15 +76,18 @@ def ingest(run: Run) -> Ingested:
 def _accept_all(run: Run, spec: ExperimentSpec, folder: Path) -> tuple[Delivery, ...]:
     """Exposures, outcomes and, where they were delivered, assignments."""
     variants = tuple(variant.name for variant in spec.variants)
-    with _find_files(run, spec, folder) as files:
+    keep = spec.plan.keep_duplicates
+    armed, plain = (Rules(run.experiment_id, v, keep) for v in (variants, ()))
+    with _find_files(run, spec, folder) as files, open_judge(run) as judge:
+        if judge is not None:
+            judge.begin(files.values())
         return tuple(
             accept_rows(
                 run.engine,
                 table,
                 file,
-                experiment_id=run.experiment_id,
-                variants=() if table == "outcomes" else variants,
-                keep_duplicates=spec.plan.keep_duplicates,
+                rules=plain if table == "outcomes" else armed,
+                judge=judge,
             )
             for table, file in files.items()
         )

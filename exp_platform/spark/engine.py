@@ -33,6 +33,14 @@ FOR_FEW_ROWS = {
 }
 
 
+# A delivered file says what it holds, whatever wrote it.
+_FOR_FILES = {
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+}
+
+
 class SparkEngine:
     """A Spark session that computes the models of one run.
 
@@ -77,12 +85,34 @@ class SparkEngine:
         file = self._folder / f"{qualified_name}.parquet"
         self._rows += write_rows(file, schema, rows)
         with our_errors(qualified_name):
-            location = file.absolute().as_uri()
-            self._show(qualified_name, self._session.read.parquet(location))
+            self._show(qualified_name, self._session.read.parquet(_location(file)))
 
-    def begin(self) -> None:
-        """All sources have come; what suits their size is set."""
-        if is_few(self._rows):
+    def open_file(
+        self, qualified_name: str, file: Path, columns: Mapping[str, str]
+    ) -> None:
+        """Make a Parquet file readable where it lies, with `row_number` from 1.
+
+        Args:
+            qualified_name: of the relation.
+            file: on a disk that Spark's executors see.
+            columns: those that are read, with their types.
+        """
+        from pyspark.sql.functions import col
+
+        self._set(_FOR_FILES)
+        types = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+        number = (col("_metadata.row_index") + 1).alias("row_number")
+        with our_errors(qualified_name):
+            frame = self._session.read.schema(types).parquet(_location(file))
+            self._show(qualified_name, frame.select(number, "*"))
+
+    def begin(self, n_rows: int = 0) -> None:
+        """All sources have come; what suits their size is set.
+
+        Args:
+            n_rows: of what is read where it lies.
+        """
+        if is_few(self._rows + n_rows):
             self._set(FOR_FEW_ROWS)
 
     def create_view(self, qualified_name: str, select: str) -> None:
@@ -105,6 +135,22 @@ class SparkEngine:
         with our_errors(qualified_name):
             return self._session.table(self.place(qualified_name)).toArrow()
 
+    def count(self, relation: str) -> int:
+        """Rows of a relation."""
+        with our_errors(relation):
+            return int(self._session.table(relation).count())
+
+    def write(self, select: str, folder: Path) -> list[Path]:
+        """Write the answer of a query as Parquet files into a new folder.
+
+        Returns:
+            The files; one after the other they hold the rows in the query's order.
+        """
+        with our_errors(folder.name):
+            frame = self._session.sql(select)
+            frame.write.parquet(_location(folder), compression="zstd")
+        return sorted(folder.glob("part-*.parquet"))
+
     def _set(self, settings: Mapping[str, str]) -> None:
         for key, value in settings.items():
             self._session.conf.set(key, value)
@@ -113,6 +159,11 @@ class SparkEngine:
         view = self.place(qualified_name)
         frame.createOrReplaceTempView(view)
         self._views.add(view)
+
+
+def _location(path: Path) -> str:
+    """Not `as_uri`: Spark takes its escapes for part of the name."""
+    return f"file://{path.absolute()}"
 
 
 def is_few(n_rows: int) -> bool:

@@ -290,7 +290,10 @@ def workspace(
                 "memory_limit": "1GB",
                 # sums must not depend on how threads split the rows
                 "threads": 2,
-                "stages": {"metrics": engine},
+                "stages": {
+                    "ingest": "duckdb" if engine == "trino" else engine,
+                    "metrics": engine,
+                },
             },
             "experiments": {n: base | changed for n, changed in experiments.items()},
         }

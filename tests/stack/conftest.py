@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sqlalchemy import create_engine, make_url, text
 
 from exp_platform.config import Settings, load_settings
@@ -21,7 +22,11 @@ os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 @dataclass(frozen=True)
 class Shared:
-    """Two configurations with the same scenarios, whose names nobody used before."""
+    """Two configurations with the same scenarios, whose names nobody used before.
+
+    Attributes:
+        names: of the experiments; rows of the last one are delivered twice.
+    """
 
     root: Path
     names: tuple[str, ...]
@@ -43,6 +48,18 @@ class Shared:
         self._file(name, f"remote:\n{remote}paths: {paths}\n")
         return self.settings(name)
 
+    def computing(self, **stages: str) -> Path:
+        """The shared configuration, with other engines for some stages."""
+        file = self.root / "configs" / "stack.yaml"
+        document = yaml.safe_load(file.read_text("utf-8"))
+        document["environment"] = "-".join(stages.values())
+        host, port = os.environ["EXP_TRINO_HOST"], os.environ["EXP_TRINO_PORT"]
+        document["engine"] |= {"stages": stages, "trino": f"http://{host}:{port}"}
+        names = (f"{stage}-{engine}" for stage, engine in stages.items())
+        other = file.with_name(f"{'-'.join(names)}.yaml")
+        other.write_text(yaml.safe_dump(document), "utf-8")
+        return other
+
     def write_local(self) -> None:
         self._file("local", "")
 
@@ -51,7 +68,9 @@ class Shared:
             "{days: 8, n_users: 2000, base_conversion: 0.3, pre_period_days: 7,"
             " effect_lift_conversion: 0.1, plan: {segments: [platform]}}"
         )
-        scenarios = "".join(f"  {name}: {shape}\n" for name in self.names)
+        copies = f"{shape[:-1]}, failure_modes: {{duplicate_share: 0.05}}}}"
+        shapes = dict.fromkeys(self.names, shape) | {self.names[-1]: copies}
+        scenarios = "".join(f"  {name}: {shapes[name]}\n" for name in self.names)
         text_ = f"environment: {name}\n{places}engine: {{memory_limit: 1GB}}\n"
         file = self.root / "configs" / f"{name}.yaml"
         file.write_text(f"{text_}experiments:\n{scenarios}", "utf-8")
@@ -63,7 +82,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     (root / "configs").mkdir()
     shutil.copytree(REPOSITORY / "metrics", root / "metrics")
     mark = secrets.token_hex(4)
-    project = Shared(root, tuple(f"exp_{mark}_{n}" for n in range(4)))
+    project = Shared(root, tuple(f"exp_{mark}_{n}" for n in range(5)))
     project.write("stack")
     project.write_local()
     return project

@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import yaml
+import pytest
 
 from exp_platform.config import load_settings
 from exp_platform.lake import open_lake
@@ -35,19 +35,6 @@ def run_often(config, name, times):
         run_end_to_end(load_settings(config), name, RunOptions(generate_synth=True))
 
 
-def with_metrics_by(shared, engine):
-    """The shared configuration, with another engine for the metrics."""
-    file = shared.root / "configs" / "stack.yaml"
-    document = yaml.safe_load(file.read_text("utf-8"))
-    document["environment"] = engine
-    document["engine"]["stages"] = {"metrics": engine}
-    host, port = os.environ["EXP_TRINO_HOST"], os.environ["EXP_TRINO_PORT"]
-    document["engine"]["trino"] = f"http://{host}:{port}"
-    other = file.with_name(f"{engine}.yaml")
-    other.write_text(yaml.safe_dump(document), "utf-8")
-    return other
-
-
 def test_engines_that_write_at_once_lose_nothing(shared, ran, spark, trino_rows):
     """Ten runs on DuckDB, two with Trino's metrics, ten inserts each by Spark and Trino.
 
@@ -57,7 +44,7 @@ def test_engines_that_write_at_once_lose_nothing(shared, ran, spark, trino_rows)
     by_spark, by_trino = f"{ran}_spark", f"{ran}_trino"
     jobs = {
         own: (str(shared.root / "configs" / "stack.yaml"), COMMITS),
-        other: (str(with_metrics_by(shared, "trino")), 2),
+        other: (str(shared.computing(metrics="trino")), 2),
     }
     instant = "timestamp '2026-01-06 10:00:00{zone}'"
     with (
@@ -117,19 +104,27 @@ def wait_for(process, is_there):
         time.sleep(0.02)
 
 
-def test_killed_spark_leaves_the_last_whole_run(shared, ran):
-    """kill -9 of its Java among the models: a clear error, no table changed."""
+@pytest.mark.parametrize(
+    ("stage", "sign"),
+    [
+        # the rows have come, models are about to be computed
+        ("metrics", "*-spark/exp.outcomes.parquet"),
+        # exposures are judged, outcomes about to be
+        ("ingest", "*-ingest/exposures/_SUCCESS"),
+    ],
+)
+def test_killed_spark_leaves_the_last_whole_run(shared, ran, stage, sign):
+    """kill -9 of its Java in the middle of a stage: a clear error, no table changed."""
     settings = shared.settings()
-    config = with_metrics_by(shared, "spark")
+    config = shared.computing(**{stage: "spark"})
     with open_lake(settings) as lake:
         before = lake.states()
     words = [*JOB, "--config", str(config), "--experiment-id", ran]
     temp = settings.paths.temp
     with subprocess.Popen(words, stdout=-1, stderr=-1, text=True) as process:
         java = java_of(process)
-        # the outcomes are there: models are about to be computed
-        wait_for(process, lambda: any(temp.glob("*-spark/exp.outcomes.parquet")))
-        time.sleep(1)
+        wait_for(process, lambda: any(temp.glob(sign)))
+        time.sleep(1 if stage == "metrics" else 0)
         os.kill(java, signal.SIGKILL)
         began = time.monotonic()
         _, told = process.communicate(timeout=60)
@@ -137,7 +132,7 @@ def test_killed_spark_leaves_the_last_whole_run(shared, ran):
     assert process.returncode == 4, told
     assert "error: Spark's Java has ended" in told
     assert "Traceback" not in told
-    assert not list(temp.glob("*-spark"))
+    assert not [*temp.glob("*-spark"), *temp.glob("*-ingest")]
     with open_lake(settings) as lake:
         assert lake.states() == before
     rows = rows_of(settings, "decisions", ran)

@@ -1,0 +1,106 @@
+"""One delivered file: what its columns are, and whether they can be the contract's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from exp_platform.errors import ContractError, did_you_mean
+from exp_platform.lake.engine import Engine
+from exp_platform.lake.types import quote_text
+from exp_platform.schemas import Field, TableSchema, load_schema
+
+_SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_INTEGERS = (*_SIGNED, *(f"U{name}" for name in _SIGNED))
+_READABLE = {
+    "string": ("VARCHAR", "UUID", *_INTEGERS),
+    "json": ("VARCHAR", "JSON"),
+    "double": (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN", "VARCHAR"),
+    "long": (*_INTEGERS, "FLOAT", "DOUBLE", "VARCHAR"),
+    "boolean": ("BOOLEAN", "VARCHAR"),
+    "timestamptz": ("TIMESTAMP", "DATE", "VARCHAR"),
+    "date": ("DATE", "TIMESTAMP", "VARCHAR"),
+    "map": ("MAP", "NULL", '"NULL"'),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredFile:
+    """A Parquet file that has every column the table needs, in readable types.
+
+    Attributes:
+        schema: of the table that its rows are for.
+        columns: type by column, as DuckDB names it; all columns of the file.
+    """
+
+    schema: TableSchema
+    path: Path
+    columns: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """What DuckDB reads; `file_row_number` counts from 0."""
+        return f"read_parquet({quote_text(str(self.path))}, file_row_number = true)"
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Columns that the contract does not know."""
+        return tuple(n for n in self.columns if n not in self.schema.names)
+
+    def unreadable(self, found: str) -> ContractError:
+        """The error of a file whose bytes are broken."""
+        return ContractError(
+            "a raw file cannot be read as Parquet",
+            where=str(self.path),
+            found=found[:300],
+            next_step="deliver the file again; no table was changed",
+        )
+
+
+def open_delivered(engine: Engine, table: str, path: Path) -> DeliveredFile:
+    """Read a file's columns and hold them against the contract.
+
+    Raises:
+        ContractError: unreadable file, missing column, or a column of a type that
+            cannot be read as the contract's.
+    """
+    schema = load_schema(table)
+    if not path.exists():
+        raise ContractError(
+            "a raw file is missing",
+            where=str(path),
+            next_step="generate it with --generate-synth or `exp import`",
+        )
+    try:
+        described = engine.rows(
+            f"describe select * from read_parquet({quote_text(str(path))})"
+        )
+    except ContractError as error:
+        found = error.parts.get("found", str(error))
+        raise DeliveredFile(schema, path, {}).unreadable(found) from error
+    file = DeliveredFile(schema, path, {str(r[0]): str(r[1]) for r in described})
+    for field in schema.fields:
+        _check_column(file, field)
+    return file
+
+
+def _check_column(file: DeliveredFile, field: Field) -> None:
+    kind = file.columns.get(field.name)
+    if kind is None:
+        if not field.required:
+            return
+        raise ContractError(
+            f"column {field.name!r} is missing",
+            where=f"{file.path} (table {file.schema.name})",
+            found=", ".join(file.columns) or "no columns",
+            allowed=did_you_mean(field.name, file.columns),
+            next_step="deliver the file with that column; no table was changed",
+        )
+    # a list's type begins with that of its elements
+    if not kind.startswith(_READABLE[field.type]) or kind.endswith("]"):
+        raise ContractError(
+            f"column {field.name!r} cannot be read as {field.type}",
+            where=f"{file.path} (table {file.schema.name})",
+            found=kind,
+            allowed=", ".join(_READABLE[field.type]),
+            next_step="deliver the column with a readable type; no table was changed",
+        )
