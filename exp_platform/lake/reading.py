@@ -22,7 +22,7 @@ from exp_platform.schemas import TableSchema, arrow_schema, load_schema
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.expressions import BooleanExpression
-    from pyiceberg.table import Table
+    from pyiceberg.table import FileScanTask, Table
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +50,16 @@ def plan_read(
     *,
     where: Where | None = None,
     snapshot_id: int | None = None,
+    latest_by: str = "",
 ) -> Plan:
     """Plan the files of some partitions, or of all, at a snapshot, or now.
+
+    Args:
+        table: the Iceberg table; None if it does not exist.
+        area: where the files lie.
+        where: allowed values of partition columns.
+        snapshot_id: as of this snapshot; None = now.
+        latest_by: a column of instants: files without its latest value are left out.
 
     Raises:
         StorageError: the table has no such snapshot.
@@ -67,9 +75,27 @@ def plan_read(
         )
     wanted = row_filter(where or {})
     tasks = list(table.scan(wanted, snapshot_id=snapshot_id).plan_files())
-    files = sorted(task.file.file_path for task in tasks)
     has_deletes = any(task.delete_files for task in tasks)
+    if latest_by and not has_deletes:
+        tasks = _latest(table, tasks, latest_by)
+    files = sorted(task.file.file_path for task in tasks)
     return Plan(table, wanted, snapshot_id, tuple(files), area, has_deletes)
+
+
+def _latest(
+    table: "Table", tasks: "list[FileScanTask]", column: str
+) -> "list[FileScanTask]":
+    """Files that may hold the latest instant, by the bounds kept of each."""
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.types import TimestamptzType
+
+    number = table.schema().find_field(column).field_id
+    bounds = [task.file.upper_bounds.get(number) for task in tasks]
+    instants = [from_bytes(TimestamptzType(), b) for b in bounds if b is not None]
+    if len(instants) < len(tasks):
+        return tasks
+    last = max(instants, default=None)
+    return [t for t, at in zip(tasks, instants, strict=True) if at == last]
 
 
 def attach_view(engine: Engine, table: TableSchema, plan: Plan, name: str = "") -> None:

@@ -126,11 +126,21 @@ class Lake:
         *,
         snapshot_id: int | None = None,
         where: "Where | None" = None,
+        latest_by: str = "",
     ) -> "pa.Table":
-        """Rows of a table as Arrow; for results, not for whole event tables."""
+        """Rows of a table as Arrow; for results, not for whole event tables.
+
+        Args:
+            table: table name.
+            experiment_id: only this experiment; None = all.
+            snapshot_id: as of this snapshot; None = now.
+            where: allowed values of partition columns.
+            latest_by: a column of instants; files without its latest value are not
+                read. Rows beside the latest one may come with it.
+        """
         from exp_platform.lake.reading import read_arrow
 
-        plan = self._plan(table, experiment_id, snapshot_id, where)
+        plan = self._plan(table, experiment_id, snapshot_id, where, latest_by=latest_by)
         return read_arrow(load_schema(table), plan)
 
     def begin(
@@ -350,6 +360,8 @@ class Lake:
         experiment_id: str | None,
         snapshot_id: int | None,
         where: "Where | None",
+        *,
+        latest_by: str = "",
     ) -> "Plan":
         from exp_platform.lake.reading import plan_read
 
@@ -360,6 +372,7 @@ class Lake:
             self.area,
             where={**own, **(where or {})},
             snapshot_id=snapshot_id,
+            latest_by=latest_by,
         )
 
     def _table(self, name: str) -> "Table | None":

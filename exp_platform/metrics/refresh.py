@@ -17,6 +17,7 @@ from exp_platform.metrics.cohorts import (
     total_cohorts,
 )
 from exp_platform.metrics.compaction import drop_dead_partials
+from exp_platform.metrics.refresh_key import name_changes
 from exp_platform.metrics.refresh_work import (
     STORED_PARTIALS,
     STORED_UNITS,
@@ -85,7 +86,7 @@ def refresh_totals(
 ) -> Refreshed:
     """Bring an experiment's totals up to date.
 
-    Leaves `exp_run.refreshed_units` and `exp_run.new_partials` to be stored.
+    Leaves `exp_run.new_units` and `exp_run.new_partials` to be stored.
 
     Args:
         engine: holds `exp.quarantine`, and after an earlier refresh its units and
@@ -113,7 +114,7 @@ def _full_reason(spec: ExperimentSpec, key: str, before: RefreshState | None) ->
     if before is None:
         return "there is no earlier refresh"
     if before.key != key:
-        return "a definition or the design changed"
+        return name_changes(before.key, key)
     if before.watermark_us > microseconds(spec.watermark_ts):
         return "the watermark moved back"
     return ""

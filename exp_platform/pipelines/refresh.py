@@ -5,11 +5,10 @@ published in one transaction with its row of the run ledger, so a crash leaves t
 refresh whole. ADR 0026.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from exp_platform.config import Settings
@@ -17,6 +16,7 @@ from exp_platform.errors import UsageError
 from exp_platform.metrics.caps import require_caps
 from exp_platform.metrics.cohorts import CohortKey
 from exp_platform.metrics.refresh import Refreshed, refresh_totals
+from exp_platform.metrics.refresh_key import refresh_key
 from exp_platform.metrics.refresh_work import (
     STORED_PARTIALS,
     STORED_UNITS,
@@ -51,10 +51,6 @@ TABLES = (
     "unit_day_partials",
     "refresh_state",
 )
-_FORMAT = 1
-"""Goes up when partials or totals of an older one cannot be gone on with."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_DAY = date(1970, 1, 1)
 _PARTIALS = "unit_day_partials"
 
@@ -124,7 +120,7 @@ def refresh_tables(
         spec,
         definitions,
         _source_files(run, spec),
-        key=state_key(spec, definitions),
+        key=refresh_key(spec, definitions),
         before=None if is_full else _load_state(run),
     )
     if is_full:
@@ -146,13 +142,6 @@ def load_refreshed(settings: Settings, experiment_id: str) -> RefreshOutcome | N
     finally:
         lake.close()
     return RefreshOutcome(_report(rows[0]), read_totals(totals)) if rows else None
-
-
-def state_key(spec: ExperimentSpec, definitions: Mapping[str, MetricDefinition]) -> str:
-    """Hash of everything but data and watermark that makes the totals."""
-    fixed = replace(spec, watermark_ts=_EPOCH, owner="", hypothesis="")
-    text = f"{_FORMAT}\n{fixed!r}\n{sorted(definitions.items())!r}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _require_refreshable(run: Run, data: Ingested) -> None:

@@ -207,7 +207,9 @@ class Run:
     @cached_property
     def _inherited(self) -> dict[str, TableState]:
         """What the last run of the experiment left; no other run is at it now."""
-        ledger = self.lake.read("analysis_runs", experiment_id=self.experiment_id)
+        ledger = self.lake.read(
+            "analysis_runs", self.experiment_id, latest_by="computed_at"
+        )
         rows = ledger.select(["computed_at", "run_id", "snapshots"]).to_pylist()
         if not rows:
             return {}

@@ -1,4 +1,5 @@
 import logging
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,20 @@ def test_attach_without_a_warehouse_gives_empty_tables(lake, table, settings):
     assert lake.read(table).num_rows == 0
     assert not settings.catalog.exists()
     assert not settings.warehouse.exists()
+
+
+def test_read_latest_by_leaves_out_files_without_the_latest_instant(lake, rows):
+    for run, day in (("run1", 5), ("run2", 9), ("run3", 9), ("run4", 2)):
+        # a bound is of all rows of a file, not of its first
+        instants = [datetime(2026, 3, day, hour, tzinfo=UTC) for hour in (0, 12, 3)]
+        made = rows("analysis_runs", run_id=[run] * 3, computed_at=instants)
+        with lake.begin(run, "exp_a") as publication:
+            publication.replace_experiment("outcomes", rows("outcomes"))
+            publication.publish(ledger=lambda _, made=made: made)
+    found = lake.read("analysis_runs", "exp_a", latest_by="computed_at")
+    assert sorted(found["run_id"].to_pylist()) == ["run2"] * 3 + ["run3"] * 3
+    assert lake.read("analysis_runs", "exp_a").num_rows == 12
+    assert lake.read("analysis_runs", "exp_z", latest_by="computed_at").num_rows == 0
 
 
 def test_attach_filters_by_experiment_and_snapshot(lake, rows):

@@ -361,7 +361,7 @@ def test_refresh_totals_counts_rows_that_lay_behind_the_watermark(
 
 @pytest.mark.parametrize(
     ("key", "day", "reason"),
-    [("other", 5, "a definition or the design"), ("k", 4, "the watermark moved back")],
+    [("other", 5, "a definition, the design"), ("k", 4, "the watermark moved back")],
 )
 def test_refresh_totals_reads_everything_when_what_it_stands_on_changed(
     warehouse: Warehouse, build: Build, key: str, day: int, reason: str
