@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 MIN_FILES = 8
 """A partition with this many files is worth rewriting."""
+_WHOLE_FILE_BYTES = 32 * 2**20
 _EPOCH = date(1970, 1, 1)
 
 
@@ -63,9 +64,9 @@ def keep_up(
     Args:
         catalog: whose table.
         table: as loaded.
-        min_files: fewer files in a partition are left alone, unless rows of theirs
-            were deleted by another engine. All are where one added a column, which
-            our writer would lose.
+        min_files: fewer files in a partition are left alone, as are files of 32 MB and
+            more each, unless rows of theirs were deleted by another engine. All are
+            where one added a column, which our writer would lose.
         keep_snapshots: the newest ones stay; tagged ones always do.
         is_rehearsal: only tell.
 
@@ -79,7 +80,7 @@ def keep_up(
         names = ", ".join(field.name for field in foreign)
         _log.warning("files of %s stay: they may hold %s", schema.name, names)
     found = {} if foreign else _fragmented(table, schema, min_files)
-    written: dict[Partition, WrittenFile | None] = {}
+    written: dict[Partition, tuple[WrittenFile, ...]] = {}
     staged: list[StagedTable] = []
     catalog.written.clear()
     try:
@@ -96,7 +97,7 @@ def keep_up(
     except BaseException:
         # A commit may fail to answer and have happened: then the files are in use.
         if not catalog.any_current(staged):
-            catalog.area.discard(file.place for file in written.values() if file)
+            catalog.area.discard(f.place for files in written.values() for f in files)
             catalog.area.remove(catalog.written)
         raise
     catalog.remove_old_metadata(staged)
@@ -114,8 +115,14 @@ def _fragmented(
     return {
         partition: found
         for partition, found in sorted(tasks.items())
-        if len(found) >= min_files or any(task.delete_files for task in found)
+        if _is_in_pieces(found, min_files) or any(task.delete_files for task in found)
     }
+
+
+def _is_in_pieces(tasks: Sequence["FileScanTask"], min_files: int) -> bool:
+    """Many files, and small ones: large data that Spark wrote stays in its files."""
+    size = sum(task.file.file_size_in_bytes for task in tasks)
+    return len(tasks) >= min_files and size < len(tasks) * _WHOLE_FILE_BYTES
 
 
 def _partition(schema: TableSchema, task: "FileScanTask") -> Partition:
@@ -135,13 +142,14 @@ def _count_files(tasks: Sequence["FileScanTask"]) -> int:
 
 def _rewrite(
     area: "Area", table: "Table", schema: TableSchema, partition: Partition
-) -> WrittenFile | None:
+) -> tuple[WrittenFile, ...]:
     plan = plan_read(table, area, where=where_partitions(schema, [partition]))
     place = new_data_file(area, schema, partition, "maintain")
     file = write_data_file(place, schema, partition, read_arrow(schema, plan))
-    if file is not None:
-        area.persist([file.place])
-    return file
+    if file is None:
+        return ()
+    area.persist([file.place])
+    return (file,)
 
 
 def _count_expired(table: "Table", change: StagedChange) -> int:

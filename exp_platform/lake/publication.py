@@ -1,6 +1,8 @@
 """One run's writes: data files at once, visibility of all tables in one commit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -11,7 +13,13 @@ from exp_platform.lake.files import storage_error
 from exp_platform.lake.locks import PUBLISH, Locks
 from exp_platform.lake.partitions import Partition, check_partition
 from exp_platform.lake.states import FileState, TableState
-from exp_platform.lake.writing import WrittenFile, new_data_file, write_data_file
+from exp_platform.lake.writing import (
+    WrittenFile,
+    adopt_data_file,
+    new_data_file,
+    new_data_files,
+    write_data_file,
+)
 from exp_platform.schemas import load_schema
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ _ATTEMPTS = 8
 _LONGEST_WAIT_SECONDS = 2.0
 
 LedgerRow = Callable[[Mapping[str, TableState]], "pa.Table"]
-Files = dict[Partition, WrittenFile | None]
+Files = dict[Partition, tuple[WrittenFile, ...]]
 
 
 class Publication:
@@ -140,7 +148,7 @@ class Publication:
     def remove_partition(self, table: str, partition: Partition) -> None:
         """The partition has no rows once published."""
         self._check(table)
-        self._note(table, check_partition(load_schema(table), partition), None)
+        self._note(table, check_partition(load_schema(table), partition), ())
 
     def discard(self) -> None:
         """Remove the files written, unless they were published."""
@@ -229,7 +237,7 @@ class Publication:
             change = stage_partitions(base, files, replace=name not in self._added)
             if change.is_needed:
                 staged.append(catalog.stage(base, change.transaction))
-            kept = tuple(self._file_state(file) for file in files.values() if file)
+            kept = tuple(map(self._file_state, chain.from_iterable(files.values())))
             states[name] = TableState(change.snapshot_id, kept)
         return states
 
@@ -249,15 +257,47 @@ class Publication:
         self._area.persist([file.place])
         catalog.written.append(file.place.location)
         base = tables.get(LEDGER) or catalog.new_table(load_schema(LEDGER))
-        change = stage_partitions(base, {partition: file}, replace=False)
+        change = stage_partitions(base, {partition: [file]}, replace=False)
         staged.append(catalog.stage(base, change.transaction))
 
     def _put(self, table: str, partition: Partition, data: "str | pa.Table") -> int:
         self._check(table)
         check_partition(load_schema(table), partition)
         file = self._write(table, partition, data)
-        self._note(table, partition, file)
+        self._note(table, partition, (file,) if file else ())
         return file.record_count if file else 0
+
+    def adopt_experiment(self, table: str, files: Sequence[Path]) -> int:
+        """Take over files that another engine wrote as the experiment's new rows.
+
+        Args:
+            table: table name.
+            files: Parquet with the table's columns and field ids, in the order of their
+                rows; they stay where they are.
+
+        Returns:
+            Rows taken over.
+
+        Raises:
+            ContractError: a file breaks the table's schema, or has rows of others.
+            StorageError: a file cannot be copied.
+        """
+        self._check(table)
+        schema, partition = load_schema(table), (self._experiment_id,)
+        self._note(table, partition, ())
+        places = new_data_files(
+            self._area, schema, partition, self._run_id, n_files=len(files)
+        )
+        adopted: list[WrittenFile] = []
+        for path, place in zip(files, places, strict=True):
+            try:
+                file = adopt_data_file(place, schema, partition, path)
+            except OSError as error:
+                raise storage_error(error, self._area.root) from error
+            adopted += [file] if file else []
+            # known at once, or a later one that fails would leave it behind
+            self._written[table][partition] = tuple(adopted)
+        return sum(file.record_count for file in adopted)
 
     def _write(
         self, table: str, partition: Partition, data: "str | pa.Table"
@@ -269,15 +309,20 @@ class Publication:
         except OSError as error:
             raise storage_error(error, self._area.root) from error
 
-    def _note(self, table: str, partition: Partition, file: WrittenFile | None) -> None:
+    def _note(
+        self, table: str, partition: Partition, written: tuple[WrittenFile, ...]
+    ) -> None:
         files = self._written.setdefault(table, {})
-        earlier = files.get(partition)
-        if earlier is not None:
-            self._area.discard([earlier.place])
-        files[partition] = file
+        self._area.discard(earlier.place for earlier in files.get(partition, ()))
+        files[partition] = written
 
     def _files(self) -> list[WrittenFile]:
-        return [f for files in self._written.values() for f in files.values() if f]
+        return [
+            file
+            for files in self._written.values()
+            for written in files.values()
+            for file in written
+        ]
 
     def _file_state(self, file: WrittenFile) -> FileState:
         path = file.place.location.removeprefix(f"{self._area.root}/")

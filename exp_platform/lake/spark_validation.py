@@ -16,6 +16,7 @@ from exp_platform.lake.delivered import DeliveredFile
 from exp_platform.lake.engine import Engine
 from exp_platform.lake.rules import SPARK, Rules, key_of, write_reason
 from exp_platform.lake.types import quote_text
+from exp_platform.lake.writing import can_adopt
 from exp_platform.schemas import Field, TableSchema
 
 if TYPE_CHECKING:
@@ -77,8 +78,13 @@ class SparkJudge:
         size = sum(file.stat().st_size for file in files if file.is_file())
         self.spark.begin(size // _BYTES_PER_ROW)
 
-    def judge(self, engine: Engine, file: DeliveredFile, rules: Rules) -> None:
+    def judge(
+        self, engine: Engine, file: DeliveredFile, rules: Rules
+    ) -> tuple[Path, ...]:
         """Leave `exp.<table>` and the reasons of the others in the engine.
+
+        Returns:
+            Files of the accepted rows that the table can adopt; none if it cannot.
 
         Raises:
             UsageError: a column that Spark would not read as DuckDB does.
@@ -103,6 +109,7 @@ class SparkJudge:
             raise
         _open(engine, f"exp.{table}", accepted)
         _open(engine, f"exp_run.reasons_{table}", rejected)
+        return tuple(accepted) if can_adopt(file.schema) else ()
 
     def _judge(self, file: DeliveredFile, rules: Rules) -> str:
         schema = file.schema
@@ -162,7 +169,8 @@ class SparkJudge:
         select = (
             f"select {hint}{columns} from {source} where judged.reason is null{order}"
         )
-        return self.spark.write(select, self.folder / table)
+        field_ids = {field.name: field.field_id for field in file.schema.fields}
+        return self.spark.write(select, self.folder / table, field_ids)
 
 
 def _read_as(file: DeliveredFile, field: Field) -> str:

@@ -1,6 +1,6 @@
 """The change of one table, planned on what it is now, not yet committed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyiceberg.table import Table
@@ -33,7 +33,7 @@ class StagedChange:
 
 def stage_partitions(
     base: Table,
-    files: Mapping[Partition, WrittenFile | None],
+    files: Mapping[Partition, Sequence[WrittenFile]],
     *,
     replace: bool = True,
     keep_snapshots: int = KEPT_SNAPSHOTS,
@@ -42,7 +42,7 @@ def stage_partitions(
 
     Args:
         base: the table as loaded, or a new one.
-        files: partition -> its new rows; None for no rows. None at all: no snapshot.
+        files: partition -> the files of its new rows. No partition: no snapshot.
         replace: the partitions' present files go.
         keep_snapshots: the newest ones stay readable, and tagged ones.
 
@@ -65,13 +65,13 @@ def stage_partitions(
 def _stage_overwrite(
     transaction: StagedTransaction,
     schema: TableSchema,
-    files: Mapping[Partition, WrittenFile | None],
+    files: Mapping[Partition, Sequence[WrittenFile]],
     *,
     replace: bool,
 ) -> None:
     overwrite = PartitionOverwrite(transaction, schema, files, replace=replace)
-    for partition, file in files.items():
-        if file is not None:
+    for partition, written in files.items():
+        for file in written:
             overwrite.append_data_file(to_data_file(file, schema, partition))
     if any(files.values()) or overwrite.old_files:
         overwrite.commit()

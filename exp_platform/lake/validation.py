@@ -5,7 +5,7 @@ A bad row gets a coded reason and goes to quarantine with its values as delivere
 DuckDB judges the rows, or Spark where the configuration says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ class Delivery:
     Attributes:
         rejected: coded reason -> rows.
         ignored_columns: columns of the file that the contract does not know.
+        files: the accepted rows, where they already stand in files that the table can
+            adopt.
     """
 
     table: str
@@ -36,6 +38,7 @@ class Delivery:
     accepted: int
     rejected: dict[str, int]
     ignored_columns: tuple[str, ...]
+    files: tuple[Path, ...] = ()
 
 
 def accept_rows(
@@ -64,12 +67,13 @@ def accept_rows(
         StorageError: the judge failed.
     """
     file = open_delivered(engine, table, path)
+    files: tuple[Path, ...] = ()
     if judge is None:
         _judge_here(engine, file, rules)
     else:
-        judge.judge(engine, file, rules)
+        files = judge.judge(engine, file, rules)
     _keep_rejected(engine, file)
-    return _count(engine, file)
+    return replace(_count(engine, file), files=files)
 
 
 def reasons_of(table: str) -> str:

@@ -1,6 +1,9 @@
 """One data file of one partition: from a query or an Arrow table to Parquet with ids."""
 
+import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +14,7 @@ from exp_platform.lake.engine import Engine, from_clause
 from exp_platform.lake.files import hash_file, remove_files
 from exp_platform.lake.partitions import Partition, name_partition
 from exp_platform.lake.types import (
+    arrow_field_id,
     arrow_file_schema,
     duckdb_type,
     field_ids_clause,
@@ -50,8 +54,23 @@ def new_data_file(
     area: Area, table: TableSchema, partition: Partition, run_id: str
 ) -> NewFile:
     """A fresh place for a data file, its local folder created."""
+    return _place(area, table, partition, f"{run_id}-{uuid.uuid4()}")
+
+
+def new_data_files(
+    area: Area, table: TableSchema, partition: Partition, run_id: str, *, n_files: int
+) -> list[NewFile]:
+    """The same for files whose names keep their order, as readers sort by name."""
+    name = f"{run_id}-{uuid.uuid4()}"
+    return [
+        _place(area, table, partition, f"{name}-{number:06d}")
+        for number in range(n_files)
+    ]
+
+
+def _place(area: Area, table: TableSchema, partition: Partition, name: str) -> NewFile:
     folder = f"exp/{table.name}/data/{name_partition(table, partition)}"
-    return area.new_file(f"{folder}/{run_id}-{uuid.uuid4()}.parquet")
+    return area.new_file(f"{folder}/{name}.parquet")
 
 
 def write_data_file(
@@ -75,24 +94,85 @@ def write_data_file(
         ContractError: a column is missing, unknown, of another type, or null where
             it may not be; a row of another partition.
     """
-    import pyarrow.parquet as pq
-
     path = place.path
-    try:
+    with _removed_on_failure(path):
         if isinstance(data, str):
             _copy_query(path, table, data, engine)
         else:
             _write_arrow(path, table, data)
-        footer = pq.read_metadata(path)
-        if footer.num_rows:
-            _check_rows(path, table, partition, footer)
+        return _finish(place, table, partition)
+
+
+def adopt_data_file(
+    place: NewFile, table: TableSchema, partition: Partition, source: Path
+) -> WrittenFile | None:
+    """Take over a file that another engine wrote; no rows, no file.
+
+    Args:
+        place: where it goes; without a copy, where the disk is the same.
+        table: whose columns, types and field ids it must have, in their order.
+        partition: every row must carry its values.
+        source: stays where it is.
+
+    Raises:
+        ContractError: it has other columns, types or ids, a null where none may be, or
+            a row of another partition.
+    """
+    import pyarrow.parquet as pq
+
+    _check_layout(source, table, pq.read_schema(source))
+    with _removed_on_failure(place.path):
+        try:
+            place.path.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, place.path)
+        return _finish(place, table, partition)
+
+
+@contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         remove_files([path])
         raise
+
+
+def _finish(
+    place: NewFile, table: TableSchema, partition: Partition
+) -> WrittenFile | None:
+    import pyarrow.parquet as pq
+
+    path = place.path
+    footer = pq.read_metadata(path)
     if not footer.num_rows:
         remove_files([path])
         return None
+    _check_rows(path, table, partition, footer)
     return WrittenFile(place, path.stat().st_size, hash_file(path), footer)
+
+
+def _check_layout(path: Path, table: TableSchema, found: "pa.Schema") -> None:
+    wanted = arrow_file_schema(table)
+    theirs, ours = (
+        [(f.name, str(f.type), arrow_field_id(f)) for f in schema]
+        for schema in (found, wanted)
+    )
+    if theirs != ours or not can_adopt(table):
+        raise ContractError(
+            "a data file has other columns than its table",
+            where=f"{path} (table {table.name})",
+            found=str(theirs)[:300],
+            allowed=str(ours),
+        )
+
+
+def can_adopt(table: TableSchema) -> bool:
+    """Whether every field can have its id in a file of another engine.
+
+    Spark gives none to the entries of a map.
+    """
+    return all(field.type != "map" for field in table.fields)
 
 
 def _copy_query(

@@ -66,9 +66,13 @@ def ingest(run: Run) -> Ingested:
     deliveries = _accept_all(run, spec, folder)
     check_segments(run, spec)
     _open_quarantine(run, [delivery.table for delivery in deliveries])
-    for table in ("experiment_registry", *_TABLES, "quarantine"):
+    for table in ("experiment_registry", "quarantine"):
         run.store_relation(table, f"exp.{table}")
-    _store_assignments(run, deliveries)
+    for delivery in deliveries:
+        _store_accepted(run, delivery)
+    if all(delivery.table != "assignments" for delivery in deliveries):
+        # no rows of an earlier delivery either
+        run.drop_leftovers("assignments")
     run.stages["ingest"] = "done"
     return _describe(run, spec, row, (*deliveries, *events))
 
@@ -114,12 +118,11 @@ def _find_files(
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _store_assignments(run: Run, deliveries: tuple[Delivery, ...]) -> None:
-    """An experiment without them has no rows of an earlier delivery either."""
-    if any(delivery.table == "assignments" for delivery in deliveries):
-        run.store_relation("assignments", "exp.assignments")
+def _store_accepted(run: Run, delivery: Delivery) -> None:
+    if delivery.files:
+        run.publication.adopt_experiment(delivery.table, delivery.files)
     else:
-        run.drop_leftovers("assignments")
+        run.store_relation(delivery.table, f"exp.{delivery.table}")
 
 
 def load_ingested(run: Run) -> Ingested:

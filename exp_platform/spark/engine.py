@@ -38,6 +38,7 @@ _FOR_FILES = {
     "spark.sql.legacy.parquet.nanosAsLong": "true",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.fieldId.write.enabled": "true",
 }
 
 
@@ -140,14 +141,30 @@ class SparkEngine:
         with our_errors(relation):
             return int(self._session.table(relation).count())
 
-    def write(self, select: str, folder: Path) -> list[Path]:
+    def write(
+        self, select: str, folder: Path, field_ids: Mapping[str, int] | None = None
+    ) -> list[Path]:
         """Write the answer of a query as Parquet files into a new folder.
+
+        Args:
+            select: the query.
+            folder: on a disk that Spark's executors see.
+            field_ids: Iceberg's id of each column; Spark has none for a map's entries.
 
         Returns:
             The files; one after the other they hold the rows in the query's order.
         """
+        from pyspark.sql.functions import col
+
         with our_errors(folder.name):
             frame = self._session.sql(select)
+            if field_ids:
+                frame = frame.select(
+                    *(
+                        col(name).alias(name, metadata={"parquet.field.id": field_id})
+                        for name, field_id in field_ids.items()
+                    )
+                )
             frame.write.parquet(_location(folder), compression="zstd")
         return sorted(folder.glob("part-*.parquet"))
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.expressions import EqualTo
 from sqlalchemy import event
@@ -10,7 +11,8 @@ from sqlalchemy import event
 from exp_platform.errors import ContractError, StorageError, UsageError
 from exp_platform.lake import TableState, states_from_json, states_to_json
 from exp_platform.lake.catalog import CommitConflict
-from exp_platform.schemas import table_names
+from exp_platform.lake.types import arrow_file_schema
+from exp_platform.schemas import load_schema, table_names
 
 TABLES = tuple(name for name in table_names() if name != "analysis_runs")
 
@@ -316,3 +318,79 @@ def test_publish_reports_a_folder_it_may_not_write(lake, settings):
     settings.warehouse.write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="cannot be read or written"):
         lake.replace_experiment("outcomes", "exp_a", pa.table({"x": [1]}))
+
+
+def _pieces(folder, rows, n_files=3, **columns):
+    """Files as Spark leaves them: every column optional, the ids set."""
+    schema = arrow_file_schema(load_schema("outcomes"))
+    loose = pa.schema(field.with_nullable(True) for field in schema)
+    for number in range(n_files):
+        users = [f"u{number}{n}" for n in range(3)]
+        table = rows("outcomes", user_id=users, **columns)
+        pq.write_table(table.cast(loose), folder / f"part-{number}.parquet")
+    return sorted(folder.glob("*.parquet"))
+
+
+def test_adopt_experiment_takes_over_files_in_their_order(lake, rows, ledger, tmp_path):
+    pieces = _pieces(tmp_path, rows)
+    empty = tmp_path / "part-9.parquet"
+    pq.write_table(pq.read_table(pieces[0]).slice(0, 0), empty)
+    for run in ("run1", "run2"):
+        with lake.begin(run, "exp_a") as publication:
+            assert publication.adopt_experiment("outcomes", [*pieces, empty]) == 9
+            states = publication.publish(ledger())
+    assert [file.record_count for file in states["outcomes"].files] == [3, 3, 3]
+    kept = lake.read("outcomes", "exp_a").column("user_id").to_pylist()
+    assert kept == [f"u{number}{n}" for number in range(3) for n in range(3)]
+    with lake.begin("run3", "exp_a") as publication:
+        publication.replace_experiment("outcomes", rows("outcomes", n=1))
+        publication.publish(ledger())
+    assert lake.read("outcomes", "exp_a").num_rows == 1
+    assert all(path.exists() for path in pieces)
+
+
+def test_adopt_experiment_again_or_unpublished_leaves_no_file(
+    lake, rows, tmp_path, settings
+):
+    pieces = _pieces(tmp_path, rows)
+    with lake.begin("run1", "exp_a") as publication:
+        publication.adopt_experiment("outcomes", pieces)
+        publication.adopt_experiment("outcomes", pieces[:1])
+        assert len(_data_files(settings)) == 1
+    assert _data_files(settings) == []
+
+
+@pytest.mark.parametrize("broken", ["experiment", "null", "ids", "type", "columns"])
+def test_adopt_experiment_refuses_a_broken_file_and_leaves_none(
+    lake, rows, tmp_path, settings, broken
+):
+    pieces = _pieces(tmp_path, rows)
+    table = pq.read_table(pieces[-1])
+    if broken == "experiment":
+        table = table.set_column(0, table.field(0), pa.array(["exp_b"] * 3))
+    elif broken == "null":
+        table = table.set_column(1, table.field(1), pa.nulls(3, pa.string()))
+    elif broken == "ids":
+        table = table.cast(pa.schema(f.remove_metadata() for f in table.schema))
+    elif broken == "type":
+        field = table.field("value").with_type(pa.float32())
+        table = table.set_column(3, field, table["value"].cast(pa.float32()))
+    else:
+        table = table.drop_columns(["received_ts"])
+    pq.write_table(table, pieces[-1])
+    with lake.begin("run1", "exp_a") as publication:
+        with pytest.raises(ContractError):
+            publication.adopt_experiment("outcomes", pieces)
+        publication.discard()
+    assert _data_files(settings) == []
+
+
+def test_adopt_experiment_refuses_a_table_with_a_map(lake, rows, tmp_path):
+    file = tmp_path / "part-0.parquet"
+    schema = arrow_file_schema(load_schema("exposures"))
+    pq.write_table(rows("exposures").cast(schema), file)
+    with (
+        lake.begin("run1", "exp_a") as publication,
+        pytest.raises(ContractError, match="other columns"),
+    ):
+        publication.adopt_experiment("exposures", [file])

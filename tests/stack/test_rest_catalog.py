@@ -113,7 +113,7 @@ def emptied(table: Any) -> Any:
 
     schema = load_schema(table.name()[-1])
     partition = next(iter(partitions_of(table, schema)))
-    return stage_partitions(table, {partition: None}).transaction
+    return stage_partitions(table, {partition: ()}).transaction
 
 
 def partitions_of(table: Any, schema: Any) -> Iterator[tuple[str, ...]]:
