@@ -34,13 +34,14 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-stack up
-eval "$(stack env)"
 # Most queries run once: Java that compiles them well is slower than Java that does not.
-export SPARK_SUBMIT_OPTS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+quick="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+TRINO_JAVA_OPTIONS=$quick stack up
+eval "$(stack env)"
+export SPARK_SUBMIT_OPTS=$quick
 [ $# -gt 0 ] || set -- tests/contracts tests/stack
 # Spark's bridge to Java leaves sockets to the garbage collector.
-setsid timeout -k 20 1800 "$python" -m pytest -q --durations=15 \
+setsid timeout -k 20 1800 "$python" -m pytest -q -n 2 --dist loadgroup --durations=15 \
     -W "ignore:unclosed <socket:ResourceWarning" "$@" &
 tests=$!
 wait "$tests"

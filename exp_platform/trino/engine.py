@@ -23,6 +23,15 @@ _STAMP = "%Y%m%dt%H%M%S"
 _KEPT = timedelta(days=1)
 _CONNECT_SECONDS = 10
 _QUERY_SECONDS = 600
+_FEW_ROWS = 1_000_000
+# Each task and each sketch of a column costs more than a small table gives back.
+FOR_FEW_ROWS = {
+    "task_concurrency": "1",
+    "task_min_writer_count": "1",
+    "task_max_writer_count": "1",
+    "join_distribution_type": "'BROADCAST'",
+    f"{CATALOG}.collect_extended_statistics_on_write": "false",
+}
 
 
 class TableWriter(Protocol):
@@ -57,6 +66,7 @@ class TrinoEngine:
         self.schema = f"{_PREFIX}{datetime.now(UTC):{_STAMP}}_{mark}"
         self.source_schema = f"{self.schema}_source"
         self._write = write
+        self._rows = 0
         self._connection = connect(url, self.schema)
         self._drop_stale()
         for schema in (self.schema, self.source_schema):
@@ -87,10 +97,13 @@ class TrinoEngine:
     ) -> None:
         """Make rows readable as e.g. `exp.exposures`."""
         namespace, table = self.place(qualified_name).split(".")
-        self._write(namespace, table, schema, rows)
+        self._write(namespace, table, schema, self._count(rows))
 
     def begin(self) -> None:
-        """All sources have come; Trino has nothing to choose."""
+        """All sources have come; what suits their size is set."""
+        if self._rows <= _FEW_ROWS:
+            for name, value in FOR_FEW_ROWS.items():
+                self._run(f"set session {name} = {value}")
 
     def create_view(self, qualified_name: str, select: str) -> None:
         """Create or replace a view."""
@@ -109,6 +122,11 @@ class TrinoEngine:
         """All rows of a relation."""
         name = self.place(qualified_name)
         return to_arrow(*self._run(f"select * from {name}", qualified_name))
+
+    def _count(self, rows: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        for batch in rows:
+            self._rows += batch.num_rows
+            yield batch
 
     def _drop_stale(self) -> None:
         """What a run that was killed left behind."""

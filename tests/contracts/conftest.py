@@ -31,6 +31,7 @@ SCENARIOS = yaml.safe_load(
     Path(__file__).with_name("scenarios.yaml").read_text("utf-8")
 )
 EXPERIMENTS = tuple(SCENARIOS["experiments"])
+BUILT = "contract_built"
 COOKIE_CATS = REPOSITORY.parent / "shared" / "data" / "cookie_cats.csv"
 COOKIE_CATS_WORDS = (
     *("--unit", "userid", "--variant", "version", "--control", "gate_30"),
@@ -62,11 +63,12 @@ SOCKETS = pytest.mark.filterwarnings(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs are shared between the tests, so they stay in one process."""
+    """Runs are shared between the tests, so they stay in one process; dbt has its own."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
+            group = "dbt" if item.path.stem == "test_dbt" else "contracts"
             item.add_marker(SOCKETS)
-            item.add_marker(pytest.mark.xdist_group("contracts"))
+            item.add_marker(pytest.mark.xdist_group(f"contracts_{group}"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -133,6 +135,11 @@ class Workspace:
             self.done[name] = [self.write(e, name, neighbour) for e in order]
         return self.done[name]
 
+    def is_written(self, name: str) -> bool:
+        """Whether the lake has the experiment."""
+        with open_lake(self.settings()) as lake:
+            return bool(lake.read("experiment_registry", name).num_rows)
+
     def written(self, engine: str, name: str) -> Written:
         """What an engine left in its turn, the last time."""
         return [w for w in self.history(name) if w.engine == engine][-1]
@@ -140,10 +147,8 @@ class Workspace:
     def write(self, engine: str, name: str, neighbour: str = "") -> Written:
         """Run an experiment on an engine and read all its rows."""
         settings = self.settings(engine)
-        with open_lake(settings) as lake:
-            is_new = lake.read("experiment_registry", name).num_rows == 0
-        is_synthetic = name in EXPERIMENTS
-        if is_new and not is_synthetic:
+        is_synthetic = name != "cookie_cats"
+        if not is_synthetic and not self.is_written(name):
             self._bring(name)
         run_end_to_end(settings, name, RunOptions(generate_synth=is_synthetic))
         with open_lake(settings) as lake:
@@ -282,7 +287,9 @@ def workspace(
     for name, definition in SCENARIOS["metrics"].items():
         text = yaml.safe_dump({"name": name, **definition}, sort_keys=False)
         (root / "metrics" / f"{name}.yml").write_text(text, "utf-8")
-    base, experiments = SCENARIOS["base"], SCENARIOS["experiments"]
+    base, experiments = SCENARIOS["base"], dict(SCENARIOS["experiments"])
+    # the richest one again, for a process of its own
+    experiments[BUILT] = experiments["contract_events"]
     for engine in ENGINES:
         document: dict[str, Any] = {
             "environment": engine,

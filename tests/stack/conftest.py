@@ -20,6 +20,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One lake and one Spark for all of them, so they stay in one process."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("stack"))
+
+
 @dataclass(frozen=True)
 class Shared:
     """Two configurations with the same scenarios, whose names nobody used before.
