@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
 
 from exp_platform.config import Settings, load_settings
 from exp_platform.lake import open_lake
@@ -39,6 +40,7 @@ COOKIE_CATS_WORDS = (
     *("--metric", "sum_game_rounds"),
 )
 MANY_ROWS = 100_000
+TRIES = 9
 IS_SHARED = "EXP_CATALOG_URI" in os.environ
 ENGINES = ("duckdb", "spark", "trino") if IS_SHARED else ("duckdb",)
 BROUGHT = pytest.param(
@@ -62,13 +64,30 @@ SOCKETS = pytest.mark.filterwarnings(
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Which experiment's runs a test reads, where no parameter says it."""
+    config.addinivalue_line("markers", "reads(experiment): whose runs a test reads")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs are shared between the tests, so they stay in one process; dbt has its own."""
+    """Tests of an experiment share its runs, so they stay in one process."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            group = "dbt" if item.path.stem == "test_dbt" else "contracts"
             item.add_marker(SOCKETS)
-            item.add_marker(pytest.mark.xdist_group(f"contracts_{group}"))
+            item.add_marker(pytest.mark.xdist_group(find_group(item)))
+
+
+def find_group(item: pytest.Item) -> str:
+    """Two halves of the experiments, and dbt."""
+    if item.path.stem == "test_dbt":
+        return "contracts_dbt"
+    given = getattr(item, "callspec", None)
+    parameters = given.params if given else {}
+    marker = item.get_closest_marker("reads")
+    default = marker.args[0] if marker else EXPERIMENTS[0]
+    name = parameters.get("experiment", parameters.get("name", default))
+    is_first = name in EXPERIMENTS[: len(EXPERIMENTS) // 2]
+    return "contracts_1" if is_first else "contracts_2"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -166,6 +185,14 @@ class Workspace:
                 table: sorted(lake.file_selects(engine, table, experiment_id=name))
                 for table in TABLES
             }
+
+    def change(self, table: str, work: Callable[[Any], None]) -> None:
+        """Change a table with PyIceberg alone, which does not try again by itself."""
+        for _ in range(TRIES):
+            with self.table(table) as opened, suppress(CommitFailedException):
+                work(opened)
+                return
+        pytest.fail(f"{table}: others committed first {TRIES} times")
 
     @contextmanager
     def table(self, name: str) -> Iterator[Any]:

@@ -58,6 +58,7 @@ def test_totals_are_what_a_recount_of_the_raw_files_gives(
             assert total["variance"] == pytest.approx(of_arm.var(), rel=1e-12)
 
 
+@pytest.mark.reads("contract_late")
 @pytest.mark.parametrize("table", ["exposures", "outcomes"])
 def test_every_delivered_row_is_kept_or_in_quarantine(
     workspace: Any, engine: str, table: str

@@ -71,11 +71,8 @@ def test_a_tag_outlives_the_runs_after_it(
             readers.sql("spark", f"{place} by_{engine} as of version {snapshot_id}")
         else:
             # Trino reads tags and makes none
-            with (
-                workspace.table("outcomes") as table,
-                table.manage_snapshots() as change,
-            ):
-                change.create_tag(snapshot_id, f"by_{engine}")
+            tag = f"by_{engine}"
+            workspace.change("outcomes", lambda table: add_tag(table, snapshot_id, tag))
         for number in range(12):
             rows_after = outcomes(float(number), f"{TRAVEL}_2")
             lake.replace_experiment("outcomes", f"{TRAVEL}_2", rows_after)
@@ -85,6 +82,11 @@ def test_a_tag_outlives_the_runs_after_it(
     where = f"where experiment_id = '{TRAVEL}'"
     version = snapshot_id if engine == "duckdb" else f"by_{engine}"
     assert readers.read(engine, "outcomes", where, version) == readers.shown(rows)
+
+
+def add_tag(table: Any, snapshot_id: int, tag: str) -> None:
+    with table.manage_snapshots() as change:
+        change.create_tag(snapshot_id, tag)
 
 
 def outcomes(value: float, experiment_id: str = TRAVEL) -> pa.Table:

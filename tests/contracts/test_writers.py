@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from pyiceberg.expressions import And, EqualTo
 from pyiceberg.types import StringType
 
@@ -21,6 +22,7 @@ EXTENDED = "contract_guardrail"
 CUT = "contract_lost"
 NOTED = "contract_noted"
 TABLE = "iceberg.exp.outcomes"
+pytestmark = pytest.mark.reads(EXTENDED)
 
 
 def test_rows_another_engine_adds_are_measured(
@@ -67,8 +69,8 @@ def test_rows_another_engine_deletes_are_gone_until_the_next_run(
     writer = WRITER_OF[engine]
     if writer == "pyiceberg":
         own = EqualTo("experiment_id", CUT)
-        with workspace.table("outcomes") as table:
-            table.delete(And(own, EqualTo("metric_name", "revenue")))
+        revenue = And(own, EqualTo("metric_name", "revenue"))
+        workspace.change("outcomes", lambda table: table.delete(revenue))
     else:
         what = f"experiment_id = '{CUT}' and metric_name = 'revenue'"
         readers.sql(writer, f"delete from {TABLE} where {what}")
@@ -94,11 +96,7 @@ def test_a_column_another_engine_adds_stays(
         "received_ts": None,
     }
     if writer == "pyiceberg":
-        with (
-            workspace.table("outcomes") as table,
-            table.update_schema() as change,
-        ):
-            change.add_column(column, StringType())
+        workspace.change("outcomes", lambda table: add_column(table, column))
     else:
         readers.sql(writer, f"alter table {TABLE} add column {column} {TEXT[writer]}")
     add(workspace, readers, writer, row | {column: "seen"})
@@ -110,6 +108,11 @@ def test_a_column_another_engine_adds_stays(
     assert notes(workspace, readers, engine, column) == ["seen"]
 
 
+def add_column(table: Any, name: str) -> None:
+    with table.update_schema() as change:
+        change.add_column(name, StringType())
+
+
 TEXT = {"spark": "string", "trino": "varchar"}
 
 
@@ -119,8 +122,8 @@ def add(workspace: Any, readers: Any, writer: str, row: dict[str, Any]) -> None:
         schema = arrow_schema("outcomes")
         for name in row.keys() - set(schema.names):
             schema = schema.append(pa.field(name, pa.string()))
-        with workspace.table("outcomes") as table:
-            table.append(pa.Table.from_pylist([row], schema=schema))
+        rows = pa.Table.from_pylist([row], schema=schema)
+        workspace.change("outcomes", lambda table: table.append(rows))
         return
     zone = " UTC" if writer == "trino" else ""
     values = {k: f"'{v}'" for k, v in row.items() if isinstance(v, str)}
