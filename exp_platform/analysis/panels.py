@@ -12,8 +12,8 @@ from exp_platform.causal.panel_rules import ORDER, SYNTHETIC, choose_panel_metho
 from exp_platform.causal.sensitivity import Sensitivity
 from exp_platform.causal.two_by_two import Adjustment
 from exp_platform.errors import UsageError, did_you_mean
-from exp_platform.pipelines.analyze_panel import estimate_panel_metric, find_facts
 from exp_platform.pipelines.panel_data import PanelMetric
+from exp_platform.pipelines.panel_estimates import estimate_panel_metric, find_facts
 from exp_platform.pipelines.panel_frame import analyze_frame, open_panel
 from exp_platform.pipelines.panel_methods import (
     BROUGHT_ALONG,

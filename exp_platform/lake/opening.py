@@ -1,11 +1,16 @@
 """From a configuration to the lake it names."""
 
-from exp_platform.config import Settings
+from typing import TYPE_CHECKING
+
 from exp_platform.lake.settings import LakeSettings, ObjectStore, RemoteLake
 from exp_platform.lake.warehouse import Lake
 
+if TYPE_CHECKING:
+    # The parser of configurations is slow to import, and needless without one.
+    from exp_platform.config import Settings
 
-def open_lake(settings: Settings) -> Lake:
+
+def open_lake(settings: "Settings") -> Lake:
     """The lake a configuration names."""
     paths, remote = settings.paths, settings.remote
     return Lake(

@@ -24,7 +24,7 @@ from exp_platform.metrics.totals import (
 )
 from exp_platform.metrics.uptake import UptakeTotals, measure_uptake
 from exp_platform.pipelines.engines import open_stage_engine
-from exp_platform.pipelines.panel_data import require_rows_by_user
+from exp_platform.pipelines.panel_runs import require_rows_by_user
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import EVENT_TABLES, STAGE_TABLES, Run, nothing_stored

@@ -4,13 +4,13 @@ The file has one row per unit, or one row per outcome (`LongColumns`). Everythin
 was inferred is handed back in words; nothing else is assumed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from exp_platform.config import Settings
-from exp_platform.errors import ContractError, UsageError, did_you_mean
+from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.lake import (
     Engine,
     land_raw,
@@ -21,11 +21,11 @@ from exp_platform.lake import (
 from exp_platform.lake.raw import MANIFEST
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
-from exp_platform.pipelines.import_csv import csv_dialect, find_broken_line
+from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
 from exp_platform.pipelines.import_looks import describe_design
 from exp_platform.pipelines.import_plan import registry_row
 from exp_platform.pipelines.import_request import ImportRequest, check_request
-from exp_platform.pipelines.import_rows import ROW_NUMBER, exposures_sql, outcomes_sql
+from exp_platform.pipelines.import_rows import exposures_sql, outcomes_sql
 from exp_platform.records import Assignment, Variant
 
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
@@ -137,56 +137,6 @@ def _describe_roles(request: ImportRequest) -> list[str]:
     if watched:
         notes.append(f"monitored only: {', '.join(watched)}")
     return notes
-
-
-def open_file(
-    engine: Engine,
-    file: Path,
-    *,
-    as_text: Sequence[str] = (),
-    is_numbered: bool = True,
-) -> dict[str, str]:
-    """Make the file readable as `exp_run.delivered`; its columns with their types.
-
-    Args:
-        engine: where.
-        file: CSV or Parquet.
-        as_text: columns of a CSV that are names, even if they look like numbers.
-        is_numbered: rows are numbered, and copied for that; False leaves a Parquet
-            file where it is.
-    """
-    if not file.is_file():
-        raise UsageError(
-            "no such file", where=str(file), next_step="check the path and run again"
-        )
-    if file.stat().st_size == 0:
-        raise ContractError("the file is empty", where=str(file))
-    is_parquet = file.name.endswith((".parquet", ".pq"))
-    reader = "read_parquet" if is_parquet else "read_csv"
-    options = "" if is_parquet else f", sample_size = -1, {csv_dialect(file, as_text)}"
-    numbered = f", row_number() over () as {ROW_NUMBER}"
-    if is_parquet and not is_numbered:
-        kind, numbered = "view", ""
-    else:
-        kind = "table"
-    try:
-        engine.execute(
-            f"create or replace {kind} exp_run.delivered as\n"
-            f"select *{numbered}\n"
-            f"from {reader}({text(str(file))}{options})"
-        )
-    except ContractError as error:
-        found = "" if is_parquet else find_broken_line(engine, file)
-        raise ContractError(
-            "the file cannot be read",
-            where=str(file),
-            found=found or error.parts.get("found", str(error)),
-            next_step="save it as UTF-8 CSV with a header line, or as Parquet",
-        ) from error
-    if not engine.rows("select count(*) from exp_run.delivered")[0][0]:
-        raise ContractError("the file has no rows", where=str(file))
-    rows = engine.rows("describe exp_run.delivered")
-    return {str(row[0]): str(row[1]) for row in rows if row[0] != ROW_NUMBER}
 
 
 def _check_rows(engine: Engine, request: ImportRequest, file: Path) -> None:

@@ -6,7 +6,6 @@ unit stands in one period only, rows are repeated cross-sections: each is a unit
 """
 
 import json
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,15 @@ from exp_platform.lake import Engine, land_raw, open_lake, validate_experiment_i
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.definitions import parse_definition
-from exp_platform.pipelines.import_file import Imported, open_file
-from exp_platform.pipelines.import_rows import ROW_NUMBER
-from exp_platform.pipelines.panel_cohorts import place_treatments
+from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
+from exp_platform.pipelines.import_file import Imported
+from exp_platform.pipelines.panel_layout import (
+    TREATED,
+    UNTREATED,
+    define_metrics,
+    describe_panel,
+    lay_out_panel,
+)
 from exp_platform.pipelines.panel_request import (
     PanelLayout,
     PanelRequest,
@@ -25,22 +30,13 @@ from exp_platform.pipelines.panel_request import (
     write_layout,
 )
 from exp_platform.pipelines.panel_rows import (
-    build_units,
     count_changing,
-    number_periods,
     unit_of,
 )
 from exp_platform.pipelines.registry import read_spec, write_plan, write_variants
-from exp_platform.records import AnalysisPlan, MetricPlan, MetricRole, Variant
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-TREATED, UNTREATED = "treated", "not_treated"
-"""Arms of a panel: units that are treated in some period, and all others."""
-
-LEAST_UNITS = 2
-"""Units per arm; in a panel the number of clusters is what limits inference."""
 
 
 def import_panel(
@@ -74,41 +70,6 @@ def import_panel(
         folder = land_raw(settings.paths.raw, experiment_id, tables)
         lake.send_raw(folder)
     return Imported(folder, rows, tuple(notes))
-
-
-def lay_out_panel(
-    engine: Engine, request: PanelRequest, file: Path, *, is_ordered: bool
-) -> tuple[PanelLayout, list[str]]:
-    """Number periods, cohorts and units of `exp_run.delivered`; what was understood.
-
-    Args:
-        engine: holds the delivered rows.
-        request: the mapping of columns.
-        file: for errors.
-        is_ordered: rows are numbered, and units know their first one.
-
-    Raises:
-        UsageError: periods or treatment that cannot be read.
-        ContractError: rows that are no panel.
-    """
-    periods = number_periods(engine, request, file)
-    notes = place_treatments(engine, request, periods, file)
-    is_cross_section = build_units(
-        engine,
-        request,
-        file,
-        n_periods=len(periods.labels),
-        is_ordered=is_ordered,
-    )
-    layout = PanelLayout(
-        periods.grain,
-        periods.labels,
-        tuple(start.isoformat() for start in periods.starts),
-        is_cross_section,
-        tuple(request.covariates),
-        request.weight is not None,
-    )
-    return layout, notes
 
 
 def _tables(
@@ -197,31 +158,21 @@ def registry_row(
         layout: of the panel.
         file: where the data came from.
     """
-    starts = [datetime.fromisoformat(start) for start in layout.starts]
-    first = int(
-        engine.rows(
-            "select min(cohort_no) from exp_run.panel_units where cohort_no > 0"
-        )[0][0]
-    )
-    end = starts[-1] + timedelta(days=1)
-    plan = AnalysisPlan(
-        metrics=tuple(MetricPlan(name, MetricRole.GOAL) for name in request.outcomes),
-        min_units_per_arm=LEAST_UNITS,
-    )
+    spec = describe_panel(engine, experiment_id, request, layout)
     row = {
-        "experiment_id": experiment_id,
-        "start_ts": starts[0],
-        "end_ts": end,
-        "watermark_ts": end,
-        "variants": write_variants(_arms(engine)),
-        "control": UNTREATED,
-        "unit": "unit",
-        "assignment": "policy",
-        "policy_ts": starts[first],
-        "cluster": "cluster" if request.cluster else None,
-        "pre_period_days": 0,
-        "is_dated": True,
-        "plan": write_plan(plan),
+        "experiment_id": spec.experiment_id,
+        "start_ts": spec.start_ts,
+        "end_ts": spec.end_ts,
+        "watermark_ts": spec.watermark_ts,
+        "variants": write_variants(spec.variants),
+        "control": spec.control,
+        "unit": spec.unit_type,
+        "assignment": spec.assignment.value,
+        "policy_ts": spec.policy_ts,
+        "cluster": spec.cluster,
+        "pre_period_days": spec.pre_period_days,
+        "is_dated": spec.is_dated,
+        "plan": write_plan(spec.plan),
         "definitions": json.dumps(_definitions(request), sort_keys=True),
         "panel": write_layout(layout),
         "source": f"file:{file.name}",
@@ -230,25 +181,16 @@ def registry_row(
     return row
 
 
-def _arms(engine: Engine) -> tuple[Variant, ...]:
-    """Arms with the shares found: a policy plans none."""
-    treated, total = engine.rows(
-        "select count(cohort_no), count(*) from exp_run.panel_units"
-    )[0]
-    share = treated / total if 0 < treated < total else 0.5
-    return Variant(UNTREATED, 1 - share), Variant(TREATED, share)
-
-
 def _definitions(request: PanelRequest) -> dict[str, dict[str, Any]]:
     documents: dict[str, dict[str, Any]] = {
         name: {
             "name": name,
-            "type": "mean",
-            "source": {"outcome": name},
-            "description": f"Column {column} of the imported panel.",
-            "direction": "decrease" if name in request.decreases else "increase",
+            "type": metric.type.value,
+            "source": {"outcome": metric.numerator},
+            "description": metric.description,
+            "direction": metric.direction.value,
         }
-        for name, column in request.outcomes.items()
+        for name, metric in define_metrics(request).items()
     }
     for name, document in documents.items():
         parse_definition(document, f"import of metric {name[:60]}")

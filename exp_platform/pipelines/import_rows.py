@@ -9,8 +9,6 @@ from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.import_request import ImportRequest
 
-ROW_NUMBER = "__exp_row_number"
-
 
 def exposures_sql(experiment_id: str, request: ImportRequest, start: datetime) -> str:
     """Rows of `exposures`, in the order of the file.

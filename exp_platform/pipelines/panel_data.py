@@ -1,6 +1,6 @@
 """A ready-made panel from relations of the engine to matrices, one for each metric."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,17 +16,13 @@ from exp_platform.causal.cohort_totals import (
 )
 from exp_platform.causal.group_times import GroupTimes, compare_cohorts, compare_units
 from exp_platform.causal.panel_data import NEVER, Panel, balance_panel
-from exp_platform.errors import ContractError, UsageError
+from exp_platform.errors import ContractError
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.unit_matrix import read_matrix
-from exp_platform.pipelines.panel_request import PanelLayout, read_layout
-from exp_platform.pipelines.run import STAGES, Run
+from exp_platform.pipelines.panel_request import PanelLayout
 from exp_platform.records import ExperimentSpec
 from exp_platform.stats.inference import Array
-
-REPLACED_STAGES = tuple(stage for stage in STAGES if stage != "dq")
-"""Stages that work on rows by user and instant; the stage panel stands in for them."""
 
 NUMBERED, CLUSTERS = "panel_unit_numbers", "panel_cluster_numbers"
 """Temporary relations of a panel's units and clusters, and their numbers."""
@@ -99,55 +95,14 @@ class PanelSource:
             null = never), weight, x0, x1 ... (covariates), one row for each unit.
         cells: metric -> SELECT of unit, period_no and value (double), in any order.
         n_unplaced: rows that name no unit or no period.
+        has_clusters: False says that every unit is a cluster of its own.
     """
 
     layout: PanelLayout
     units: str
     cells: Mapping[str, str]
     n_unplaced: int = 0
-
-
-def find_layout(run: Run, *, skip: Collection[str] = ()) -> PanelLayout | None:
-    """The layout of an experiment that is a ready-made panel, None for any other.
-
-    Args:
-        run: its engine holds the registry.
-        skip: stages that the run leaves out.
-
-    Raises:
-        UsageError: a panel, and a stage is skipped that the stage panel stands in for.
-    """
-    rows = run.engine.rows("select panel from exp.experiment_registry")
-    document = rows[0][0] if rows else None
-    if document is None:
-        return None
-    refused = [stage for stage in REPLACED_STAGES if stage in skip]
-    if refused:
-        raise UsageError(
-            f"{run.experiment_id} is a ready-made panel, estimated in one stage",
-            where=", ".join(f"--skip-{stage}" for stage in refused),
-            allowed="--skip-dq",
-            next_step="leave the flag out; no table was changed",
-        )
-    return read_layout(str(document))
-
-
-def require_rows_by_user(run: Run) -> None:
-    """Refuse a ready-made panel: the stage works on rows by user and instant.
-
-    Args:
-        run: its engine holds the registry.
-
-    Raises:
-        UsageError: the experiment is a panel.
-    """
-    if find_layout(run) is not None:
-        raise UsageError(
-            f"{run.experiment_id} is a ready-made panel, estimated in one stage",
-            where=f"stage {run.command}",
-            allowed="analyze_panel, dq_report, write_memo, or `exp run`",
-            next_step="run one of these; no table was changed",
-        )
+    has_clusters: bool = True
 
 
 def find_canonical_panel(
@@ -219,10 +174,7 @@ def _number_units(engine: Engine, source: PanelSource) -> dict[str, NDArray[Any]
     engine.execute(
         f"create or replace temp view panel_facts as select * from ({source.units})"
     )
-    shared = engine.rows(
-        "select count(*) from panel_facts\n"
-        "where cast(cluster as varchar) is distinct from cast(unit as varchar)"
-    )[0][0]
+    shared = source.has_clusters and _shares_clusters(engine)
     joins = ""
     if shared:
         _number(engine, CLUSTERS, "select distinct cluster as label from panel_facts")
@@ -254,6 +206,15 @@ def _number_units(engine: Engine, source: PanelSource) -> dict[str, NDArray[Any]
             next_step="import the panel again with a weight for every unit",
         )
     return found
+
+
+def _shares_clusters(engine: Engine) -> bool:
+    """Is some unit's cluster called by another name than the unit?"""
+    found = engine.rows(
+        "select count(*) from panel_facts\n"
+        "where cast(cluster as varchar) is distinct from cast(unit as varchar)"
+    )
+    return bool(found[0][0])
 
 
 def _number(engine: Engine, relation: str, labels: str) -> None:

@@ -13,20 +13,21 @@ from exp_platform.errors import UsageError
 from exp_platform.lake import Engine, LakeSettings
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
-from exp_platform.metrics.definitions import parse_definition
-from exp_platform.pipelines.analyze_panel import estimate_panel_metric, find_facts
+from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
 from exp_platform.pipelines.frames import to_arrow
-from exp_platform.pipelines.import_file import open_file
-from exp_platform.pipelines.import_panel import lay_out_panel, registry_row
-from exp_platform.pipelines.import_rows import ROW_NUMBER
 from exp_platform.pipelines.panel_data import PanelMetric, PanelSource, load_panel
+from exp_platform.pipelines.panel_estimates import estimate_panel_metric, find_facts
+from exp_platform.pipelines.panel_layout import (
+    define_metrics,
+    describe_panel,
+    lay_out_panel,
+)
 from exp_platform.pipelines.panel_request import (
     PanelLayout,
     PanelRequest,
     check_panel_request,
 )
 from exp_platform.pipelines.panel_rows import count_unplaced, unit_of
-from exp_platform.pipelines.registry import read_json, read_spec
 from exp_platform.records import Estimate, MetricDefinition
 
 FRAME = Path("frame")
@@ -108,15 +109,11 @@ def _load(
 ) -> list[tuple[PanelMetric, MetricDefinition]]:
     _check_values(engine, request)
     layout, _ = lay_out_panel(engine, request, file, is_ordered=False)
-    row = registry_row(engine, "frame", request, layout, file)
-    spec = read_spec(row)
-    spec = replace(spec, experiment_id="", plan=replace(spec.plan, alpha=alpha))
-    documents = read_json(row["definitions"], "definitions", "frame")
+    spec = describe_panel(engine, "", request, layout)
+    spec = replace(spec, plan=replace(spec.plan, alpha=alpha))
     metrics = load_panel(engine, spec, _find_panel(engine, request, layout))
-    return [
-        (metric, parse_definition(documents[name], "frame"))
-        for name, metric in metrics.items()
-    ]
+    definitions = define_metrics(request)
+    return [(metric, definitions[name]) for name, metric in metrics.items()]
 
 
 def _check_values(engine: Engine, request: PanelRequest) -> None:
@@ -174,4 +171,10 @@ def _find_panel(
         )
         for name, column in request.outcomes.items()
     }
-    return PanelSource(layout, units, cells, count_unplaced(engine))
+    return PanelSource(
+        layout,
+        units,
+        cells,
+        n_unplaced=count_unplaced(engine),
+        has_clusters=request.cluster is not None,
+    )

@@ -11,7 +11,7 @@ from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
-from exp_platform.pipelines.import_rows import ROW_NUMBER
+from exp_platform.pipelines.delivered_file import ROW_NUMBER
 from exp_platform.pipelines.panel_request import PanelRequest
 from exp_platform.pipelines.periods import Periods, read_periods
 

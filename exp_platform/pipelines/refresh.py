@@ -33,7 +33,7 @@ from exp_platform.metrics.source_files import (
     SourceFile,
 )
 from exp_platform.metrics.totals import Key, read_totals
-from exp_platform.pipelines.panel_data import find_layout
+from exp_platform.pipelines.panel_runs import find_layout
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.run import Run, open_run
 from exp_platform.pipelines.run_ingest import Ingested, ingest, load_ingested

@@ -32,7 +32,7 @@ from exp_platform.pipelines import (
 from exp_platform.pipelines.commands import guarded, stage_parser
 from exp_platform.pipelines.frozen_caps import require_metrics_stage
 from exp_platform.pipelines.judge import Judgement, judge
-from exp_platform.pipelines.panel_data import find_layout
+from exp_platform.pipelines.panel_runs import find_layout
 from exp_platform.pipelines.progress import Progress
 from exp_platform.pipelines.run import STAGES, Run, open_run
 from exp_platform.records import Decision, Estimate

@@ -17,7 +17,7 @@ from exp_platform.pipelines.did_pretrends import Pretrends
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
 from exp_platform.pipelines.estimates import load_estimates, store_estimates
 from exp_platform.pipelines.judge import Judgement, judge
-from exp_platform.pipelines.panel_data import find_layout
+from exp_platform.pipelines.panel_runs import find_layout
 from exp_platform.pipelines.routing import Choices, route
 from exp_platform.pipelines.run import Run, open_run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested

@@ -155,6 +155,10 @@ def test_module_names_say_a_subject():
         ("exp_platform.config", ("duckdb", "pyarrow", "pyiceberg", "numpy", "pandas")),
         ("exp_platform.cli", ("duckdb", "pyarrow", "pyiceberg", "numpy", "pandas")),
         ("exp_platform.pipelines.run_end_to_end", ("duckdb", "pyiceberg", "pandas")),
+        (
+            "exp_platform.analysis.panels",
+            ("duckdb", "pyarrow", "pyiceberg", "pandas", "pydantic", "yaml"),
+        ),
     ],
 )
 def test_import_is_cheap(module, heavy):

@@ -7,7 +7,7 @@ import pytest
 
 from exp_platform.errors import ContractError
 from exp_platform.lake import Engine, LakeSettings
-from exp_platform.pipelines.import_rows import ROW_NUMBER
+from exp_platform.pipelines.delivered_file import ROW_NUMBER
 from exp_platform.pipelines.panel_cohorts import place_treatments
 from exp_platform.pipelines.panel_request import PanelRequest
 from exp_platform.pipelines.panel_rows import build_units, number_periods

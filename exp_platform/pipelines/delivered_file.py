@@ -1,0 +1,61 @@
+"""A delivered CSV or Parquet file as a relation of the engine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from exp_platform.errors import ContractError, UsageError
+from exp_platform.lake import Engine
+from exp_platform.lake.types import quote_text as text
+from exp_platform.pipelines.import_csv import csv_dialect, find_broken_line
+
+ROW_NUMBER = "__exp_row_number"
+
+
+def open_file(
+    engine: Engine,
+    file: Path,
+    *,
+    as_text: Sequence[str] = (),
+    is_numbered: bool = True,
+) -> dict[str, str]:
+    """Make the file readable as `exp_run.delivered`; its columns with their types.
+
+    Args:
+        engine: where.
+        file: CSV or Parquet.
+        as_text: columns of a CSV that are names, even if they look like numbers.
+        is_numbered: rows are numbered, and copied for that; False leaves a Parquet
+            file where it is.
+    """
+    if not file.is_file():
+        raise UsageError(
+            "no such file", where=str(file), next_step="check the path and run again"
+        )
+    if file.stat().st_size == 0:
+        raise ContractError("the file is empty", where=str(file))
+    is_parquet = file.name.endswith((".parquet", ".pq"))
+    reader = "read_parquet" if is_parquet else "read_csv"
+    options = "" if is_parquet else f", sample_size = -1, {csv_dialect(file, as_text)}"
+    numbered = f", row_number() over () as {ROW_NUMBER}"
+    if is_parquet and not is_numbered:
+        kind, numbered = "view", ""
+    else:
+        kind = "table"
+    try:
+        engine.execute(
+            f"create or replace {kind} exp_run.delivered as\n"
+            f"select *{numbered}\n"
+            f"from {reader}({text(str(file))}{options})"
+        )
+    except ContractError as error:
+        found = "" if is_parquet else find_broken_line(engine, file)
+        raise ContractError(
+            "the file cannot be read",
+            where=str(file),
+            found=found or error.parts.get("found", str(error)),
+            next_step="save it as UTF-8 CSV with a header line, or as Parquet",
+        ) from error
+    if not engine.rows("select count(*) from exp_run.delivered")[0][0]:
+        raise ContractError("the file has no rows", where=str(file))
+    rows = engine.rows("describe exp_run.delivered")
+    return {str(row[0]): str(row[1]) for row in rows if row[0] != ROW_NUMBER}
