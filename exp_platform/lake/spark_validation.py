@@ -109,6 +109,7 @@ class SparkJudge:
             raise
         _open(engine, f"exp.{table}", accepted)
         _open(engine, f"exp_run.reasons_{table}", rejected)
+        _require_all(engine, file)
         return tuple(accepted) if can_adopt(file.schema) else ()
 
     def _judge(self, file: DeliveredFile, rules: Rules) -> str:
@@ -213,6 +214,24 @@ def _comparable(schema: TableSchema, column: str) -> str:
 def _open(engine: Engine, name: str, files: Iterable[Path]) -> None:
     paths = ", ".join(quote_text(str(path)) for path in files)
     engine.create_view(name, f"select * from read_parquet([{paths}])")
+
+
+def _require_all(engine: Engine, file: DeliveredFile) -> None:
+    """Every delivered row is accepted or rejected, once."""
+    table = file.schema.name
+    path = quote_text(str(file.path))
+    delivered, accepted, rejected = engine.rows(
+        f"select (select sum(num_rows) from parquet_file_metadata({path})),"
+        f" (select count(*) from exp.{table}),"
+        f" (select count(*) from exp_run.reasons_{table})"
+    )[0]
+    if int(delivered) != accepted + rejected:
+        raise StorageError(
+            "Spark did not judge every row once",
+            where=f"{file.path} (table {table})",
+            found=f"{accepted} accepted and {rejected} rejected of {delivered}",
+            next_step="run again, or ingest on DuckDB; no table was changed",
+        )
 
 
 def _refused(file: DeliveredFile, what: str, found: str) -> UsageError:

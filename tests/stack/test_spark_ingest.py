@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exp_platform.config import Settings
-from exp_platform.errors import UsageError
+from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake import Engine, LakeSettings, open_lake
 from exp_platform.lake.rules import REASONS
 from exp_platform.lake.spark_validation import SparkJudge
@@ -255,6 +255,19 @@ def test_short_files_and_missing_optional_columns(ingest: Ingest, n_rows: int) -
     spark, duckdb = ingest("exposures", nothing, alien)
     assert spark == duckdb
     assert spark[2].accepted == 0
+
+
+def test_a_row_that_spark_lost_is_an_error(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = SparkEngine.write
+
+    def lossy(self: Any, select: str, *rest: Any) -> Any:
+        return whole(self, f"{select} limit 5", *rest)
+
+    monkeypatch.setattr(SparkEngine, "write", lossy)
+    with pytest.raises(StorageError, match="did not judge every row"):
+        ingest("exposures", exposures(random.Random(8), pa.timestamp("us")))
 
 
 def test_assignments_are_judged_alike(ingest: Ingest) -> None:
