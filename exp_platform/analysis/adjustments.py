@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from exp_platform.analysis.arguments import check_whole, check_word
 from exp_platform.analysis.arms import (
@@ -21,6 +20,7 @@ from exp_platform.analysis.arms import (
     refuse_columns,
     require_moments,
     settings_for,
+    settle_units,
     tell_left_out,
     total_segments,
 )
@@ -204,8 +204,8 @@ def cluster_means(
 
     def summarise(arm: ArmUnits) -> ClusterTotals:
         """Totals of one arm's clusters; their sums are kept for the bootstrap."""
-        names, labels = name_arm(arm, columns), arm.labels[cluster or ""]
-        _settle(home, arm.variant, labels)
+        names = name_arm(arm, columns)
+        labels = settle_units(home, arm, cluster or "", what="cluster")
         values = (np.zeros(arm.values.size), arm.values)
         sums[arm.variant] = sum_clusters(names, values, labels, days=(0, 1))
         return summarise_clusters(names, arm.values, labels)
@@ -223,18 +223,6 @@ def cluster_means(
         return estimate_means_by_cluster((control, other), pair, settings, seed=seed)
 
     return compare_each(arms, estimate, settings)
-
-
-def _settle(home: dict[str, str], variant: str, labels: NDArray[np.str_]) -> None:
-    """Every cluster lies wholly in one arm, or it was not the clusters that were dealt."""
-    for label in np.unique(labels).tolist():
-        if home.setdefault(label, variant) != variant:
-            raise UsageError(
-                f"the cluster {label!r} has units in two arms",
-                found=f"{home[label]!r} and {variant!r}",
-                allowed="clusters that were assigned as a whole",
-                next_step="name the level at which treatment was assigned",
-            )
 
 
 def _adjusted(

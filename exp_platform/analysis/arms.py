@@ -328,6 +328,33 @@ def cap_units(arm: ArmUnits, threshold: float) -> ArmUnits:
     return replace(arm, values=np.minimum(arm.values, threshold))
 
 
+def settle_units(
+    home: dict[str, str], arm: ArmUnits, column: str, *, what: str = "unit"
+) -> NDArray[np.str_]:
+    """The labels of an arm's units, or clusters, each of which lies wholly in one arm.
+
+    Args:
+        home: arm of every label so far; gets those of this arm.
+        arm: its rows.
+        column: with the labels.
+        what: a label names, for the error.
+
+    Raises:
+        UsageError: one of them has rows in another arm too.
+    """
+    labels = arm.labels[column]
+    for label in np.unique(labels).tolist():
+        if home.setdefault(label, arm.variant) != arm.variant:
+            raise UsageError(
+                f"the {what} {label!r} has rows in two arms",
+                where=f"column {column!r}",
+                found=f"{home[label]!r} and {arm.variant!r}",
+                allowed=f"{what}s that were assigned as a whole",
+                next_step="name the level at which treatment was assigned",
+            )
+    return labels
+
+
 def list_names(names: str | Sequence[str], role: str) -> tuple[str, ...]:
     """One column or several as a tuple.
 

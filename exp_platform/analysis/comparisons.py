@@ -20,6 +20,7 @@ from exp_platform.analysis.arms import (
     name_arm,
     read_arms,
     settings_for,
+    settle_units,
     total_arm,
 )
 from exp_platform.errors import UsageError
@@ -232,16 +233,18 @@ def quantile(
         One row per treatment arm.
 
     Raises:
-        UsageError: as `compare`, or a q outside (0, 1).
+        UsageError: as `compare`, a q outside (0, 1), or a unit in two arms.
     """
     check_number("q", q, 0, 1)
     columns = Columns(metric, variant, baseline, labels=(unit,) if unit else ())
+    home: dict[str, str] = {}
 
     def summarise(arm: ArmUnits) -> QuantileTotals:
         """Order statistics of one arm around the quantile."""
         units = None
         if unit is not None:
-            _, units = np.unique(arm.labels[unit], return_inverse=True)
+            labels = settle_units(home, arm, unit)
+            _, units = np.unique(labels, return_inverse=True)
         return summarise_quantile(name_arm(arm, columns), arm.values, q, units=units)
 
     arms = gather_arms(

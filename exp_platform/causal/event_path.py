@@ -33,12 +33,14 @@ class EventPath:
         n_pre: coefficients before the reference.
         weights: of the post-period coefficients in the effect of interest, shape
             (n_post,).
+        flat_reason: why a coefficient counts as without variance; "" = none does.
     """
 
     coefficients: Array
     covariance: Array
     n_pre: int
     weights: Array
+    flat_reason: str = ""
 
     @property
     def n_post(self) -> int:
@@ -84,6 +86,7 @@ def path_of(
         covariance=contrasts.covariance,
         n_pre=len(blocks) - post.size,
         weights=lengths / max(int(lengths.sum()), 1),
+        flat_reason=contrasts.flat_reason if (contrasts.variances == 0).any() else "",
     )
 
 
@@ -137,6 +140,7 @@ def gather_path(path: EventPath, period: int) -> EventPath:
         covariance=slopes @ path.covariance @ slopes.T,
         n_pre=sum(bool(number < REFERENCE) for number in kept),
         weights=np.array([weights[block == n].sum() for n in kept if n > REFERENCE]),
+        flat_reason=path.flat_reason,
     )
 
 

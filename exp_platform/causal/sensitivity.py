@@ -108,8 +108,8 @@ def assess_sensitivity(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with NO_PRE_PERIOD (no period before the reference one),
-        NO_POST_PERIOD, TOO_FEW_CLUSTERS or ZERO_VARIANCE; METRIC_ERRORED with
-        INVALID_MOMENTS.
+        NO_POST_PERIOD, TOO_FEW_CLUSTERS, ZERO_VARIANCE or PRECISION_LOST;
+        METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Rambachan and Roth (2023).
@@ -239,6 +239,8 @@ def _refuse_path(path: EventPath) -> Refusal | None:
     is_finite = np.all(np.isfinite(path.coefficients))
     if not is_finite or not np.all(np.isfinite(path.covariance)):
         return Refusal.INVALID_MOMENTS
+    if path.flat_reason:
+        return Refusal(path.flat_reason)
     sizes = np.sqrt(np.diag(path.covariance))
     if math.isclose(float(np.min(sizes)), 0.0, abs_tol=1e-300):
         return Refusal.ZERO_VARIANCE

@@ -95,9 +95,10 @@ def _order_arms(
 ) -> list[str]:
     arms = sorted(set(variants[is_present].tolist()))
     empty = sorted(set(variants.tolist()) - set(arms))
-    if empty and columns.control not in empty:
+    if empty:
+        nobody = columns.control if columns.control in empty else empty[0]
         raise UsageError(
-            f"no row of the arm {empty[0]!r} has a value",
+            f"no row of the arm {nobody!r} has a value",
             where=f"column {columns.metric!r}",
             next_step="remove the arm's rows, or look for its values",
         )
@@ -107,7 +108,7 @@ def _order_arms(
             where=f"column {columns.variant!r}",
             allowed=did_you_mean(columns.control, arms)
             if arms
-            else "a row with values",
+            else "a frame with rows",
         )
     if len(arms) == 1:
         raise UsageError(

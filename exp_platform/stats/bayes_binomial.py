@@ -13,7 +13,7 @@ from exp_platform.stats.draft import (
     find_refusal,
     refuse_estimate,
 )
-from exp_platform.stats.proportion import count_events
+from exp_platform.stats.proportion import count_events, is_share
 from exp_platform.stats.score import Counts
 from exp_platform.stats.settings import EstimateSettings
 
@@ -90,7 +90,7 @@ def estimate_bayes_proportions(
     draft = draft_estimate(METHOD, control, treatment, settings)
     means = (control.mean, treatment.mean)
     reason = find_refusal(draft, settings.min_units_per_arm, means, variances=())
-    if reason is None and not all(0 <= (mean or 0) <= 1 for mean in means):
+    if reason is None and not all(map(is_share, (control, treatment))):
         reason = Refusal.NOT_A_PROPORTION
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)

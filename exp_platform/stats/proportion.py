@@ -31,6 +31,9 @@ POOLED_ERROR = "pooled"
 EXACT_BELOW = 5.0
 """Expected count below which `auto` takes the mid-p value instead of chi-square."""
 
+SHARE_SLACK = 1e-6
+"""How far the variance of a yes or no may be from that of its mean, relative."""
+
 
 def compare_proportions(
     counts: Counts,
@@ -205,7 +208,7 @@ def estimate_proportions(
     draft = draft_estimate("two_proportion_z", control, treatment, settings)
     means = (control.mean, treatment.mean)
     reason = find_refusal(draft, settings.min_units_per_arm, means, variances=())
-    if reason is None and not all(0 <= (mean or 0) <= 1 for mean in means):
+    if reason is None and not all(map(is_share, (control, treatment))):
         reason = Refusal.NOT_A_PROPORTION
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)
@@ -221,6 +224,24 @@ def estimate_proportions(
     if _is_all_or_none(counts) and "wald" not in (chosen, interval):
         details["standard_error"] = POOLED_ERROR
     return complete_estimate(draft, comparison, details=details)
+
+
+def is_share(totals: MetricTotals) -> bool:
+    """Can the arm's values all be 0 or 1, by its mean and variance?
+
+    A yes or no has the variance p (1 - p) n / (n - 1); other values from 0 to 1 have
+    less, and tests of counts would be wrong for them.
+
+    Args:
+        totals: moments of one arm; without a variance its mean alone is judged.
+    """
+    mean, n = totals.mean or 0.0, totals.n
+    if not 0 <= mean <= 1:
+        return False
+    if totals.variance is None or n < 2:
+        return True
+    expected = mean * (1 - mean) * n / (n - 1)
+    return abs(totals.variance - expected) <= SHARE_SLACK * max(expected, 1 / n)
 
 
 def _is_all_or_none(counts: Counts) -> bool:

@@ -78,7 +78,10 @@ def summarise_adjustment(
         known[name] = np.where(is_missing, 0.0, x)
     table = np.vstack([*columns, *known.values()])
     extent = float(np.ptp(columns[0])) if len(values) else None
-    spread = np.atleast_2d(np.cov(table))
+    spread = np.zeros((len(table), len(table)))
+    if len(values) > 1:
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = np.atleast_2d(np.cov(table))
     return AdjustmentTotals(
         *names,
         n=len(values),

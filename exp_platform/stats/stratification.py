@@ -88,12 +88,19 @@ def estimate_post_stratified(
         variances=[arm.variance for arm in totals if arm.n > 1],
         values=map(spread_of, totals),
     )
-    reason = reason or refuse_constants(map(spread_of, totals))
     if reason is not None:
         return refuse_estimate(draft, reason)
     strata = _pool_small(pairs)
     if min(strata.control.n.min(), strata.treatment.n.min()) < 2:
         return refuse_estimate(draft, Refusal.TOO_FEW_UNITS)
+    # A stratum of one unit never varies; the pooled ones may.
+    reason = refuse_constants(
+        (float(mean), float(variance), None)
+        for arm in (strata.control, strata.treatment)
+        for mean, variance in zip(arm.mean, arm.variance, strict=True)
+    )
+    if reason is not None:
+        return refuse_estimate(draft, reason)
     return _complete(draft, strata)
 
 

@@ -125,7 +125,7 @@ def test_cluster_in_two_arms_is_refused():
         {"y": range(8), "shop": [1, 1, 2, 2] * 2, "arm": list("aabb") * 2}
     )
     frame.loc[0, "arm"] = "b"
-    with pytest.raises(UsageError, match="cluster '1' has units in two arms"):
+    with pytest.raises(UsageError, match="cluster '1' has rows in two arms"):
         xp.cluster_means(frame, cluster="shop", metric="y", **ARMS)
 
 
@@ -147,3 +147,27 @@ def test_bad_input_names_what_is_allowed(call, words):
     )
     with pytest.raises(UsageError, match=words):
         call(frame)
+
+
+def test_strata_of_single_units_are_pooled():
+    """A column that is another for everybody leaves the plain comparison."""
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "y": random.normal(5, 1, 80),
+            "who": np.arange(80),
+            "arm": np.repeat(["old", "new"], 40),
+        }
+    )
+    arms = {"metric": "y", "variant": "arm", "baseline": "old"}
+    (row,) = xp.post_stratify(frame, strata="who", **arms)
+    (plain,) = xp.compare(frame, **arms)
+    assert row.details["weights"] == {"(rest)": 1.0}
+    assert row.difference == pytest.approx(plain.difference, rel=1e-12)
+    assert row.p_value == pytest.approx(plain.p_value, rel=1e-9)
+
+
+def test_covariate_of_one_unit_is_refused_without_a_warning():
+    frame = pd.DataFrame({"y": [1.0, 2.0], "x": [3.0, 4.0], "arm": ["old", "new"]})
+    (row,) = xp.cuped(frame, covariate="x", metric="y", variant="arm", baseline="old")
+    assert row.reason == "TOO_FEW_UNITS"

@@ -1,5 +1,7 @@
 """Arms beside each other from frames: the answers of independent tools."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -254,3 +256,35 @@ def test_bootstrap_statistic_of_ones_own_is_the_named_one():
     (named,) = _call("bootstrap", FRAME, statistic="mean")
     # The same weights, summed in another order
     assert own.ci_lower == pytest.approx(named.ci_lower, rel=1e-9)
+
+
+def test_quantile_of_a_unit_with_rows_in_two_arms_is_refused():
+    frame = pd.DataFrame(
+        {"y": range(8), "user": [1, 1, 2, 2] * 2, "arm": list("aaaabbbb")}
+    )
+    with pytest.raises(UsageError, match="unit '1' has rows in two arms"):
+        xp.quantile(frame, metric="y", variant="arm", baseline="a", unit="user")
+
+
+def test_shares_of_something_else_are_no_proportion():
+    """Values between 0 and 1 have fewer variance than a yes or no: no counts."""
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "part": random.random(400),
+            "paid": random.random(400) < 0.3,
+            "arm": np.repeat(["old", "new"], 200),
+        }
+    )
+    arms = {"variant": "arm", "baseline": "old"}
+    for function in (xp.proportion, partial(xp.bayes, method="proportion")):
+        (row,) = function(*xp.moments(frame, metric="part", **arms))
+        assert (row.reason, row.p_value) == ("NOT_A_PROPORTION", None)
+        (row,) = function(*xp.moments(frame, metric="paid", **arms))
+        assert row.is_ok
+
+
+def test_control_without_any_value_is_told_so():
+    frame = pd.DataFrame({"y": [None, None, 1.0, 2.0], "arm": list("aabb")})
+    with pytest.raises(UsageError, match="no row of the arm 'a' has a value"):
+        xp.compare(frame, metric="y", variant="arm", baseline="a")

@@ -170,3 +170,4 @@ def test_panel_of_large_values_has_no_number(offset):
     assert set(reasons.values()) == {"PRECISION_LOST"}
     _, test = xp.event_study(frame, "y", **PANEL)
     assert test.reason == "PRECISION_LOST"
+    assert xp.sensitivity(frame, "y", **PANEL).reason == "PRECISION_LOST"
