@@ -1,7 +1,7 @@
 """Delivered rows judged by Spark: the rules of DuckDB, and its answers.
 
 The file is read where it lies. A column whose values the two engines would read
-differently, such as numbers delivered as text, is refused. Accepted rows come back as
+differently, such as instants delivered as text, is refused. Accepted rows come back as
 Parquet in the order of the delivery, rejected ones as their number and reason.
 """
 
@@ -59,6 +59,14 @@ _VALID_MAP = (
     " then {0} else raise_error('INVALID_UTF8_STRING') end"
 )
 _BROKEN = ("INVALID_UTF8_STRING", "FAILED_READ_FILE")
+_NO_PLAIN_NUMBER = "NO_PLAIN_NUMBER"
+# In this form, with a range that no double leaves, both engines read the same double.
+_PLAIN_NUMBER = (
+    "case when {0} is null then null"
+    " when length({0}) <= 60 and {0} rlike"
+    " '(?s)^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{{1,2}})?(?!.)'"
+    f" then cast({{0}} as double) else raise_error('{_NO_PLAIN_NUMBER}') end"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,11 @@ class SparkJudge:
             rejected = self._write_rejected(table, judged, repeated)
             accepted = self._write_accepted(file, judged, repeated)
         except StorageError as error:
-            if any(word in str(error.__cause__) for word in _BROKEN):
+            told = str(error.__cause__)
+            if _NO_PLAIN_NUMBER in told:
+                found = "a text that is no plain decimal number"
+                raise _refused(file, "column 'value'", found) from error
+            if any(word in told for word in _BROKEN):
                 raise _refused(file, "a raw file", error.parts["found"]) from error
             raise
         _open(engine, f"exp.{table}", accepted)
@@ -181,7 +193,8 @@ def _read_as(file: DeliveredFile, field: Field) -> str:
     if decimal and int(decimal[1]) <= _EXACT_DIGITS:
         return kind.lower()
     is_text = kind == "VARCHAR"
-    if field.type not in SPARK.types or (is_text and field.type != "string"):
+    is_readable = not is_text or field.type in ("string", "double")
+    if field.type not in SPARK.types or not is_readable:
         raise _refused(file, f"column {field.name!r}", kind)
     if kind in _READ_AS:
         return _READ_AS[kind]
@@ -196,6 +209,8 @@ def _typed(file: DeliveredFile, field: Field) -> str:
     target = SPARK.types[field.type]
     if kind == "NULL":
         return f"cast(null as {target})"
+    if kind == "VARCHAR" and field.type == "double":
+        return _PLAIN_NUMBER.format(field.name)
     if kind == "VARCHAR":
         return f"validate_utf8({field.name})"
     if kind.startswith("MAP"):

@@ -230,7 +230,7 @@ def test_every_reason_but_one_occurs_on_spark(ingest: Ingest) -> None:
     found = set(ingest("exposures", exposures(draw, pa.timestamp("us")))[0][2].rejected)
     rows = outcomes(draw, NUMBERS["doubles"])
     found |= set(ingest("outcomes", rows, OUTCOMES)[0][2].rejected)
-    # only a text is no number, and Spark is not asked to read one
+    # only a text is no number, and Spark is asked to read plain ones alone
     assert found == REASONS.keys() - {"NOT_A_NUMBER"}
 
 
@@ -240,6 +240,21 @@ def test_copies_stay_where_they_are_wanted(ingest: Ingest) -> None:
     spark, duckdb = ingest("outcomes", rows, kept)
     assert spark == duckdb
     assert "DUPLICATE_ROW" not in spark[2].rejected
+
+
+PLAIN = ("1", "-0", "+1.", ".5", "0.1", "1e99", "12E-99", "00012", None)
+LONG = ("0.30000000000000004", "1234567890.12345678901234567890", "9" * 60, "2.5e-16")
+
+
+def test_plain_numbers_as_text_are_judged_alike(ingest: Ingest) -> None:
+    """What the import of a CSV file leaves."""
+    draw = random.Random(7)
+    rows = outcomes(draw, NUMBERS["longs"])
+    texts = pa.array([draw.choice([*PLAIN, *LONG]) for _ in range(N_ROWS)])
+    place = rows.column_names.index("value")
+    spark, duckdb = ingest("outcomes", rows.set_column(place, "value", texts), OUTCOMES)
+    assert spark == duckdb
+    assert {"MISSING_VALUE", "DUPLICATE_ROW"} <= spark[2].rejected.keys()
 
 
 @pytest.mark.parametrize("n_rows", [0, 1])
@@ -279,7 +294,10 @@ def test_assignments_are_judged_alike(ingest: Ingest) -> None:
 
 
 REFUSED: dict[str, tuple[str, pa.Array]] = {
-    "numbers as text": ("value", pa.array(["1"] * N_ROWS)),
+    **{
+        f"number {text!r}": ("value", pa.array(["1"] * (N_ROWS - 1) + [text]))
+        for text in ("", " 1", "1\n", "1_0", "0x10", "1d", "NaN", "1e400", "9" * 61)
+    },
     "instants as text": ("outcome_ts", pa.array(["2025-01-01"] * N_ROWS)),
     "wide decimals": ("value", pa.array([Decimal(1)] * N_ROWS, pa.decimal128(16, 2))),
     "half floats": ("value", pa.array([1.0] * N_ROWS, pa.float16())),
