@@ -20,6 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One lake and one Spark for all of them, so they stay in one process."""
     for item in items:
