@@ -33,6 +33,7 @@ REASONS = {
     "causal.panel_rules.choose_panel_methods": ROUTING,
     "causal.sensitivity.note_sensitivity": STORED,
     "stats.bayes.base_draft": REFUSAL,
+    "stats.lift.withhold_interval": REFUSAL,
     "stats.moments.summarise_units": SUMS,
     "stats.outlier.assess_outliers": ALGEBRA,
     "stats.regression.summarise_adjustment": SUMS,
