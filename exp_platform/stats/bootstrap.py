@@ -160,10 +160,7 @@ def estimate_bootstrap(
     if reason is not None:
         return refuse_estimate(draft, reason)
     with np.errstate(all="ignore"):
-        means = [
-            float(statistic(arm.values, np.ones((1, arm.n), np.uint8))[0])
-            for arm in (control, treatment)
-        ]
+        means = (_point(control, statistic), _point(treatment, statistic))
         seeds = np.random.SeedSequence(seed).spawn(2)
         draws = [
             resample_statistic(
@@ -171,12 +168,17 @@ def estimate_bootstrap(
             )
             for arm, s in zip((control, treatment), seeds, strict=True)
         ]
-        completed = _complete(draft, (means[0], means[1]), draws, settings.alpha)
+        completed = _complete(draft, means, draws, settings.alpha)
     if completed.reason in {Refusal.ZERO_VARIANCE, Refusal.PRECISION_LOST}:
         lost = _judge_samples(control, treatment) or Refusal(completed.reason)
-        return refuse_estimate(draft, lost, means=(means[0], means[1]))
+        return refuse_estimate(draft, lost, means=means)
     details = {**completed.details, "n_resamples": n_resamples, "seed": seed}
     return replace(completed, details=details)
+
+
+def _point(arm: UnitSample, statistic: Statistic) -> float:
+    """The statistic of the units as they are: every weight is 1."""
+    return float(statistic(arm.values, np.ones((1, arm.n), np.uint8))[0])
 
 
 def _complete(

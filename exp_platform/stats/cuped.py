@@ -79,10 +79,10 @@ def estimate_cuped(
         return refuse_estimate(draft, reason, means=(control.mean, treatment.mean))
     is_ratio = settings.definition.type is MetricType.RATIO
     has_indicator = None not in _indicator_moments(control, treatment) and not is_ratio
+    arms = (_value_arm(control, is_ratio), _value_arm(treatment, is_ratio))
     with np.errstate(all="ignore"):
         adjustment = adjust_arms(
-            _value_arm(control, is_ratio),
-            _value_arm(treatment, is_ratio),
+            *arms,
             (
                 _covariates(control, has_indicator, is_ratio),
                 _covariates(treatment, has_indicator, is_ratio),
@@ -92,7 +92,6 @@ def estimate_cuped(
             is_normal=is_ratio,
         )
     details = _describe(adjustment, control, treatment, settings)
-    arms = (_value_arm(control, is_ratio), _value_arm(treatment, is_ratio))
     return complete_adjusted(draft, arms, adjustment.comparison, details)
 
 

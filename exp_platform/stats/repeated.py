@@ -62,8 +62,9 @@ def widen_interval(
         is_normal: do not stretch it to the t distribution of the row.
 
     Returns:
-        Row whose relative interval (of shares Fieller's, with Wald's error) reaches as many standard errors, by the row's
-        `relative_method` and from the baseline's moments in `details`.
+        Row whose relative interval (of shares Fieller's, with Wald's error) reaches
+        as many standard errors, by the row's `relative_method` and from the baseline's
+        moments in `details`.
     """
     error, difference = estimate.standard_error, estimate.difference
     if error is None or difference is None or not math.isfinite(critical):

@@ -91,17 +91,21 @@ def estimate_post_stratified(
     if reason is not None:
         return refuse_estimate(draft, reason)
     strata = _pool_small(pairs)
+    reason = _judge_strata(strata)
+    if reason is not None:
+        return refuse_estimate(draft, reason)
+    return _complete(draft, strata)
+
+
+def _judge_strata(strata: _Strata) -> Refusal | None:
+    """Of the pooled strata: one of a single unit never varies, the pooled ones may."""
     if min(strata.control.n.min(), strata.treatment.n.min()) < 2:
-        return refuse_estimate(draft, Refusal.TOO_FEW_UNITS)
-    # A stratum of one unit never varies; the pooled ones may.
-    reason = refuse_constants(
+        return Refusal.TOO_FEW_UNITS
+    return refuse_constants(
         (float(mean), float(variance), None)
         for arm in (strata.control, strata.treatment)
         for mean, variance in zip(arm.mean, arm.variance, strict=True)
     )
-    if reason is not None:
-        return refuse_estimate(draft, reason)
-    return _complete(draft, strata)
 
 
 def _complete(draft: Estimate, strata: _Strata) -> Estimate:

@@ -19,6 +19,7 @@ from exp_platform.records import (
     Variant,
 )
 from exp_platform.schemas import arrow_schema
+from tests.metrics.warehouse import DAY, DEFINITIONS, Warehouse, bought, exposed
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -170,3 +171,22 @@ def _generated(
     return generate_selects(
         definitions.values(), spec.plan.segments, fixed_point=names - inexact
     )
+
+
+@pytest.fixture(scope="module")
+def design(spec: Callable[..., ExperimentSpec]) -> ExperimentSpec:
+    return spec(plan=AnalysisPlan(metrics=(), segments=("platform",)), namespace="shop")
+
+
+@pytest.fixture
+def warehouse(engine: Engine, design: ExperimentSpec) -> Warehouse:
+    """Four days with an exposure each, refreshed to the end of day 5."""
+    made = Warehouse(engine, design, {n: DEFINITIONS[n] for n in ("early", "total")})
+    for day in range(4):
+        arm = ("control", "treatment")[day % 2]
+        rows = [exposed(f"u{day}{i}", day + 0.25, arm) for i in range(3)]
+        made.write("exposures", rows)
+        made.write("outcomes", [bought(row["user"], day + 0.5) for row in rows])
+    done = made.refresh(START + 5 * DAY)
+    assert done.full_reason == "there is no earlier refresh"
+    return made

@@ -13,7 +13,9 @@ import yaml
 from sqlalchemy import create_engine, make_url, text
 
 from exp_platform.config import Settings, load_settings
+from exp_platform.lake import open_lake
 from exp_platform.pipelines.run_end_to_end import RunOptions, run_end_to_end
+from exp_platform.schemas import load_schema, table_names
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # sessions are short here: compiling Java well would cost more than it brings
@@ -41,6 +43,18 @@ class Shared:
 
     def settings(self, name: str = "stack") -> Settings:
         return load_settings(self.root / "configs" / f"{name}.yaml")
+
+    def files(self) -> dict[str, list[str]]:
+        """Data files of these experiments by table; others write to the lake too."""
+        where = {"experiment_id": self.names}
+        tables = (
+            t for t in table_names() if "experiment_id" in load_schema(t).partition
+        )
+        with open_lake(self.settings()) as lake, lake.engine() as engine:
+            return {
+                table: sorted(lake.file_selects(engine, table, where=where))
+                for table in tables
+            }
 
     def write(self, name: str, **changed: str) -> Settings:
         """A configuration of the shared lake with some lines under `remote` changed."""

@@ -30,14 +30,13 @@ def refused(shared, name, **changed):
 
 
 @pytest.fixture
-def states(shared, ran):
-    """Snapshots of the shared lake; they are the same afterwards."""
+def unchanged(shared, ran):
+    """The experiments' data files; they are the same afterwards."""
+    before = shared.files()
     assert ran in shared.names
-    lake = open_lake(shared.settings())
-    before = lake.states()
+    assert before["exposures"]
     yield
-    assert lake.states() == before
-    lake.close()
+    assert shared.files() == before
 
 
 def changed_url(**parts):
@@ -45,7 +44,7 @@ def changed_url(**parts):
     return url.render_as_string(hide_password=False)
 
 
-@pytest.mark.usefixtures("states")
+@pytest.mark.usefixtures("unchanged")
 def test_wrong_password_of_the_catalog(shared):
     told = refused(shared, "password", catalog=changed_url(password="wrong"))
     assert "the catalog cannot be used" in told
@@ -53,33 +52,33 @@ def test_wrong_password_of_the_catalog(shared):
     assert "password authentication failed" in told
 
 
-@pytest.mark.usefixtures("states")
+@pytest.mark.usefixtures("unchanged")
 def test_unreachable_catalog(shared):
     told = refused(shared, "unreachable", catalog=changed_url(port=1))
     assert "the catalog cannot be used" in told
 
 
-@pytest.mark.usefixtures("states")
+@pytest.mark.usefixtures("unchanged")
 def test_missing_bucket(shared):
     told = refused(shared, "bucket", warehouse="s3://no-such-bucket")
     assert "object store" in told
     assert "no-such-bucket" in told
 
 
-@pytest.mark.usefixtures("states")
+@pytest.mark.usefixtures("unchanged")
 def test_wrong_keys_of_the_store(shared, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     told = refused(shared, "keys")
     assert "object store" in told
 
 
-@pytest.mark.usefixtures("states")
+@pytest.mark.usefixtures("unchanged")
 def test_unreachable_store(shared):
     told = refused(shared, "endpoint", endpoint="http://127.0.0.1:1")
     assert "object store" in told
 
 
-@pytest.mark.usefixtures("states")
+@pytest.mark.usefixtures("unchanged")
 def test_catalog_of_another_name(shared, new_database):
     url = new_database()
     with open_lake(shared.write("empty", catalog=url)) as lake:
@@ -119,7 +118,7 @@ def on_small_disk(size, folder, *command):
 
 
 @needs_mount
-@pytest.mark.usefixtures("states")
+@pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("size", ["4k", "200k"])
 def test_full_local_disk(shared, size):
     """Where new files wait to be sent."""

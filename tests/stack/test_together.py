@@ -117,8 +117,7 @@ def test_killed_spark_leaves_the_last_whole_run(shared, ran, stage, sign):
     """kill -9 of its Java in the middle of a stage: a clear error, no table changed."""
     settings = shared.settings()
     config = shared.computing(**{stage: "spark"})
-    with open_lake(settings) as lake:
-        before = lake.states()
+    before = shared.files()
     words = [*JOB, "--config", str(config), "--experiment-id", ran]
     temp = settings.paths.temp
     with subprocess.Popen(words, stdout=-1, stderr=-1, text=True) as process:
@@ -133,8 +132,7 @@ def test_killed_spark_leaves_the_last_whole_run(shared, ran, stage, sign):
     assert "error: Spark's Java has ended" in told
     assert "Traceback" not in told
     assert not [*temp.glob("*-spark"), *temp.glob("*-ingest")]
-    with open_lake(settings) as lake:
-        assert lake.states() == before
+    assert shared.files() == before
     rows = rows_of(settings, "decisions", ran)
     run_end_to_end(settings, ran)
     kept = [
@@ -160,8 +158,7 @@ def test_killed_write_of_spark_leaves_the_table(shared, ran, trino_rows):
     """kill -9 while files are written: readers see what they saw."""
     settings = shared.settings()
     name = f"{ran}_half"
-    with open_lake(settings) as lake:
-        before = lake.states()
+    before = shared.files()
     config = str(shared.root / "configs" / "stack.yaml")
     words = [sys.executable, "-W", "ignore", "-c", WRITE.format(name=name), config]
     with subprocess.Popen(words, stdout=-1, stderr=-1, text=True) as process:
@@ -173,8 +170,7 @@ def test_killed_write_of_spark_leaves_the_table(shared, ran, trino_rows):
         os.kill(java, signal.SIGKILL)
         process.communicate(timeout=60)
     assert process.returncode != 0
-    with open_lake(settings) as lake:
-        assert lake.states() == before
+    assert shared.files() == before
     assert rows_of(settings, "outcomes", name) == []
     where = f"where experiment_id = '{name}'"
     assert trino_rows(f"select count(*) from outcomes {where}") == [(0,)]
