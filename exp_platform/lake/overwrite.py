@@ -45,15 +45,17 @@ class StagedTransaction(Transaction):
     def __init__(self, table: Table, updates: tuple[TableUpdate, ...] = ()) -> None:
         super().__init__(table)
         self._updates = updates
-        self._cached: tuple[int, TableMetadata] | None = None
+        self._applied: tuple[int, TableMetadata] = (0, table.metadata)
 
     @property
     def table_metadata(self) -> TableMetadata:
-        """Metadata with the staged updates, computed once per update."""
-        if self._cached is None or self._cached[0] != len(self._updates):
-            metadata = update_table_metadata(self._table.metadata, self._updates)
-            self._cached = (len(self._updates), metadata)
-        return self._cached[1]
+        """Metadata with the staged updates; each is applied once."""
+        n_applied, metadata = self._applied
+        if n_applied < len(self._updates):
+            # every call copies the whole metadata
+            metadata = update_table_metadata(metadata, self._updates[n_applied:])
+            self._applied = (len(self._updates), metadata)
+        return metadata
 
     @property
     def updates(self) -> tuple[TableUpdate, ...]:

@@ -53,8 +53,8 @@ def stage_partitions(
     transaction = StagedTransaction(base, plan_evolution(schema, base.metadata))
     if files:
         _stage_overwrite(transaction, schema, files, replace=replace)
-    transaction.expire_snapshots(keep_snapshots)
     current = transaction.table_metadata.current_snapshot()
+    transaction.expire_snapshots(keep_snapshots)
     return StagedChange(
         transaction,
         current.snapshot_id if current else None,

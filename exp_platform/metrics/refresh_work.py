@@ -22,6 +22,8 @@ from exp_platform.records import ExperimentSpec, MetricDefinition, MetricTotals
 
 STORED_UNITS, STORED_PARTIALS = "exp_run.stored_units", "exp_run.stored_partials"
 _TABLES = (EXPOSURES, OUTCOMES, EVENTS)
+_FILES_OF_A_BATCH = 1_000_000
+"""More than a refresh ever reads: numbers from here to the next multiple are its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +102,17 @@ def plan_work(
     """Tell the files apart, and read of each new one what must be remembered.
 
     Args:
-        engine: holds the stored partials, where there is something to go on from.
+        engine: where the files are read.
         spec: the experiment, with the watermark that the totals shall reach.
         definitions: its metrics.
         files: data files as they are now.
         before: what the last refresh left; None = everything is read.
     """
     known = before.files if before else ()
+    batch = before.batch + 1 if before else 1
+    # partials of files that are gone keep their numbers, so each batch has its own
     next_no = 1 + max((note.file_no for note in known), default=0)
-    if before is not None:
-        # partials of files that are gone keep their numbers
-        last = engine.rows(f"select max(file_no) from {STORED_PARTIALS}")[0][0]
-        next_no = max(next_no, 1 + int(last or 0))
+    next_no = max(next_no, batch * _FILES_OF_A_BATCH)
     moved = before is not None and before.watermark_us < microseconds(spec.watermark_ts)
     since = before.watermark_us if before and moved else None
     plans, notes = {}, []
@@ -126,5 +127,4 @@ def plan_work(
         next_no += len(plan.unread)
         plans[table] = plan
         notes += [*plan.kept, *note_files(engine, plan)]
-    batch = before.batch + 1 if before else 1
     return Work(spec, definitions, before, plans, tuple(notes), batch)

@@ -115,17 +115,18 @@ def refresh_tables(
         definitions: its metrics.
         is_full: read everything again.
     """
+    last = next(iter(run.lake.read("refresh_state", run.experiment_id).to_pylist()), {})
     done = refresh_totals(
         run.engine,
         spec,
         definitions,
         _source_files(run, spec),
         key=refresh_key(spec, definitions),
-        before=None if is_full else _load_state(run),
+        before=_load_state(run, last) if last and not is_full else None,
     )
     if is_full:
         done = replace(done, full_reason="it was asked for")
-    report = _stage(run, spec, done)
+    report = _stage(run, spec, done, last_batch=last.get("batch", 0))
     run.digest = digest(done.totals.values())
     run.stages["refresh"] = "full" if done.full_reason else "incremental"
     return RefreshOutcome(report, done.totals)
@@ -174,11 +175,8 @@ def _source_files(run: Run, spec: ExperimentSpec) -> list[SourceFile]:
     return found
 
 
-def _load_state(run: Run) -> RefreshState | None:
-    rows = run.lake.read("refresh_state", run.experiment_id).to_pylist()
-    if not rows:
-        return None
-    row = rows[0]
+def _load_state(run: Run, row: Mapping[str, Any]) -> RefreshState:
+    """What the last refresh left, from its row of `refresh_state`."""
     tables = {"refreshed_units": STORED_UNITS, _PARTIALS: STORED_PARTIALS}
     for table, name in tables.items():
         run.lake.attach(run.engine, table, experiment_id=run.experiment_id, name=name)
@@ -206,7 +204,9 @@ def _load_cohorts(run: Run) -> dict[CohortKey, MetricTotals]:
     return found
 
 
-def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
+def _stage(
+    run: Run, spec: ExperimentSpec, done: Refreshed, *, last_batch: int
+) -> RefreshReport:
     stamps = {**run.stamps, "watermark_ts": spec.watermark_ts}
     totals = [{**asdict(arm), **stamps} for arm in done.totals.values()]
     cohorts = [
@@ -218,7 +218,7 @@ def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
     if done.units.is_any:
         relation = f"{NEW_UNITS} order by unit_no"
         run.store_relation("refreshed_units", relation, adds=not done.units.is_whole)
-    _stage_partials(run, done)
+    _stage_partials(run, done, last_batch)
     state = {
         **stamps,
         "key": done.state.key,
@@ -236,10 +236,10 @@ def _stage(run: Run, spec: ExperimentSpec, done: Refreshed) -> RefreshReport:
     return _report(state)
 
 
-def _stage_partials(run: Run, done: Refreshed) -> None:
+def _stage_partials(run: Run, done: Refreshed, last_batch: int) -> None:
     """A batch of its own, or one in the place of all earlier ones."""
     if done.replaces_partials:
-        for number in range(1, _last_batch(run) + 1):
+        for number in range(1, last_batch + 1):
             batch = (run.experiment_id, _batch_id(number))
             run.publication.remove_partition(_PARTIALS, batch)
     batch_id = _batch_id(done.state.batch)
@@ -249,11 +249,6 @@ def _stage_partials(run: Run, done: Refreshed) -> None:
     )
     partition = (run.experiment_id, batch_id)
     run.publication.replace_partition(_PARTIALS, partition, select)
-
-
-def _last_batch(run: Run) -> int:
-    rows = run.lake.read("refresh_state", run.experiment_id).to_pylist()
-    return int(rows[0]["batch"]) if rows else 0
 
 
 def _batch_id(number: int) -> str:
