@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("dbt")
+
 FIRST_EXPOSURE = "user_id = (select min(user_id) from exp.exposures)"
 TWICE = "insert into {table} select * from {table} limit 1"
 EXPOSURES = ("source:exp_platform.exp.exposures", "stg_exposures")

@@ -9,6 +9,8 @@ import pytest
 
 from exp_platform.lake import Engine
 
+pytestmark = pytest.mark.xdist_group("dbt")
+
 QUESTIONS = Path(__file__).resolve().parents[2] / "docs" / "metrics-questions.md"
 
 

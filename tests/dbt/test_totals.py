@@ -16,6 +16,8 @@ from exp_platform.lake import Engine
 from exp_platform.metrics.models import build_models
 from exp_platform.records import ExperimentSpec
 
+pytestmark = pytest.mark.xdist_group("dbt")
+
 DAY = pd.Timedelta(days=1)
 TOTALS = "exp_run.metric_aggregates_overall"
 EXACT = ("n", "exact_sum", "n_immature", "n_missing", "min_value", "max_value")

@@ -28,7 +28,7 @@ from exp_platform.pipelines.reconcile import (
     reconcile,
 )
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("reconcile")]
 
 ID, TRACKED = "exp_sick", "exp_tracked"
 ZONE, HOURS = "Asia/Tokyo", 9.0

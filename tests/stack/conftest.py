@@ -24,10 +24,12 @@ os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One lake and one Spark for all of them, so they stay in one process."""
+    """What shares a lake and a Spark stays in one process; two groups end together."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("stack"))
+            of_spark = item.path.stem.startswith("test_spark")
+            group = "stack_spark" if of_spark else "stack"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from exp_platform.metrics.definitions import load_definitions
 from exp_platform.metrics.metricflow import export_semantic_model
 from exp_platform.pipelines.metric_export import export_metrics
 
+pytestmark = pytest.mark.xdist_group("dbt_package")
+
 SHOP = Path(__file__).parent / "shop"
 GOLDEN = Path(__file__).parents[2] / "golden" / "metricflow"
 METRICFLOW = os.environ.get("EXP_MF") or shutil.which("mf")

@@ -14,6 +14,8 @@ from exp_platform.lake import Engine
 from exp_platform.metrics.dbt_export import export_models
 from exp_platform.metrics.definitions import load_definitions
 
+pytestmark = pytest.mark.xdist_group("dbt_package")
+
 SHOP = Path(__file__).parent / "shop"
 
 # written from the words of shop/metrics/*.yml; 2026-03-12 is the watermark
