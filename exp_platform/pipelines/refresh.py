@@ -115,7 +115,8 @@ def refresh_tables(
         definitions: its metrics.
         is_full: read everything again.
     """
-    last = next(iter(run.lake.read("refresh_state", run.experiment_id).to_pylist()), {})
+    rows = run.lake.read("refresh_state", run.experiment_id).to_pylist()
+    last: Mapping[str, Any] = rows[0] if rows else {}
     done = refresh_totals(
         run.engine,
         spec,
