@@ -1,6 +1,6 @@
 """The main job, and totals of many rows, on DuckDB, Spark local[2] and Trino.
 
-    make stack-up && eval "$(make -s stack-env)"
+    TRINO_HEAP_GB=8 make stack-up && eval "$(make -s stack-env)"
     python bench/engines.py [--rows 100000000] [--parts job rows] [--engines duckdb trino]
 
 Part one: one experiment from its raw files to its memo, the metrics computed by each

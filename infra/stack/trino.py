@@ -16,7 +16,7 @@ COORDINATES = f"io.trino:trino-server:{VERSION}:tar.gz"
 # the connectors name the type Geometry
 PLUGINS = ("iceberg", "postgresql", "geospatial")
 LEAST_JAVA = 24
-HEAP = "2G"
+HEAP_GB = "2"
 
 CATALOGS = {
     "iceberg": """\
@@ -129,14 +129,15 @@ def _configure(data: Path, addresses: Addresses) -> None:
     etc = data / "etc"
     (etc / "catalog").mkdir(parents=True, exist_ok=True)
     url = f"http://{HOST}:{addresses.trino_port}"
+    heap = _heap_gigabytes()
     files = {
         "config.properties": "coordinator=true\nnode-scheduler.include-coordinator=true\n"
         f"http-server.http.port={addresses.trino_port}\nnode.internal-address={HOST}\n"
-        f"discovery.uri={url}\nquery.max-memory-per-node=1GB\n"
+        f"discovery.uri={url}\nquery.max-memory-per-node={heap * 512}MB\n"
         "catalog.management=static\n",
         "node.properties": "node.environment=stack\nnode.id=one\n"
         f"node.data-dir={(data / 'var').resolve()}\n",
-        "jvm.config": f"-Xmx{HEAP}\n-XX:+ExitOnOutOfMemoryError\n"
+        "jvm.config": f"-Xmx{heap}G\n-XX:+ExitOnOutOfMemoryError\n"
         "-Duser.timezone=UTC\n" + "\n".join(_java_options()) + "\n",
         "log.properties": "io.trino=WARN\n",
     }
@@ -152,6 +153,14 @@ def _configure(data: Path, addresses: Addresses) -> None:
     for name, text in files.items():
         (etc / name).touch(mode=0o600)
         (etc / name).write_text(text, "utf-8")
+
+
+def _heap_gigabytes() -> int:
+    """Memory of its Java, `TRINO_HEAP_GB`; one query may have half of it."""
+    text = os.environ.get("TRINO_HEAP_GB", HEAP_GB)
+    if not text.isdecimal() or int(text) < 1:
+        raise StackError(f"TRINO_HEAP_GB is {text!r}, not a number of gigabytes")
+    return int(text)
 
 
 def _java_options() -> list[str]:
