@@ -5,6 +5,7 @@ process do not meet and nothing is left behind. A table is computed at once and 
 the executors; its plan is cut there, or the plan of the last model would hold all others.
 """
 
+import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -53,7 +54,8 @@ class SparkEngine:
     dialect = "spark"
 
     def __init__(self, session: "SparkSession", folder: Path) -> None:
-        self._session = session.newSession()
+        with our_errors("a session of its own"):
+            self._session = session.newSession()
         self._set(OWN_CATALOG)
         self._rows = 0
         self._folder = folder
@@ -63,7 +65,8 @@ class SparkEngine:
     @property
     def version(self) -> str:
         """Name and version, for the run's ledger."""
-        return f"spark {self._session.version}"
+        with our_errors("version of the session"):
+            return f"spark {self._session.version}"
 
     def close(self) -> None:
         """Forget every relation; the session beside it stays."""
@@ -169,8 +172,9 @@ class SparkEngine:
         return sorted(folder.glob("part-*.parquet"))
 
     def _set(self, settings: Mapping[str, str]) -> None:
-        for key, value in settings.items():
-            self._session.conf.set(key, value)
+        with our_errors("settings of the session"):
+            for key, value in settings.items():
+                self._session.conf.set(key, value)
 
     def _show(self, qualified_name: str, frame: Any) -> None:
         view = self.place(qualified_name)
@@ -209,20 +213,36 @@ def our_errors(relation: str) -> Iterator[None]:
     from py4j.protocol import Py4JError, Py4JNetworkError
     from pyspark.errors import PySparkException
 
+    root = logging.getLogger()
+    root.addFilter(_is_not_of_bridge)
     try:
         yield
     except (Py4JNetworkError, ConnectionError, EOFError) as error:
-        raise StorageError(
-            "Spark's Java has ended",
-            where=relation,
-            found=" ".join(str(error).split())[:200],
-            next_step="see whether the system ended it, for lack of memory perhaps, "
-            "and run again; no table was changed",
-        ) from error
+        raise _ended(relation, error) from error
     except (PySparkException, Py4JError) as error:
+        if type(error) is Py4JError and "Trace:" not in str(error):
+            # what Java refuses comes with Java's trace: nobody answered
+            raise _ended(relation, error) from error
         found = str(error).partition("\n\nJVM stacktrace")[0]
         raise StorageError(
             "Spark refused a query",
             where=relation,
             found=" ".join(found.split())[:400],
         ) from error
+    finally:
+        root.removeFilter(_is_not_of_bridge)
+
+
+def _is_not_of_bridge(record: logging.LogRecord) -> bool:
+    """Py4J logs a lost connection with its traces, and raises it as well."""
+    return record.module != "java_gateway"
+
+
+def _ended(relation: str, error: Exception) -> StorageError:
+    return StorageError(
+        "Spark's Java has ended",
+        where=relation,
+        found=" ".join(str(error).split())[:200],
+        next_step="see whether the system ended it, for lack of memory perhaps, "
+        "and run again; no table was changed",
+    )

@@ -1,9 +1,16 @@
-"""A session starts without the warnings that mean nothing."""
+"""A session starts without the warnings that mean nothing, and its end is told."""
 
+import logging
 import os
 import subprocess
 import sys
 from typing import Any
+
+import pytest
+from py4j.protocol import Py4JError
+
+from exp_platform.errors import StorageError
+from exp_platform.spark.engine import our_errors
 
 SCRIPT = """
 import sys
@@ -26,3 +33,30 @@ def test_session_starts_without_warnings(shared: Any) -> None:
     assert done.stdout.split() == ["3"]
     assert " WARN " not in done.stderr
     assert "log level" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        # Py4J's words where nobody answered, and where Java did
+        ("An error occurred while calling o88.set", "Spark's Java has ended"),
+        (
+            "An error occurred while calling o88.set. Trace:\njava.lang.X",
+            "Spark refused a query",
+        ),
+    ],
+)
+def test_a_lost_connection_is_told_apart_from_a_refusal(
+    message: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ask() -> None:
+        with our_errors("exp.outcomes"):
+            record = logging.LogRecord(
+                "root", logging.ERROR, "java_gateway.py", 1, "traces", None, None
+            )
+            logging.getLogger().handle(record)
+            raise Py4JError(message)
+
+    with pytest.raises(StorageError, match=told):
+        ask()
+    assert "traces" not in caplog.text

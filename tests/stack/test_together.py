@@ -148,8 +148,10 @@ from exp_platform.spark.session import build_spark_session
 spark = build_spark_session("writer", sys.argv[1])
 print("ready", flush=True)
 spark.sql(
-    "insert into iceberg.exp.outcomes select '{name}', cast(id as string), 'revenue',"
-    " 1.0D, timestamp '2026-01-06 10:00:00', null from range(0, 300000000, 1, 64)"
+    "insert into iceberg.exp.outcomes"
+    " (experiment_id, user_id, metric_name, value, outcome_ts)"
+    " select '{name}', cast(id as string), 'revenue', 1.0D,"
+    " timestamp '2026-01-06 10:00:00' from range(0, 300000000, 1, 64)"
 )
 """
 
