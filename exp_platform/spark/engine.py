@@ -220,8 +220,7 @@ def our_errors(relation: str) -> Iterator[None]:
     except (Py4JNetworkError, ConnectionError, EOFError) as error:
         raise _ended(relation, error) from error
     except (PySparkException, Py4JError) as error:
-        if type(error) is Py4JError and "Trace:" not in str(error):
-            # what Java refuses comes with Java's trace: nobody answered
+        if _has_no_answer(str(error)):
             raise _ended(relation, error) from error
         found = str(error).partition("\n\nJVM stacktrace")[0]
         raise StorageError(
@@ -236,6 +235,11 @@ def our_errors(relation: str) -> Iterator[None]:
 def _is_not_of_bridge(record: logging.LogRecord) -> bool:
     """Py4J logs a lost connection with its traces, and raises it as well."""
     return record.module != "java_gateway"
+
+
+def _has_no_answer(told: str) -> bool:
+    """Py4J's words for a call that nobody answered; a refusal comes with Java's trace."""
+    return told.startswith("An error occurred while calling") and "\n" not in told
 
 
 def _ended(relation: str, error: Exception) -> StorageError:

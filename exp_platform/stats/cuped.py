@@ -78,18 +78,15 @@ def estimate_cuped(
     if reason is not None:
         return refuse_estimate(draft, reason, means=(control.mean, treatment.mean))
     is_ratio = settings.definition.type is MetricType.RATIO
-    has_indicator = None not in _indicator_moments(control, treatment) and not is_ratio
+    has_indicator = not is_ratio and None not in _indicator_moments(control, treatment)
     arms = (_value_arm(control, is_ratio), _value_arm(treatment, is_ratio))
+    covariates = (
+        _covariates(control, has_indicator, is_ratio),
+        _covariates(treatment, has_indicator, is_ratio),
+    )
     with np.errstate(all="ignore"):
         adjustment = adjust_arms(
-            *arms,
-            (
-                _covariates(control, has_indicator, is_ratio),
-                _covariates(treatment, has_indicator, is_ratio),
-            ),
-            alpha=settings.alpha,
-            theta=theta,
-            is_normal=is_ratio,
+            *arms, covariates, alpha=settings.alpha, theta=theta, is_normal=is_ratio
         )
     details = _describe(adjustment, control, treatment, settings)
     return complete_adjusted(draft, arms, adjustment.comparison, details)

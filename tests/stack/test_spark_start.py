@@ -38,12 +38,13 @@ def test_session_starts_without_warnings(shared: Any) -> None:
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        # Py4J's words where nobody answered, and where Java did
+        # Py4J's words where nobody answered, where Java did, and where it was not asked
         ("An error occurred while calling o88.set", "Spark's Java has ended"),
         (
             "An error occurred while calling o88.set. Trace:\njava.lang.X",
             "Spark refused a query",
         ),
+        ("org.x does not exist in the JVM", "Spark refused a query"),
     ],
 )
 def test_a_lost_connection_is_told_apart_from_a_refusal(
