@@ -194,6 +194,18 @@ class Engine:
         else:
             self.execute(statement)
 
+    def execute_sparse(self, sql: str) -> None:
+        """Run one statement whose groups are few among the numbers they are named by.
+
+        They are found by hashing: an array with a place for every number would cost more
+        than the rows.
+        """
+        self.execute("reset perfect_ht_threshold")
+        try:
+            self.execute(sql)
+        finally:
+            self.execute(f"set perfect_ht_threshold = {_ARRAY_BITS}")
+
     def execute_ordered(self, sql: str) -> None:
         """Run one statement on one thread, so that sums of doubles are reproducible."""
         threads = self.rows("select current_setting('threads')")[0][0]

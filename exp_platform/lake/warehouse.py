@@ -389,6 +389,9 @@ class Lake:
         if self._preloading is not None:
             self._preloading.join()
         if self._opened is None:
+            from exp_platform.lake.avro import remember_schemas
+
+            remember_schemas()
             remote = self.settings.remote
             if remote is not None and remote.is_rest:
                 from exp_platform.lake.rest import RestLakeCatalog

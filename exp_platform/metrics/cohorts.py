@@ -37,6 +37,11 @@ _LOST = (
     "select json_extract_string(payload, '$.user_id') from exp.quarantine"
     " where table_name = 'outcomes'"
 )
+_NONE_MISSING = (
+    "select '' as experiment_id, cast(0 as bigint) as unit_no, '' as variant,"
+    " '' as metric_name, cast(0 as bigint) as outcome_us,"
+    " cast(0 as bigint) as offset_us where false"
+)
 _MODELS = (
     "metric_missing_values",
     "int_incomplete_units",
@@ -93,14 +98,14 @@ def find_stale_cohorts(
 
 def _changed_rows(engine: Engine, gone: Collection[int]) -> dict[str, set[int]]:
     """Cohorts of units with rows in what was read now, or in a file that is gone."""
-    rows = engine.rows(
-        f"select metric_name, {COHORT} from (\n"
-        "    select unit_no, metric_name from exp_run.new_partials\n"
-        "    union all\n"
-        "    select unit_no, metric_name from exp_run.stored_partials\n"
-        f"    where {numbers_sql('file_no', gone)}\n"
-        f") as rows inner join {UNITS} as u using (unit_no) group by all"
-    )
+    select = "select distinct metric_name, cohort from exp_run.new_partials"
+    if gone:
+        select += (
+            f"\nunion\nselect metric_name, {COHORT}\nfrom exp_run.stored_partials"
+            f" inner join {UNITS} using (unit_no)\n"
+            f"where {numbers_sql('file_no', gone)}"
+        )
+    rows = engine.rows(select)
     found: dict[str, set[int]] = {}
     for metric, cohort in rows:
         found.setdefault(str(metric), set()).add(int(cohort))
@@ -109,7 +114,13 @@ def _changed_rows(engine: Engine, gone: Collection[int]) -> dict[str, set[int]]:
 
 def _missing_cohorts(engine: Engine) -> set[int]:
     """Cohorts of units of which ingest set a value aside."""
+    if not _has_lost(engine):
+        return set()
     return _days(engine, f"select {COHORT} from {UNITS} where user_id in ({_LOST})")
+
+
+def _has_lost(engine: Engine) -> bool:
+    return bool(engine.rows(f"{_LOST} limit 1"))
 
 
 def _days(engine: Engine, select: str) -> set[int]:
@@ -241,12 +252,15 @@ def merge_cohorts(cohorts: Mapping[CohortKey, MetricTotals]) -> dict[Key, Metric
 
 def _open_missing(engine: Engine) -> None:
     """Values that ingest set aside, each under the cohort of its unit."""
+    missing = "int_missing_values"
+    if not _has_lost(engine):
+        engine.create_table(f"exp_run.{missing}", _NONE_MISSING)
+        return
     units = "exp_run.experiment_assignments"
     engine.create_table(
         units,
         f"select *, true as is_in_analysis from {UNITS}\nwhere user_id in ({_LOST})",
     )
-    missing = "int_missing_values"
     engine.create_table(f"exp_run.{missing}", model_sql(missing))
     engine.execute(
         f"update exp_run.{missing} set experiment_id = cast({COHORT} as varchar)\n"
@@ -256,17 +270,18 @@ def _open_missing(engine: Engine) -> None:
 
 def _open_units(engine: Engine, spec: ExperimentSpec, days: Collection[int]) -> None:
     """Units of these cohorts; the experiment's place is taken by the cohort."""
-    columns = "unit_no, unit_version, user_id, variant, exposure_us, first_seen_us"
-    if _own_segments(spec):
-        columns += ", attributes"
+    attributes = ", attributes" if _own_segments(spec) else ""
     engine.create_table(
         "exp_run.experiment_assignments",
-        f"select cast({COHORT} as varchar) as experiment_id, {columns},\n"
-        f"    true as is_in_analysis\nfrom {UNITS}\n"
+        f"select cast({COHORT} as varchar) as experiment_id, unit_no, unit_version,\n"
+        # no total needs the names of the units, and texts take long to read
+        f"    cast(null as varchar) as user_id, variant, exposure_us, first_seen_us,\n"
+        f"    true as is_in_analysis{attributes}\n"
+        f"from {UNITS}\n"
         # bounds of the column itself leave out whole groups of rows
         f"where exposure_us >= {min(days) * DAY_US}\n"
         f"    and exposure_us < {(max(days) + 1) * DAY_US}\n"
-        f"    and {numbers_sql(COHORT, sorted(days))}\norder by unit_no",
+        f"    and {numbers_sql(COHORT, sorted(days))}",
     )
 
 

@@ -21,7 +21,7 @@ from exp_platform.metrics.measures import (
     parts_of,
     value_part,
 )
-from exp_platform.metrics.spans import DAY_US, lookback_of, window_of
+from exp_platform.metrics.spans import day_of, lookback_of, window_of
 from exp_platform.metrics.unit_values import (
     COUNT,
     DISTINCT,
@@ -82,7 +82,7 @@ def unit_day_sql(definition: MetricDefinition, *, fixed_point: Collection[str]) 
     is_capped_sum = part.cap is not None and part.aggregation in {SUM, COUNT}
     uncapped = unit_sql(replace(part, cap=None), fixed_point)
     kept = uncapped if is_capped_sum else "cast(null as double)"
-    day = f"cast(floor({part.relation.instant} / {DAY_US}.0) as bigint)"
+    day = day_of(part.relation.instant)
     return (
         "select\n"
         "    experiment_id,\n"

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from exp_platform.lake.types import quote_text as quote
 from exp_platform.metrics.measures import COLUMNS, Chain, Measure, columns_of
-from exp_platform.metrics.spans import DAY_US
+from exp_platform.metrics.spans import day_of
 from exp_platform.metrics.unit_values import (
     ANY,
     COUNT,
@@ -50,8 +50,8 @@ def partial_sql(
 ) -> Mapping[SourceKind, Sequence[str]]:
     """The SELECTs that make a metric's partials, by the rows they read.
 
-    Columns: unit_no, unit_version, file_no, metric_name, column_name, outcome_day,
-    micros (fixed-point amount in millionths), number.
+    Columns: unit_no, unit_version, file_no, cohort (day of first exposure), metric_name,
+    column_name, outcome_day, micros (fixed-point amount in millionths), number.
 
     Args:
         definition: a metric with partials.
@@ -141,8 +141,10 @@ def _branch(
         number = (
             f"cast(max(case when {happened_sql(part)} then 1 else 0 end) as double)"
         )
+    if state == KEPT:
+        return _select(definition, column, part, (micros, number), is_grouped=False)
     select = _select(definition, column, part, (micros, number))
-    return select if state == KEPT else f"{select}\n{_GROUPED.format(day=_day(part))}"
+    return f"{select}\n{_GROUPED.format(day=_day(part))}"
 
 
 def _missing_branch(definition: MetricDefinition, column: str, part: Part) -> str:
@@ -152,14 +154,26 @@ def _missing_branch(definition: MetricDefinition, column: str, part: Part) -> st
     return f"{select}{is_lost}\n{_GROUPED.format(day=_day(part))}"
 
 
-_GROUPED = "group by unit_no, unit_version, file_no, {day}"
+_GROUPED = "group by unit_no, file_no, {day}"
 
 
 def _select(
-    definition: MetricDefinition, column: str, part: Part, numbers: tuple[str, str]
+    definition: MetricDefinition,
+    column: str,
+    part: Part,
+    numbers: tuple[str, str],
+    *,
+    is_grouped: bool = True,
 ) -> str:
+    exposed = f"({part.relation.instant} - offset_us)"
+    # a unit has one of each: as keys they would make groups wider, not more
+    of_unit = {"unit_version": "unit_version", "cohort": day_of(exposed)}
+    columns = ", ".join(
+        f"min({value}) as {name}" if is_grouped else f"{value} as {name}"
+        for name, value in of_unit.items()
+    )
     return (
-        "select unit_no, unit_version, file_no,\n"
+        f"select unit_no, file_no, {columns},\n"
         f"    {quote(definition.name)} as metric_name, {quote(column)} as column_name,\n"
         f"    {_day(part)} as outcome_day,\n"
         f"    {numbers[0]} as micros, {numbers[1]} as number\n"
@@ -168,7 +182,7 @@ def _select(
 
 
 def _day(part: Part) -> str:
-    return f"cast(floor({part.relation.instant} / {DAY_US}.0) as bigint)"
+    return day_of(part.relation.instant)
 
 
 def _merge(

@@ -130,7 +130,8 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
     before = work.before
     stored = STORED_UNITS if before else ""
     units = number_units(engine, work.plans[EXPOSURES], stored, batch=work.batch)
-    present = list_cohorts(engine, work.batch)
+    earlier = before.days if before else {}
+    present = list_cohorts(engine, units, earlier, batch=work.batch)
     make_partials(engine, work, present.values())
     stale = _stale(engine, work, present)
     open_rows_in_full(engine, work)
@@ -157,7 +158,9 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
     is_compacted = has_dead and drop_dead_partials(
         engine, STORED_PARTIALS, NEW_PARTIALS, live=work.live
     )
-    state = RefreshState(key, work.watermark_us, work.batch, work.notes, cohorts)
+    state = RefreshState(
+        key, work.watermark_us, work.batch, work.notes, cohorts, present
+    )
     return Refreshed(
         state=state,
         totals=merge_cohorts(cohorts),

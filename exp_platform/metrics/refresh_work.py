@@ -7,6 +7,7 @@ from exp_platform.lake import Engine
 from exp_platform.metrics.cohorts import CohortKey
 from exp_platform.metrics.measures import parts_of
 from exp_platform.metrics.partials import refusal_of
+from exp_platform.metrics.refreshed_units import Cohort
 from exp_platform.metrics.scope import microseconds
 from exp_platform.metrics.source_files import (
     EVENTS,
@@ -36,6 +37,7 @@ class RefreshState:
         batch: number of the last refresh, 1 for a full pass.
         files: every file whose rows are counted.
         cohorts: totals by (metric, segment, variant, day of first exposure).
+        days: the units by day of first exposure.
     """
 
     key: str
@@ -43,6 +45,7 @@ class RefreshState:
     batch: int
     files: tuple[FileNote, ...]
     cohorts: Mapping[CohortKey, MetricTotals] = field(default_factory=dict)
+    days: Mapping[int, Cohort] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from exp_platform.records import MetricDefinition, SourceKind
 
 NEW_PARTIALS = "exp_run.new_partials"
 EMPTY_PARTIALS = (
-    "select cast(0 as bigint) as unit_no, cast(0 as bigint) as unit_version,"
-    " cast(0 as bigint) as file_no, '' as metric_name, '' as column_name,"
-    " cast(0 as bigint) as outcome_day, cast(0 as bigint) as micros,"
-    " cast(0 as double) as number where false"
+    "select cast(0 as bigint) as unit_no, cast(0 as bigint) as file_no,"
+    " cast(0 as bigint) as unit_version, cast(0 as bigint) as cohort,"
+    " '' as metric_name, '' as column_name, cast(0 as bigint) as outcome_day,"
+    " cast(0 as bigint) as micros, cast(0 as double) as number where false"
 )
 _TABLE_OF = {SourceKind.OUTCOME: OUTCOMES, SourceKind.EVENT: EVENTS}
 _COLUMNS = {
@@ -78,7 +78,7 @@ def make_partials(engine: Engine, work: Work, cohorts: Iterable[Cohort]) -> None
         if reading.files:
             _open_rows(engine, work, reading)
             union = "\nunion all\n".join(selects)
-            engine.execute(f"insert into {NEW_PARTIALS}\n{union}")
+            engine.execute_sparse(f"insert into {NEW_PARTIALS}\n{union}")
 
 
 def open_rows_in_full(engine: Engine, work: Work) -> None:

@@ -1,16 +1,17 @@
 """Units of an incremental refresh: numbered once, told apart by their first exposure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.models import model_sql
 from exp_platform.metrics.source_files import FilePlan, union_sql
-from exp_platform.metrics.spans import DAY_US
+from exp_platform.metrics.spans import day_of
 
 UNITS = "exp_run.refreshed_units"
 NEW_UNITS = "exp_run.new_units"
 STALE_UNITS = "exp_run.units_stale_before"
-COHORT = f"cast(floor(exposure_us / {DAY_US}.0) as bigint)"
+COHORT = day_of("exposure_us")
 """Day of first exposure, in days since 1970."""
 
 _SEEN, _SEEN_BEFORE = "exp_run.units_seen", "exp_run.units_seen_before"
@@ -75,21 +76,46 @@ class Cohort:
     last_us: int
     first_no: int
     last_no: int
-    first_new_us: int | None
+    first_new_us: int | None = None
+
+    def merge(self, new: "Cohort") -> "Cohort":
+        """With units that are none of these."""
+        return Cohort(
+            n_units=self.n_units + new.n_units,
+            first_us=min(self.first_us, new.first_us),
+            last_us=max(self.last_us, new.last_us),
+            first_no=min(self.first_no, new.first_no),
+            last_no=max(self.last_no, new.last_no),
+            first_new_us=new.first_new_us,
+        )
 
 
-def list_cohorts(engine: Engine, batch: int) -> dict[int, Cohort]:
+def list_cohorts(
+    engine: Engine, change: UnitsChange, before: Mapping[int, Cohort], *, batch: int
+) -> dict[int, Cohort]:
     """The cohorts by day, in days since 1970.
 
     Args:
         engine: holds the refreshed units.
+        change: what became of the units.
+        before: the cohorts of the last refresh; units that came since are put to them,
+            and all are counted anew when some changed.
         batch: number of this refresh.
     """
+    if change.is_whole or not before:
+        return _count_cohorts(engine, UNITS, batch)
+    new = _count_cohorts(engine, f"{_SEEN} where is_new", batch) if change.n_new else {}
+    there = {day: replace(own, first_new_us=None) for day, own in before.items()}
+    both = {day: there[day].merge(own) for day, own in new.items() if day in there}
+    return dict(sorted({**there, **new, **both}.items()))
+
+
+def _count_cohorts(engine: Engine, units: str, batch: int) -> dict[int, Cohort]:
     rows = engine.rows(
         f"select {COHORT}, count(*), min(exposure_us), max(exposure_us),\n"
         "    min(unit_no), max(unit_no),\n"
         f"    min(exposure_us) filter (where unit_version = {batch})\n"
-        f"from {UNITS} group by 1 order by 1"
+        f"from {units} group by 1 order by 1"
     )
     return {int(day): Cohort(*facts) for day, *facts in rows}
 

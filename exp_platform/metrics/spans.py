@@ -8,6 +8,11 @@ from exp_platform.records import Covariate, MetricDefinition
 DAY_US = 86_400_000_000
 
 
+def day_of(instant: str) -> str:
+    """SQL of the UTC day, in days since 1970, of an instant in microseconds."""
+    return f"cast(floor({instant} / {DAY_US}.0) as bigint)"
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Half-open, in days since the first exposure.

@@ -23,7 +23,7 @@ from exp_platform.metrics.refresh_work import (
     RefreshState,
 )
 from exp_platform.metrics.refreshed_rows import NEW_PARTIALS
-from exp_platform.metrics.refreshed_units import NEW_UNITS
+from exp_platform.metrics.refreshed_units import NEW_UNITS, Cohort
 from exp_platform.metrics.scope import microseconds
 from exp_platform.metrics.source_files import (
     EVENTS,
@@ -43,6 +43,7 @@ from exp_platform.records import (
     MetricTotals,
     RefreshReport,
 )
+from exp_platform.schemas import load_schema
 
 TABLES = (
     "refreshed_totals",
@@ -188,11 +189,22 @@ def _load_state(run: Run, row: Mapping[str, Any]) -> RefreshState:
         batch=row["batch"],
         files=tuple(notes),
         cohorts=_load_cohorts(run),
+        days=_load_days(row["cohorts"]),
     )
 
 
 def _tuples(note: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in note.items()}
+
+
+def _load_days(text: str | None) -> dict[int, Cohort]:
+    """None of a state that an earlier version left; the units are counted then."""
+    return {int(day): Cohort(**own) for day, own in json.loads(text or "{}").items()}
+
+
+def _days_json(days: Mapping[int, Cohort]) -> str:
+    plain = {day: asdict(replace(own, first_new_us=None)) for day, own in days.items()}
+    return json.dumps(plain)
 
 
 def _load_cohorts(run: Run) -> dict[CohortKey, MetricTotals]:
@@ -225,6 +237,7 @@ def _stage(
         "key": done.state.key,
         "batch": done.state.batch,
         "files": json.dumps([asdict(note) for note in done.state.files]),
+        "cohorts": _days_json(done.state.days),
         "full_reason": done.full_reason or None,
         "n_files": done.n_files,
         "n_files_read": len(done.unread),
@@ -244,9 +257,10 @@ def _stage_partials(run: Run, done: Refreshed, last_batch: int) -> None:
             batch = (run.experiment_id, _batch_id(number))
             run.publication.remove_partition(_PARTIALS, batch)
     batch_id = _batch_id(done.state.batch)
+    columns = ", ".join(load_schema(_PARTIALS).names[2:])
     select = (
-        f"select '{run.experiment_id}' as experiment_id, '{batch_id}' as batch_id, *"
-        f" from {NEW_PARTIALS}"
+        f"select '{run.experiment_id}' as experiment_id, '{batch_id}' as batch_id,"
+        f" {columns} from {NEW_PARTIALS}"
     )
     partition = (run.experiment_id, batch_id)
     run.publication.replace_partition(_PARTIALS, partition, select)

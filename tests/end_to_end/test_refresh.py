@@ -37,6 +37,13 @@ def partials(project: Any) -> list[dict[str, Any]]:
     return [row for row in rows if row["experiment_id"] == ID]
 
 
+def cohorts(project: Any) -> dict[str, dict[str, int]]:
+    """What the last refresh remembers of the units, by day."""
+    (state,) = project.tables("refresh_state")["refresh_state"]
+    found: dict[str, dict[str, int]] = json.loads(state["cohorts"])
+    return found
+
+
 def refresh(project: Any, *flags: str) -> dict[str, Any]:
     answer = project.exp("refresh", ID, "--format", "json", *flags)
     assert answer.code == 0, answer.err
@@ -102,10 +109,15 @@ def test_refresh_without_news_leaves_the_totals_bit_by_bit(
 
 
 def test_refresh_in_full_agrees_with_the_refreshes_before(warehouse: Any) -> None:
-    ours = totals(warehouse, "refreshed_totals")
+    ours, kept = totals(warehouse, "refreshed_totals"), cohorts(warehouse)
     report = refresh(warehouse, "--full")
     assert (report["full_reason"], report["batch"]) == ("it was asked for", 1)
     assert compare_totals(ours, totals(warehouse, "refreshed_totals")) == []
+    counted = cohorts(warehouse)
+    assert sum(own["n_units"] for own in counted.values()) == report["n_units"]
+    assert {day: own["n_units"] for day, own in kept.items()} == {
+        day: own["n_units"] for day, own in counted.items()
+    }
 
 
 def test_refresh_says_how_far_its_totals_are_complete(warehouse: Any) -> None:

@@ -36,6 +36,16 @@ def test_rows_gives_plain_python_values(engine):
     assert engine.rows("select 1 where false") == []
 
 
+def test_execute_sparse_hashes_and_leaves_the_setting_as_it_was(engine):
+    threshold = "select current_setting('perfect_ht_threshold')"
+    before = engine.rows(threshold)
+    engine.execute_sparse(f"create table exp_run.seen as {threshold} as bits")
+    assert engine.rows("from exp_run.seen") != before
+    with pytest.raises(StorageError):
+        engine.execute_sparse("select nothing from nowhere")
+    assert engine.rows(threshold) == before
+
+
 def test_register_makes_a_view(engine):
     engine.register("exp.exposures", pa.table({"x": [1, 2]}))
     engine.register("exp.exposures", pa.table({"x": [3]}))

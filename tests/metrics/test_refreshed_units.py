@@ -1,5 +1,6 @@
 """Refreshes find every unit that a new row can count for, and every new unit."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -100,6 +101,20 @@ def test_refresh_totals_stores_all_units_when_one_is_another(
     assert (done.units.is_whole, done.units.is_moved) == (True, is_moved)
     assert (done.units.n_touched, done.units.n_new) == (2, 1)
     assert [table.num_rows for table in warehouse.units] == [13]
+    assert compare_totals(done.totals, warehouse.full_pass(build)) == []
+
+
+def test_refresh_totals_counts_cohorts_that_an_earlier_version_did_not_leave(
+    warehouse: Warehouse, build: Build
+) -> None:
+    assert warehouse.state is not None
+    days = warehouse.state.days
+    left = {day: replace(own, first_new_us=None) for day, own in days.items()}
+    assert sum(own.n_units for own in left.values()) > 0
+    warehouse.state = replace(warehouse.state, days={})
+    done = warehouse.refresh(START + 6 * DAY)
+    assert done.state.days == left
+    assert (done.full_reason, done.units.n_touched) == ("", 0)
     assert compare_totals(done.totals, warehouse.full_pass(build)) == []
 
 

@@ -17,7 +17,12 @@ from exp_platform.metrics.refresh_work import (
     RefreshState,
 )
 from exp_platform.metrics.refreshed_rows import NEW_PARTIALS
-from exp_platform.metrics.refreshed_units import NEW_UNITS
+from exp_platform.metrics.refreshed_units import (
+    NEW_UNITS,
+    Cohort,
+    UnitsChange,
+    list_cohorts,
+)
 from exp_platform.metrics.source_files import SourceFile
 from exp_platform.metrics.totals import Key, read_totals
 from exp_platform.records import (
@@ -125,6 +130,15 @@ class Warehouse:
             self.units.append(self.engine.arrow(f"from {NEW_UNITS}"))
         self.state = done.state
         return done
+
+    def count_cohorts(self) -> dict[int, Cohort]:
+        """The cohorts by their units, whatever is remembered of them."""
+        counted = list_cohorts(self.engine, UnitsChange(is_whole=True), {}, batch=-1)
+        days = self.state.days if self.state else {}
+        return {
+            day: replace(own, first_new_us=days[day].first_new_us)
+            for day, own in counted.items()
+        }
 
     def full_pass(self, build: Build) -> dict[Key, MetricTotals]:
         outcomes = [*self.rows("outcomes"), *self.rows("lost")]
