@@ -121,6 +121,7 @@ import json, os, sys
 from pyspark.sql import SparkSession
 spark = (SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     .config("spark.driver.memory", "4g").config("spark.sql.shuffle.partitions", "8")
+    .config("spark.ui.showConsoleProgress", "false")
     .config("spark.sql.session.timeZone", "UTC").getOrCreate())
 spark.sparkContext.setLogLevel("ERROR")
 found = []
