@@ -1,14 +1,11 @@
 """What MetricFlow answers about the shop of `tests/dbt/package`: `answers.csv`.
 
-MetricFlow (`dbt-metricflow`, Apache-2.0) is no dependency of ours; it lives in an
-environment of its own, beside the dbt that the lock pins:
+MetricFlow (`dbt-metricflow`, Apache-2.0) is here for tests alone:
 
-    python -m venv mf
-    mf/bin/pip install dbt-metricflow==0.15.0 dbt-core==1.11.16 dbt-duckdb==1.11.1 duckdb==2.0.0
-    EXP_MF=mf/bin/mf python -m pytest tests/dbt/package/test_metricflow.py --basetemp=kept
-    python tests/golden/metricflow/ask_metricflow.py mf/bin/mf kept/shop0/shop kept/shop0/warehouse.duckdb
+    python -m pytest tests/dbt/package/test_metricflow.py --basetemp=kept
+    python tests/golden/metricflow/ask_metricflow.py .venv/bin/mf kept/shop0/shop kept/shop0/warehouse.duckdb
 
-The test builds the shop; this asks MetricFlow and writes the answer down.
+The test builds the shop and asks; this asks again and writes the answer down.
 """
 
 import os
