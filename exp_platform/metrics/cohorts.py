@@ -61,6 +61,7 @@ def find_stale_cohorts(
     since_us: int,
     until_us: int,
     gone: Collection[int],
+    missing: Collection[int],
     earlier: Mapping[CohortKey, MetricTotals],
 ) -> dict[str, frozenset[int]]:
     """Cohorts with a unit whose number may be another than at the last refresh, by metric.
@@ -72,11 +73,12 @@ def find_stale_cohorts(
         since_us: watermark of the last refresh.
         until_us: watermark of this one.
         gone: numbers of files that no longer count.
+        missing: cohorts of units of which ingest set a value aside, now or at the last
+            refresh.
         earlier: totals of the last refresh.
     """
     touched = _days(engine, f"select cohort from {STALE_UNITS}")
     changed = _changed_rows(engine, gone)
-    missing = _missing_cohorts(engine)
     found = {}
     for name, definition in definitions.items():
         lost = {k[3] for k, t in earlier.items() if k[0] == name and t.n_missing}
@@ -91,7 +93,7 @@ def find_stale_cohorts(
                 mature.add(day)
                 if late > since_us:
                     matured.add(day)
-        moved = (changed.get(name, set()) | missing | lost) & mature
+        moved = (changed.get(name, set()) | {*missing} | lost) & mature
         found[name] = frozenset(touched | matured | moved | (lost - mature))
     return found
 
@@ -112,8 +114,12 @@ def _changed_rows(engine: Engine, gone: Collection[int]) -> dict[str, set[int]]:
     return found
 
 
-def _missing_cohorts(engine: Engine) -> set[int]:
-    """Cohorts of units of which ingest set a value aside."""
+def find_missing_cohorts(engine: Engine) -> set[int]:
+    """Cohorts of units of which ingest set a value aside.
+
+    Args:
+        engine: holds the refreshed units and `exp.quarantine`.
+    """
     if not _has_lost(engine):
         return set()
     return _days(engine, f"select {COHORT} from {UNITS} where user_id in ({_LOST})")

@@ -7,11 +7,12 @@ of other days share none, so only cohorts with a changed unit are computed again
 same models as a full pass, and all cohorts are merged.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.cohorts import (
+    find_missing_cohorts,
     find_stale_cohorts,
     merge_cohorts,
     total_cohorts,
@@ -133,7 +134,8 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
     earlier = before.days if before else {}
     present = list_cohorts(engine, units, earlier, batch=work.batch)
     make_partials(engine, work, present.values())
-    stale = _stale(engine, work, present)
+    missing = find_missing_cohorts(engine)
+    stale = _stale(engine, work, present, missing)
     open_rows_in_full(engine, work)
     fresh = total_cohorts(
         engine,
@@ -158,9 +160,8 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
     is_compacted = has_dead and drop_dead_partials(
         engine, STORED_PARTIALS, NEW_PARTIALS, live=work.live
     )
-    state = RefreshState(
-        key, work.watermark_us, work.batch, work.notes, cohorts, present
-    )
+    days = {d: replace(own, has_missing=d in missing) for d, own in present.items()}
+    state = RefreshState(key, work.watermark_us, work.batch, work.notes, cohorts, days)
     return Refreshed(
         state=state,
         totals=merge_cohorts(cohorts),
@@ -176,20 +177,28 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
 
 
 def _stale(
-    engine: Engine, work: Work, present: Mapping[int, Cohort]
+    engine: Engine,
+    work: Work,
+    present: Mapping[int, Cohort],
+    missing: Collection[int],
 ) -> dict[str, frozenset[int]]:
-    whole = work.in_full
-    if work.before is None:
+    whole, before = work.in_full, work.before
+    if before is None:
         return dict.fromkeys(work.definitions, frozenset(present))
+    # a value that is no longer missing leaves no other trace; a state that an earlier
+    # version left says nothing of them
+    known = before.days or dict.fromkeys(present)
+    withdrawn = {day for day, own in known.items() if own is None or own.has_missing}
     gone = [number for plan in work.plans.values() for number in plan.gone]
     found = find_stale_cohorts(
         engine,
         work.partial_metrics(),
         present,
-        since_us=work.before.watermark_us,
+        since_us=before.watermark_us,
         until_us=work.watermark_us,
         gone=gone,
-        earlier=work.before.cohorts,
+        missing=withdrawn.union(missing),
+        earlier=before.cohorts,
     )
-    every = frozenset(present) | {place[3] for place in work.before.cohorts}
+    every = frozenset(present) | {place[3] for place in before.cohorts}
     return {**found, **dict.fromkeys(whole, every)}

@@ -69,6 +69,7 @@ class Cohort:
         first_us, last_us: their first and last exposure, in microseconds.
         first_no, last_no: their lowest and highest number.
         first_new_us: first exposure of those whose rows are read from the beginning.
+        has_missing: ingest set a value of one of them aside.
     """
 
     n_units: int
@@ -77,6 +78,7 @@ class Cohort:
     first_no: int
     last_no: int
     first_new_us: int | None = None
+    has_missing: bool = False
 
     def merge(self, new: "Cohort") -> "Cohort":
         """With units that are none of these."""
@@ -87,6 +89,7 @@ class Cohort:
             first_no=min(self.first_no, new.first_no),
             last_no=max(self.last_no, new.last_no),
             first_new_us=new.first_new_us,
+            has_missing=self.has_missing or new.has_missing,
         )
 
 

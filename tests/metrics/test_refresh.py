@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exp_platform.lake import Engine
 from exp_platform.metrics.totals import compare_totals
-from exp_platform.records import ExperimentSpec
+from exp_platform.records import Covariate, ExperimentSpec
 from tests.metrics.warehouse import (
     DAY,
     DEFINITIONS,
@@ -18,6 +18,7 @@ from tests.metrics.warehouse import (
     Row,
     Warehouse,
     bought,
+    define,
     exposed,
 )
 
@@ -63,6 +64,8 @@ deliveries = st.fixed_dictionaries(
         "outcomes": st.lists(outcomes, max_size=8),
         "fact_event": st.lists(events, max_size=4),
         "lost": st.lists(lost, max_size=1),
+        # what was set aside is delivered no more
+        "withdrawn": st.booleans(),
         # a file that is restated: some of its rows go, others come
         "restated": st.none() | st.integers(0, 9),
         "moved": st.integers(0, 30),
@@ -95,6 +98,9 @@ def test_refresh_totals_equals_a_full_pass_whatever_comes_in_which_order(
             path = paths[step["restated"] % len(paths)]
             table, rows = warehouse.files.pop(path)
             warehouse.write(table, [*rows[1:], *step.get(table, [])])
+        if step["withdrawn"]:
+            files = warehouse.files.items()
+            warehouse.files = {k: file for k, file in files if file[0] != "lost"}
         for table in ("exposures", "outcomes", "fact_event", "lost"):
             if step[table]:
                 warehouse.write(table, step[table])
@@ -104,6 +110,24 @@ def test_refresh_totals_equals_a_full_pass_whatever_comes_in_which_order(
         assert done.state.days == warehouse.count_cohorts()
     theirs = warehouse.full_pass(build)
     assert compare_totals(done.totals, theirs) == []
+
+
+def test_refresh_totals_restates_a_covariate_whose_value_is_missing_no_more(
+    engine: Engine, build: Build, design: ExperimentSpec
+) -> None:
+    metric = define("m", "mean", "m", window_days=1.0, covariate=Covariate("m", 2))
+    warehouse = Warehouse(engine, design, {"m": metric})
+    warehouse.write("exposures", [exposed("u1", 1.5), exposed("u2", 2.5)])
+    warehouse.write("outcomes", [bought("u2", 2.6)])
+    missing = warehouse.write("lost", [bought("u1", 1.0)])
+    done = warehouse.refresh(START + 5 * DAY)
+    assert done.totals["m", "all", "control"].new_share == 0.5
+    del warehouse.files[missing]
+    done = warehouse.refresh(START + 5 * DAY)
+    assert done.stale == {"m": {_day(1)}}
+    assert done.totals["m", "all", "control"].new_share == 0.0
+    assert compare_totals(done.totals, warehouse.full_pass(build)) == []
+    assert warehouse.refresh(START + 5 * DAY).stale == {"m": frozenset()}
 
 
 def _day(number: int) -> int:

@@ -136,7 +136,11 @@ class Warehouse:
         counted = list_cohorts(self.engine, UnitsChange(is_whole=True), {}, batch=-1)
         days = self.state.days if self.state else {}
         return {
-            day: replace(own, first_new_us=days[day].first_new_us)
+            day: replace(
+                own,
+                first_new_us=days[day].first_new_us,
+                has_missing=days[day].has_missing,
+            )
             for day, own in counted.items()
         }
 
