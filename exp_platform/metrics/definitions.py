@@ -37,7 +37,8 @@ class Finding:
         if self.problem.found:
             parts.append(f"found {self.problem.found}")
         if self.problem.allowed:
-            parts.append(self.problem.allowed)
+            is_hint = self.problem.allowed.startswith(("did you mean", "known:"))
+            parts.append(("" if is_hint else "allowed: ") + self.problem.allowed)
         return f"{self.where}: {'; '.join(parts)}"
 
 
@@ -203,8 +204,17 @@ def _problem_of(error: Any) -> Problem:
     if error["type"] == "extra_forbidden":
         known = did_you_mean(str(path[-1]), _known_keys(path[:-1]))
         return Problem(path, f"unknown key {key!r}", allowed=known, is_key=True)
-    found = repr(error.get("input"))[:200] if error["type"] != "missing" else ""
-    return Problem(path, f"{key or 'metric'}: {error['msg']}", found)
+    name = key or "metric"
+    if error["type"] == "missing":
+        return Problem(path, f"{name}: missing")
+    given = error.get("input")
+    found = "nothing" if given is None else repr(given)[:200]
+    if error["type"] in _NO_MAPPING:
+        return Problem(path, f"{name}: keys with values are needed", found)
+    return Problem(path, f"{name}: {error['msg']}", found)
+
+
+_NO_MAPPING = {"model_type", "dict_type", "model_attributes_type"}
 
 
 def _known_keys(path: tuple[Any, ...]) -> Iterable[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from exp_platform.errors import UsageError
+from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.lake.types import quote_text
 
 if TYPE_CHECKING:
@@ -60,12 +60,14 @@ class Written:
     text: str | None = None
 
 
-def refuse(expression: str, what: str, found: str) -> UsageError:
+def refuse(
+    expression: str, what: str, found: str, allowed: str = ALLOWED
+) -> UsageError:
     """The error of an expression that cannot be used."""
     return UsageError(
         f"{what}, in the expression {expression[:120]!r}",
         found=found,
-        allowed=ALLOWED,
+        allowed=allowed,
         next_step="write it with the parts that are allowed",
     )
 
@@ -94,6 +96,15 @@ Rule = tuple[tuple[str, ...], Callable[["Expr"], Written]]
 """The arguments a node may have, and what writes it."""
 
 
+def _name_of(node: "Expr") -> str:
+    """What a part of an expression is called in SQL."""
+    from sqlglot.expressions import Anonymous, Func
+
+    if isinstance(node, Anonymous):
+        return f"{node.name}()"
+    return f"{node.sql_name().lower()}()" if isinstance(node, Func) else node.key
+
+
 class Writer:
     """Writes the SQL of one tree, node by node."""
 
@@ -106,7 +117,7 @@ class Writer:
         """The SQL of a node, if it is on the allow-list."""
         rule = self._rules.get(type(node).__name__)
         if rule is None:
-            raise self._refuse("not allowed here", type(node).__name__)
+            raise self._refuse("not allowed here", _name_of(node))
         arguments, write = rule
         extra = {name for name, part in node.args.items() if part} - {*arguments}
         if extra:
@@ -170,9 +181,9 @@ class Writer:
         if (len(parts) > 1 and not of_properties) or parts == ["properties"]:
             raise self._refuse("not a column", ".".join(parts))
         if not self._columns.properties:
-            raise self._refuse(
-                "a row of an outcome has no properties, only value and ts", parts[-1]
-            )
+            what = "a row of an outcome has no properties, only value and ts"
+            near = did_you_mean(parts[-1], ("value", "ts"))
+            raise refuse(self._text, what, parts[-1], near)
         sql = f"{self._columns.properties}[{quote_text(parts[-1])}]"
         return Written(sql, "property", may_be_null=True)
 

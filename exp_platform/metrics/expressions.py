@@ -180,5 +180,8 @@ def _check_size(text: str, tokens: Sequence[Any]) -> None:
 def _first_line(error: Exception) -> str:
     details = getattr(error, "errors", None)
     if details:
-        return f"{details[0]['description']} at character {details[0]['col']}"
+        what = str(details[0]["description"])
+        # sqlglot names its own classes
+        what = "a part is missing" if what.startswith("Required keyword") else what
+        return f"{what} at character {details[0]['col']}"
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -140,6 +140,12 @@ def _require_words(query: MetricQuery, words: Vocabulary) -> None:
         raise UsageError("only the age clock is cumulative", found=query.clock.value)
 
 
+_DECLARED = {
+    "metric": "name it in the plan's metrics and run again, or choose one of these",
+    "dimension": "segments are declared in the plan, from before exposure",
+}
+
+
 def _require_known(
     what: str,
     asked: Sequence[str],
@@ -152,7 +158,7 @@ def _require_known(
             raise UsageError(
                 f"no {what} {name!r} in this experiment",
                 allowed=did_you_mean(name, known),
-                next_step="segments are declared in the plan, from before exposure",
+                next_step=_DECLARED.get(what, "choose one of these"),
             )
     if not is_filter and len(set(asked)) != len(asked):
         raise UsageError(f"a {what} is asked for twice", found=", ".join(asked))

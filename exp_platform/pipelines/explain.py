@@ -52,7 +52,7 @@ def explain_sql(
         raise UsageError(
             f"metric {metric!r} is not in the plan of {experiment_id}",
             allowed=did_you_mean(metric, ingested.definitions),
-            next_step="choose one of these",
+            next_step="name it in the plan's metrics and run again, or choose one of these",
         )
     definition = ingested.definitions[metric]
     require_caps(definition)

@@ -169,7 +169,7 @@ def _read_definition(
         raise UsageError(
             f"metric {metric!r} is not in the plan of {experiment_id}",
             allowed=did_you_mean(metric, stored),
-            next_step="choose one of these",
+            next_step="name it in the plan's metrics and run again, or choose one of these",
         )
     return read_stored(json.loads(stored[metric]))
 

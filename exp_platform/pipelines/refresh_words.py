@@ -6,7 +6,7 @@ from typing import Any
 
 from exp_platform.errors import UsageError
 from exp_platform.pipelines.refresh import RefreshOutcome
-from exp_platform.records import RefreshReport
+from exp_platform.records import MetricTotals, RefreshReport
 
 
 def read_watermark(text: str | None) -> datetime | None:
@@ -43,20 +43,30 @@ def as_lines(report: RefreshReport) -> list[str]:
 
 
 def as_table(outcome: RefreshOutcome) -> list[dict[str, Any]]:
-    """Totals of all units, a line per metric and arm."""
+    """Totals of all units, a line per metric and arm; the mean of a ratio is the ratio."""
     return [
         {
             "metric": metric,
             "variant": variant,
             "units": arm.n,
-            "mean": "-" if arm.mean is None else f"{arm.mean:.6g}",
-            "variance": "-" if arm.variance is None else f"{arm.variance:.6g}",
+            "mean": _number(_mean(arm)),
+            "variance": _number(arm.variance if arm.denominator_mean is None else None),
             "not yet mature": arm.n_immature,
             "value missing": arm.n_missing,
         }
         for (metric, segment, variant), arm in sorted(outcome.totals.items())
         if segment == "all"
     ]
+
+
+def _mean(arm: MetricTotals) -> float | None:
+    if arm.denominator_mean is None or arm.mean is None:
+        return arm.mean
+    return arm.mean / arm.denominator_mean if arm.denominator_mean else None
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
 
 
 def as_document(outcome: RefreshOutcome) -> dict[str, Any]:

@@ -84,6 +84,24 @@ def test_refresh_has_the_totals_of_the_run(warehouse: Any) -> None:
     assert compare_totals(ours, totals(warehouse, "metric_aggregates_overall")) == []
 
 
+def test_refresh_shows_the_ratio_as_the_mean_of_a_ratio(warehouse: Any) -> None:
+    answer = warehouse.exp("refresh", ID)
+    assert answer.code == 0, answer.err
+    lines = [line.split() for line in answer.out.splitlines()]
+    ratios = {
+        arm: arm_totals.mean / arm_totals.denominator_mean
+        for (name, segment, arm), arm_totals in totals(
+            warehouse, "refreshed_totals"
+        ).items()
+        if (name, segment) == ("revenue_per_session", "all")
+    }
+    assert len(ratios) == 2
+    shown = {
+        line[1]: line[3:5] for line in lines if line[:1] == ["revenue_per_session"]
+    }
+    assert shown == {arm: [f"{ratio:.6g}", "-"] for arm, ratio in ratios.items()}
+
+
 def test_refresh_reads_what_another_writer_appended(warehouse: Any, call: Any) -> None:
     append_outcomes(warehouse, n_rows=40, days=1)
     before = totals(warehouse, "refreshed_totals")

@@ -183,7 +183,7 @@ REFUSED = [
     (MEAN | {"cap": {"value": 1, "percentile": 0.9}}, "a value or a percentile"),
     (MEAN | {"cap": {"value": 1, "nonzero": True}}, "nonzero goes with a percentile"),
     (MEAN | {"cap": {"percentile": 1}}, "less than 1"),
-    (MEAN | {"cap": True}, "valid dictionary"),
+    (MEAN | {"cap": True}, "keys with values are needed"),
     (
         MEAN | {"cap": {"percentile": 0.9, "taken_from": "pre_period"}},
         "needs window.days",
@@ -259,8 +259,8 @@ def test_every_problem_of_a_file_is_told_with_its_place(tmp_path: Path) -> None:
     ("text", "place", "what"),
     [
         ("name: [", "1:8", "not valid YAML"),
-        ("- a", "1:1", "valid dictionary"),
-        ("", "1:1", "valid dictionary"),
+        ("- a", "1:1", "keys with values are needed"),
+        ("", "1:1", "keys with values are needed"),
         (
             "name: a\ntype: funnel\nsteps: [{outcome: o}, {outcome: p}]\ncovariate: {cap: 2}",
             "4:13",
@@ -270,7 +270,7 @@ def test_every_problem_of_a_file_is_told_with_its_place(tmp_path: Path) -> None:
         (
             "name: a\ntype: mean\nsource: {outcome: o}\ncap: x",
             "4:6",
-            "valid dictionary",
+            "keys with values are needed",
         ),
         (
             "name: a\ntype: funnel\nsteps:\n- {outcome: o}\n- {outcome: p, filter: 1 +}",
@@ -281,7 +281,7 @@ def test_every_problem_of_a_file_is_told_with_its_place(tmp_path: Path) -> None:
         ("name: a\n---\nname: b", "2:1", "not valid YAML"),
         ("name: !!python/object:os.system x", "1:7", "not valid YAML"),
         ("a: &a [*a]", "1:1", "not valid YAML"),
-        ("name: a\nsource: {outcome: o}", "1:1", "type: Field required"),
+        ("name: a\nsource: {outcome: o}", "1:1", "type: missing"),
     ],
 )
 def test_a_problem_stands_at_its_key(

@@ -434,3 +434,25 @@ def test_normalise_keeps_the_meaning(text: str) -> None:
     once = normalise(text)
     assert normalise(once) == once
     assert write_value(once, EVENTS) == write_value(text, EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("read_csv('/etc/passwd') = 'x'", "read_csv()"),
+        ("getenv('HOME') is null", "getenv()"),
+        ("value > (select 1)", "subquery"),
+        ("value > ", "a part is missing at character"),
+    ],
+)
+def test_what_was_found_is_named_as_in_sql(text: str, found: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        write_filter(text)
+    assert caught.value.parts["found"].startswith(found)
+    assert "sqlglot" not in str(caught.value)
+
+
+def test_a_mistyped_column_of_an_outcome_is_told_the_right_one() -> None:
+    with pytest.raises(UsageError) as caught:
+        write_filter("valeu > 0")
+    assert caught.value.parts["allowed"] == "did you mean 'value'?"

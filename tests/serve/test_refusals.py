@@ -90,6 +90,19 @@ def test_wrong_questions_are_told_what_is_wrong(client, body, words):
     assert words in refused(client, **body)["error"]
 
 
+@pytest.mark.parametrize(
+    ("body", "next_step"),
+    [
+        ({"metrics": ["conversoin"]}, "name it in the plan's metrics"),
+        ({"dimensions": ["plattform"]}, "segments are declared in the plan"),
+    ],
+)
+def test_an_unknown_name_says_where_such_names_are_given(client, body, next_step):
+    answer = refused(client, **body)
+    assert "did you mean" in answer["allowed"]
+    assert answer["next_step"].startswith(next_step)
+
+
 def test_unknown_things_are_404(client):
     for url in ("/v1/experiments/exp_none", "/v1/metrics/none", "/v1/jobs/none"):
         answer = client.get(url)
