@@ -1,5 +1,5 @@
 .PHONY: setup demo test check bench compile failure-modes calibrate pictures clean
-.PHONY: stack-up stack-down stack-env stack-status test-stack
+.PHONY: stack-programs stack-up stack-down stack-env stack-status test-stack
 PYTHON ?= python3.11
 BIN := .venv/bin
 DEMO := exp_checkout_button_001
@@ -53,6 +53,9 @@ bench: .venv/dev  ## the main job beside a hand-written floor
 	touch $@
 
 S3 := versitygw
+
+stack-programs: .venv/dev  ## build and fetch what the stack runs
+	$(BIN)/python -m infra.stack prepare --s3 $(S3)
 
 stack-up: .venv/stack  ## PostgreSQL, an S3 server (S3=versitygw or minio) and Trino
 	$(BIN)/python -m infra.stack up --s3 $(S3)

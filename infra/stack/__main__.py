@@ -1,10 +1,10 @@
-"""`python -m infra.stack up | down | status | env`."""
+"""`python -m infra.stack prepare | up | down | status | env`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from . import postgres, s3, trino
+from . import nessie, postgres, s3, trino
 from .places import Places, choose_addresses, read_addresses
 from .processes import StackError, is_running, say, stop
 
@@ -14,7 +14,14 @@ SERVICES = {"postgres": postgres.up, "s3": s3.up, "trino": trino.up}
 def main() -> int:
     """Start, stop or describe the stack."""
     parser = argparse.ArgumentParser(prog="stack", description=__doc__)
-    parser.add_argument("action", choices=["up", "down", "status", "env"])
+    actions = {
+        "prepare": prepare,
+        "up": up,
+        "down": down,
+        "status": tell,
+        "env": environment,
+    }
+    parser.add_argument("action", choices=list(actions))
     parser.add_argument("--folder", type=Path, default=Path(".stack"))
     parser.add_argument("--s3", choices=sorted(s3.MODULES), default="versitygw")
     parser.add_argument("--only", choices=sorted(SERVICES), action="append")
@@ -22,12 +29,18 @@ def main() -> int:
     places = Places(arguments.folder.resolve())
     services = arguments.only or list(SERVICES)
     try:
-        return {"up": up, "down": down, "status": tell, "env": environment}[
-            arguments.action
-        ](places, services, arguments.s3)
+        return actions[arguments.action](places, services, arguments.s3)
     except StackError as error:
         sys.stderr.write(f"error: {error}\n")
         return 4
+
+
+def prepare(places: Places, _: list[str], s3_server: str) -> int:
+    """Build and fetch what the stack and its tests run; nothing is started."""
+    s3.build(places, s3_server)
+    trino.fetch(places)
+    nessie.fetch(places)
+    return 0
 
 
 def up(places: Places, services: list[str], s3_server: str) -> int:
