@@ -200,20 +200,22 @@ class Engine:
         They are found by hashing: an array with a place for every number would cost more
         than the rows.
         """
-        self.execute("reset perfect_ht_threshold")
-        try:
+        with self._set_for_now("perfect_ht_threshold", 0):
             self.execute(sql)
-        finally:
-            self.execute(f"set perfect_ht_threshold = {_ARRAY_BITS}")
 
     def execute_ordered(self, sql: str) -> None:
         """Run one statement on one thread, so that sums of doubles are reproducible."""
-        threads = self.rows("select current_setting('threads')")[0][0]
-        self.execute("set threads = 1")
-        try:
+        with self._set_for_now("threads", 1):
             self.execute(sql)
+
+    @contextmanager
+    def _set_for_now(self, name: str, value: int) -> Iterator[None]:
+        before = self.rows(f"select current_setting('{name}')")[0][0]
+        self.execute(f"set {name} = {value}")
+        try:
+            yield
         finally:
-            self.execute(f"set threads = {int(str(threads))}")
+            self.execute(f"set {name} = {int(str(before))}")
 
 
 def from_clause(relation: str) -> str:

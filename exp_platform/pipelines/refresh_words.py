@@ -1,5 +1,6 @@
 """A refresh in words and tables, for people and for programs."""
 
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from exp_platform.errors import UsageError
 from exp_platform.pipelines.refresh import RefreshOutcome
 from exp_platform.records import MetricTotals, RefreshReport
+from exp_platform.stats.ratio import ratio_arm
 
 
 def read_watermark(text: str | None) -> datetime | None:
@@ -49,8 +51,8 @@ def as_table(outcome: RefreshOutcome) -> list[dict[str, Any]]:
             "metric": metric,
             "variant": variant,
             "units": arm.n,
-            "mean": _number(_mean(arm)),
-            "variance": _number(arm.variance if arm.denominator_mean is None else None),
+            "mean": _number(_moments(arm)[0]),
+            "variance": _number(_moments(arm)[1]),
             "not yet mature": arm.n_immature,
             "value missing": arm.n_missing,
         }
@@ -59,14 +61,16 @@ def as_table(outcome: RefreshOutcome) -> list[dict[str, Any]]:
     ]
 
 
-def _mean(arm: MetricTotals) -> float | None:
-    if arm.denominator_mean is None or arm.mean is None:
-        return arm.mean
-    return arm.mean / arm.denominator_mean if arm.denominator_mean else None
+def _moments(arm: MetricTotals) -> tuple[float | None, float | None]:
+    """Mean and variance; of a ratio the ratio and that of its linearised values."""
+    if arm.denominator_mean is None:
+        return arm.mean, arm.variance
+    ratio = ratio_arm(arm)
+    return float(ratio.mean[0]), float(ratio.variance[0])
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
+    return "-" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
 def as_document(outcome: RefreshOutcome) -> dict[str, Any]:

@@ -88,18 +88,17 @@ def test_refresh_shows_the_ratio_as_the_mean_of_a_ratio(warehouse: Any) -> None:
     answer = warehouse.exp("refresh", ID)
     assert answer.code == 0, answer.err
     lines = [line.split() for line in answer.out.splitlines()]
-    ratios = {
-        arm: arm_totals.mean / arm_totals.denominator_mean
-        for (name, segment, arm), arm_totals in totals(
-            warehouse, "refreshed_totals"
-        ).items()
-        if (name, segment) == ("revenue_per_session", "all")
-    }
-    assert len(ratios) == 2
-    shown = {
-        line[1]: line[3:5] for line in lines if line[:1] == ["revenue_per_session"]
-    }
-    assert shown == {arm: [f"{ratio:.6g}", "-"] for arm, ratio in ratios.items()}
+    shown = {line[1]: line[3:5] for line in lines if "revenue_per_session" in line}
+    expected = {}
+    for (name, segment, arm), own in totals(warehouse, "refreshed_totals").items():
+        if (name, segment) == ("revenue_per_session", "all"):
+            ratio = own.mean / own.denominator_mean
+            spread = own.variance + ratio**2 * own.denominator_variance
+            spread -= 2 * ratio * own.denominator_covariance
+            linearised = spread / own.denominator_mean**2
+            expected[arm] = [f"{ratio:.6g}", f"{linearised:.6g}"]
+    assert len(expected) == 2
+    assert shown == expected
 
 
 def test_refresh_reads_what_another_writer_appended(warehouse: Any, call: Any) -> None:
