@@ -25,15 +25,13 @@ OWN_CATALOG = {
     "spark.sql.ansi.enabled": "true",
 }
 _FEW_ROWS = 1_000_000
+_FEW_ROWS_OF_A_TASK = 250_000
 # Java made for each query takes minutes over all models; few rows never earn it back.
-FOR_FEW_ROWS = {
+_FOR_FEW_ROWS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
 }
-
-
 # A delivered file says what it holds, whatever wrote it.
 _FOR_FILES = {
     "spark.sql.legacy.parquet.nanosAsLong": "true",
@@ -116,8 +114,7 @@ class SparkEngine:
         Args:
             n_rows: of what is read where it lies.
         """
-        if is_few(self._rows + n_rows):
-            self._set(FOR_FEW_ROWS)
+        self._set(settings_for(self._rows + n_rows))
 
     def create_view(self, qualified_name: str, select: str) -> None:
         """Create or replace a view."""
@@ -187,9 +184,12 @@ def _location(path: Path) -> str:
     return f"file://{path.absolute()}"
 
 
-def is_few(n_rows: int) -> bool:
-    """Whether Java made for each query would never be earned back."""
-    return n_rows <= _FEW_ROWS
+def settings_for(n_rows: int) -> Mapping[str, str]:
+    """What suits so many rows: none for many, Spark's own are made for them."""
+    if n_rows > _FEW_ROWS:
+        return {}
+    n_tasks = 1 if n_rows <= _FEW_ROWS_OF_A_TASK else 2
+    return {**_FOR_FEW_ROWS, "spark.sql.shuffle.partitions": str(n_tasks)}
 
 
 def write_rows(

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp_platform.spark.engine import (
-    FOR_FEW_ROWS,
     OWN_CATALOG,
-    is_few,
     our_errors,
+    settings_for,
     write_rows,
 )
 
@@ -75,8 +74,7 @@ class SparkSchemas:
 
     def begin(self) -> None:
         """All sources have come; what suits their size is set."""
-        if is_few(self._rows):
-            self._set(FOR_FEW_ROWS)
+        self._set(settings_for(self._rows))
 
     def fetch(self, qualified_name: str) -> "pa.Table":
         """All rows of a relation."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .places import Places
 
-STOP_SECONDS = 30
+STOP_SECONDS, KILL_SECONDS = 30, 5
 
 
 class StackError(Exception):
@@ -57,12 +57,20 @@ def stop(places: Places, service: str) -> None:
     pid = read_pid(places, service)
     if pid is not None and is_running(places, service):
         os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while is_running(places, service) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if is_running(places, service):
+        if not _has_ended(places, service, STOP_SECONDS):
             os.killpg(pid, signal.SIGKILL)
+            _has_ended(places, service, KILL_SECONDS)
     _pid_file(places, service).unlink(missing_ok=True)
+
+
+def _has_ended(places: Places, service: str, seconds: float) -> bool:
+    """Wait for the end of a service, so long at most."""
+    deadline = time.monotonic() + seconds
+    while is_running(places, service):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def wait_until(

@@ -51,6 +51,8 @@ def up(places: Places, addresses: Addresses) -> None:
     data = places.data(SERVICE)
     _configure(data, addresses)
     if not is_running(places, SERVICE):
+        # its launcher takes one that ended, and whose parent has not noticed, for alive
+        (data / "var" / "var" / "run" / "launcher.pid").unlink(missing_ok=True)
         java = find_java()
         command = [
             str(home / "bin" / "launcher"),

@@ -10,7 +10,7 @@ import pytest
 from py4j.protocol import Py4JError
 
 from exp_platform.errors import StorageError
-from exp_platform.spark.engine import our_errors
+from exp_platform.spark.engine import our_errors, settings_for
 
 SCRIPT = """
 import sys
@@ -61,3 +61,15 @@ def test_a_lost_connection_is_told_apart_from_a_refusal(
     with pytest.raises(StorageError, match=told):
         ask()
     assert "traces" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rows", "tasks"),
+    [(0, "1"), (250_000, "1"), (250_001, "2"), (1_000_000, "2"), (1_000_001, None)],
+)
+def test_few_rows_have_few_tasks_and_many_those_of_the_session(
+    rows: int, tasks: str | None
+) -> None:
+    settings = settings_for(rows)
+    assert settings.get("spark.sql.shuffle.partitions") == tasks
+    assert ("spark.sql.codegen.wholeStage" in settings) == (tasks is not None)
