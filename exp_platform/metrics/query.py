@@ -15,6 +15,8 @@ from exp_platform.records import MetricType
 VARIANT = "variant"
 UNKNOWN = "(unknown)"
 QUANTILE = "quantile"
+MOST_VALUES = 1000
+"""Values of a dimension that are told; a filter names no more."""
 
 
 class Grain(StrEnum):
@@ -114,6 +116,27 @@ def compile_query(query: MetricQuery, words: Vocabulary) -> str:
         age = [("age_day", "days.age_day")]
         return _day_sql(query, "metric_aggregates_by_age", age)
     return _unit_sql(query)
+
+
+def compile_values(dimension: str, words: Vocabulary) -> str:
+    """The SELECT of a dimension's values, those with most units first, in DuckDB's dialect.
+
+    Columns: value (as a filter names it), n (units in the analysis).
+
+    Args:
+        dimension: `variant` or a declared segment.
+        words: metrics and dimensions of the experiment.
+
+    Raises:
+        UsageError: an unknown dimension.
+    """
+    _require_known("dimension", (dimension,), words.dimensions)
+    return (
+        f"select {_column(dimension)} as value, count(*) as n\n"
+        "from exp.experiment_assignments as units\n"
+        "where units.is_in_analysis\n"
+        f"group by 1\norder by n desc, value\nlimit {MOST_VALUES}"
+    )
 
 
 def _require_words(query: MetricQuery, words: Vocabulary) -> None:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 from exp_platform.config import Settings
 from exp_platform.lake import Lake, open_lake, validate_experiment_id
 from exp_platform.metrics.observations import transpile
-from exp_platform.metrics.query import MetricQuery, Vocabulary, compile_query
+from exp_platform.metrics.query import (
+    MetricQuery,
+    Vocabulary,
+    compile_query,
+    compile_values,
+)
 from exp_platform.pipelines.registry import read_spec
 from exp_platform.pipelines.run import nothing_stored
 from exp_platform.pipelines.shown import check_format
@@ -95,7 +100,25 @@ def answer_query(settings: Settings, subject: Subject, query: MetricQuery) -> An
         UsageError: the question names something that is not there.
         StorageError: a snapshot has expired since.
     """
-    sql = compile_query(query, subject.words)
+    return _read(settings, subject, compile_query(query, subject.words))
+
+
+def list_values(settings: Settings, subject: Subject, dimension: str) -> Answer:
+    """The values of a dimension, with how many units have each.
+
+    Args:
+        settings: a loaded configuration.
+        subject: from `find_subject`.
+        dimension: `variant` or a declared segment.
+
+    Raises:
+        UsageError: no such dimension.
+        StorageError: a snapshot has expired since.
+    """
+    return _read(settings, subject, compile_values(dimension, subject.words))
+
+
+def _read(settings: Settings, subject: Subject, sql: str) -> Answer:
     with open_lake(settings) as lake, lake.engine() as engine:
         engine.execute("set threads = 1")
         for table in SOURCES:

@@ -2,14 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from exp_platform.pipelines.ask import answer_query, find_subject, query_sql
+from exp_platform.pipelines.ask import (
+    answer_query,
+    find_subject,
+    list_values,
+    query_sql,
+)
 from exp_platform.serve.bodies import (
     AnswerBody,
     AsOfBody,
     JobBody,
+    Name,
     QueryBody,
     SqlBody,
 )
@@ -75,6 +81,32 @@ def compile_question(
         sql=query_sql(subject, body.query(), dialect=dialect),
         dialect=dialect,
         as_of=AsOfBody.of(subject.as_of),
+    )
+
+
+@router.get(
+    "/experiments/{experiment_id}/dimensions/{dimension:path}",
+    responses={
+        **{code: told for code, told in _ANSWERS.items() if code != 202},
+        **document_errors(404, 422, 503),
+    },
+    response_model=None,
+)
+def read_values(
+    request: Request,
+    experiment_id: ExperimentId,
+    dimension: Annotated[Name, Path()],
+    _: Holder,
+    wanted: WantedAnswer,
+) -> Response:
+    """Values of a dimension as filters name them, with the units that have each."""
+    settings = request.app.state.settings
+    subject = find_subject(settings, experiment_id)
+    etag = f'"{subject.as_of.fingerprint(dimension, wanted.output.value)}"'
+    if has_current(wanted.known, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    return write_answer(
+        list_values(settings, subject, dimension), wanted.output, etag=etag
     )
 
 

@@ -140,6 +140,27 @@ def test_filters_keep_and_leave_out(client):
     assert sorted(map(repr, [*kept, *left])) == sorted(map(repr, every))
 
 
+@pytest.mark.parametrize("dimension", ["variant", "platform"])
+def test_values_of_a_dimension_are_those_a_filter_keeps(client, ready, dimension):
+    url = f"/v1/experiments/exp_tiny/dimensions/{dimension}"
+    answer = client.get(url)
+    assert answer.status_code == 200, answer.text
+    rows = answer.json()["rows"]
+    assert answer.json()["columns"] == ["value", "n"]
+    assert rows == sorted(rows, key=lambda row: (-row[1], row[0]))
+    units = ready.tables("experiment_assignments")["experiment_assignments"]
+    counted = [u for u in units if u["experiment_id"] == "exp_tiny"]
+    assert sum(n for _, n in rows) == sum(u["is_in_analysis"] for u in counted)
+    every = ask(client, dimensions=[dimension])
+    assert {value for value, _ in rows} >= {row[dimension] for row in every}
+    for row in every:
+        filters = [{"dimension": dimension, "values": [row[dimension]]}]
+        assert ask(client, dimensions=[dimension], filters=filters) == [row]
+    again = client.get(url, headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+    assert client.get(f"{url}?format=csv").text.startswith('"value","n"')
+
+
 def test_csv_and_arrow_hold_the_rows_of_json(client):
     rows = ask(client, **SEGMENTED)
     body = {"metrics": ["conversion"], **SEGMENTED}

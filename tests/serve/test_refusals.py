@@ -103,6 +103,12 @@ def test_an_unknown_name_says_where_such_names_are_given(client, body, next_step
     assert answer["next_step"].startswith(next_step)
 
 
+def test_values_of_an_unknown_dimension_are_refused(client):
+    answer = client.get("/v1/experiments/exp_tiny/dimensions/plattform")
+    assert answer.status_code == 422
+    assert "did you mean 'platform'" in answer.json()["allowed"]
+
+
 def test_unknown_things_are_404(client):
     for url in ("/v1/experiments/exp_none", "/v1/metrics/none", "/v1/jobs/none"):
         answer = client.get(url)
@@ -114,7 +120,7 @@ def test_unknown_things_are_404(client):
 def test_without_a_known_token_nothing_is_told(open_client, header):
     stranger = open_client({"Authorization": header} if header else {})
     paths = stranger.get("/openapi.json").json()["paths"]
-    assert len(paths) == 10
+    assert len(paths) == 11
     for path, methods in paths.items():
         if path == "/healthz":
             assert stranger.get(path).json() == {"status": "ok"}
@@ -132,7 +138,7 @@ def operations(address):
 
 
 def test_any_request_gets_a_documented_answer(operations):
-    assert len(operations) == 10
+    assert len(operations) == 11
     for operation in operations:
         try_requests(operation)
 
