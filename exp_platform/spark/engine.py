@@ -24,14 +24,16 @@ OWN_CATALOG = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
 }
-_FEW_ROWS = 1_000_000
-_FEW_ROWS_OF_A_TASK = 250_000
-# Java made for each query takes minutes over all models; few rows never earn it back.
+_FEW_ROWS = 250_000
+# Java made for each query takes minutes over all models, and every task some
+# milliseconds; few rows never earn them back.
 _FOR_FEW_ROWS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "1",
 }
+
 # A delivered file says what it holds, whatever wrote it.
 _FOR_FILES = {
     "spark.sql.legacy.parquet.nanosAsLong": "true",
@@ -185,11 +187,8 @@ def _location(path: Path) -> str:
 
 
 def settings_for(n_rows: int) -> Mapping[str, str]:
-    """What suits so many rows: none for many, Spark's own are made for them."""
-    if n_rows > _FEW_ROWS:
-        return {}
-    n_tasks = 1 if n_rows <= _FEW_ROWS_OF_A_TASK else 2
-    return {**_FOR_FEW_ROWS, "spark.sql.shuffle.partitions": str(n_tasks)}
+    """What suits so many rows; for many, Spark's own."""
+    return _FOR_FEW_ROWS if n_rows <= _FEW_ROWS else {}
 
 
 def write_rows(
