@@ -15,8 +15,6 @@ from exp_platform.records import MetricType
 VARIANT = "variant"
 UNKNOWN = "(unknown)"
 QUANTILE = "quantile"
-MOST_VALUES = 1000
-"""Values of a dimension that are told; a filter names no more."""
 
 
 class Grain(StrEnum):
@@ -135,7 +133,7 @@ def compile_values(dimension: str, words: Vocabulary) -> str:
         f"select {_column(dimension)} as value, count(*) as n\n"
         "from exp.experiment_assignments as units\n"
         "where units.is_in_analysis\n"
-        f"group by 1\norder by n desc, value\nlimit {MOST_VALUES}"
+        "group by 1\norder by n desc, value"
     )
 
 

@@ -51,8 +51,7 @@ def as_table(outcome: RefreshOutcome) -> list[dict[str, Any]]:
             "metric": metric,
             "variant": variant,
             "units": arm.n,
-            "mean": _number(_moments(arm)[0]),
-            "variance": _number(_moments(arm)[1]),
+            **_moments(arm),
             "not yet mature": arm.n_immature,
             "value missing": arm.n_missing,
         }
@@ -61,12 +60,14 @@ def as_table(outcome: RefreshOutcome) -> list[dict[str, Any]]:
     ]
 
 
-def _moments(arm: MetricTotals) -> tuple[float | None, float | None]:
+def _moments(arm: MetricTotals) -> dict[str, str]:
     """Mean and variance; of a ratio the ratio and that of its linearised values."""
     if arm.denominator_mean is None:
-        return arm.mean, arm.variance
-    ratio = ratio_arm(arm)
-    return float(ratio.mean[0]), float(ratio.variance[0])
+        mean, variance = arm.mean, arm.variance
+    else:
+        ratio = ratio_arm(arm)
+        mean, variance = float(ratio.mean[0]), float(ratio.variance[0])
+    return {"mean": _number(mean), "variance": _number(variance)}
 
 
 def _number(value: float | None) -> str:
