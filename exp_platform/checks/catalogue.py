@@ -93,12 +93,15 @@ _ENTRIES = (
         can_fail=True,
         chance=Chance.NONE,
         level=0.0,
-        protects_against="Rows that belong to nobody, and units counted twice.",
+        protects_against="Rows that belong to nobody, units counted twice, and metrics "
+        "of an outcome that never came.",
         rule="Fails when a unit stands twice in the analysis set or in an unregistered "
         "arm, no outcome belongs to an exposed unit, or 10 % of a table's rows lack a "
-        "key. Warns from 0.1 %.",
+        "key. Warns from 0.1 %, and when an outcome or event that a metric is made of "
+        "has no row.",
         next_step="Look at the quarantined rows and repair the tracking call or the "
-        "export that drops the key.",
+        "export that drops the key; where an outcome has no row, correct its name in "
+        "the definition, or the tracking.",
     ),
     CheckEntry(
         "CROSSOVER",

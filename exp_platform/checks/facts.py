@@ -3,7 +3,7 @@
 Counts by table have the table's name as key, counts by arm the variant's name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,6 +39,8 @@ class KeyFacts:
         repeated_units: units that stand more than once in the analysis set.
         unregistered_units: units of the analysis set in an arm the registry lacks.
         has_match: some outcome belongs to an exposed unit, or one side has no rows.
+        absent: outcomes and events that a metric is made of and no good row has, each
+            with the names of its kind that some row has.
     """
 
     experiment_id: str
@@ -47,6 +49,7 @@ class KeyFacts:
     repeated_units: int = 0
     unregistered_units: int = 0
     has_match: bool = True
+    absent: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ def test_check_quarantine_without_rejects_passes():
         ),
         (replace(KEYS, missing={"outcomes": 4}), CheckStatus.WARNED, "MISSING_KEYS"),
         (replace(KEYS, missing={"exposures": 100}), CheckStatus.FAILED, "MISSING_KEYS"),
+        (replace(KEYS, absent={"buy": []}), CheckStatus.WARNED, "NOTHING_DELIVERED"),
         (replace(KEYS, repeated_units=1), CheckStatus.FAILED, "REPEATED_UNITS"),
         (replace(KEYS, unregistered_units=2), CheckStatus.FAILED, "UNREGISTERED_ARM"),
         (KeyFacts("e", {}), CheckStatus.NOT_RUN, "NO_ROWS"),
@@ -150,3 +151,16 @@ def test_check_keys_fails_when_no_outcome_belongs_to_a_unit():
     check = check_keys(facts)
     assert (check.status, check.reason) == (CheckStatus.FAILED, "NOTHING_MATCHES")
     assert "identifiers do not match" in check.message
+
+
+def test_check_keys_names_what_has_no_row_and_what_was_meant():
+    absent = {"revenu": ["revenue", "visit"], "purchased": []}
+    absent |= {name: ["visit"] for name in ("a", "b")}
+    check = check_keys(replace(KEYS, missing={"outcomes": 3}, absent=absent))
+    assert (check.status, check.reason) == (CheckStatus.WARNED, "NOTHING_DELIVERED")
+    assert check.details["absent"] == list(absent)
+    assert check.message.startswith("3 rows without a key left out")
+    assert check.message.endswith(
+        "No row that counts was delivered of 'revenu' (did you mean 'revenue'?), "
+        "'purchased', 'a' (known: visit) and 1 more."
+    )
