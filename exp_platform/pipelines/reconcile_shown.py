@@ -12,11 +12,14 @@ from exp_platform.checks.reconciliation import (
     Statistic,
     find_number,
 )
+from exp_platform.checks.wording import format_count
 from exp_platform.metrics.departures import DEPARTURES
 from exp_platform.pipelines.reconcile import Reconciliation
 
 Row = Mapping[str, Any]
 _DIGITS = 10
+_WATERFALLS = 3
+"""Explanations that are shown step by step; each other one is a line."""
 
 
 def as_document(found: Reconciliation) -> dict[str, Any]:
@@ -147,9 +150,8 @@ def describe(found: Reconciliation) -> Iterator[str]:
             f"the published {match.field} by {match.method} ({match.treatment}{look}) "
             f"is {_shown(match.number)}: the number given"
         )
-    tried = (
-        f"{search.n_tried} combinations of up to {search.size} departures were tried"
-    )
+    largest = format_count(search.size, "departure")
+    tried = f"{search.n_tried} combinations of up to {largest} were tried"
     if not search.explanations:
         is_one = len({(c.statistic, *c.numbers) for c in found.claims}) == 1
         yield f"NOT EXPLAINED: {tried}, and none gives the number given"
@@ -165,19 +167,40 @@ def describe(found: Reconciliation) -> Iterator[str]:
     count = len(search.explanations)
     several = f"{count} equally small explanations" if count > 1 else "one explanation"
     yield f"{several}; {tried}"
+    if count > _WATERFALLS:
+        yield "more digits of the number, --statistic or --variant leave fewer of them"
 
 
 def as_waterfalls(found: Reconciliation) -> Iterator[tuple[str, list[Row]]]:
-    """One table for each explanation and arm, with its title."""
+    """One table for each arm of the first explanations, with its title."""
     explanations = found.search.explanations or (Explanation(found.nearest, ()),)
-    for one in explanations:
+    for one in explanations[:_WATERFALLS]:
         for variant in one.claim.numbers:
-            title = f"{one.claim.statistic.value} of {variant or 'all arms'}"
             line = _waterfall(found, one.claim, one.combination, variant)
+            is_explained = bool(found.search.explanations)
             yield (
-                title,
-                _waterfall_rows(line, is_explained=bool(found.search.explanations)),
+                _title(one.claim.statistic, variant),
+                _waterfall_rows(line, is_explained=is_explained),
             )
+
+
+def as_further(found: Reconciliation) -> list[Row]:
+    """The other explanations, a line for each and arm."""
+    return [
+        {
+            "or": " + ".join(found.departures[code].words for code in one.combination),
+            "of": _title(one.claim.statistic, variant),
+            "number": _shown(
+                _number(found, one.claim.statistic, variant, one.combination)
+            ),
+        }
+        for one in found.search.explanations[_WATERFALLS:]
+        for variant in one.claim.numbers
+    ]
+
+
+def _title(statistic: Statistic, variant: str) -> str:
+    return f"{statistic.value} of {variant or 'all arms'}"
 
 
 def _waterfall_rows(line: Mapping[str, Any], *, is_explained: bool) -> list[Row]:
@@ -264,12 +287,9 @@ def _alone(found: Reconciliation, code: str) -> tuple[float | None, float | None
 
 
 def list_absent(found: Reconciliation) -> Iterator[str]:
-    """What could make no difference, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for code, reason in found.absent.items():
-        reasons.setdefault(reason, []).append(code)
-    for reason, codes in reasons.items():
-        yield f"not in play ({reason}): {', '.join(codes)}"
+    """What could make no difference, and why."""
+    if found.absent:
+        yield "not in play: " + "; ".join(dict.fromkeys(found.absent.values()))
 
 
 def _shown(number: float | None) -> str:
@@ -291,8 +311,8 @@ def print_reconciliation(found: Reconciliation) -> None:
     for title, rows in as_waterfalls(found):
         sys.stdout.write(f"\n{title}\n")
         print_table(rows)
-    sizes = as_sizes(found)
-    if sizes:
-        print_table(sizes)
+    for rows in (as_further(found), as_sizes(found)):
+        if rows:
+            print_table(rows)
     for line in (*describe_clocks(found), *list_absent(found)):
         sys.stdout.write(f"{line}\n")

@@ -1,6 +1,7 @@
 """`exp reconcile` against somebody who forgot a rule, in pandas from the raw files."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -310,6 +311,28 @@ def test_reconcile_command_leaves_what_it_cannot_explain(
     words = ("--value", f"{ours + 0.37:.4f}", *words)
     shown = sick.exp("reconcile", ID, "revenue_3d", *words)
     assert "NOT EXPLAINED" in shown.out
+
+
+def test_reconcile_command_lists_many_explanations_in_a_line_each(sick: Any) -> None:
+    asked = ("--statistic", "mean", "--variant", "control")
+
+    def ask(value: str) -> dict[str, Any]:
+        words = ("reconcile", ID, "revenue_3d", *asked, "--value", value, "--json")
+        document: dict[str, Any] = json.loads(sick.exp(*words).out)
+        return document
+
+    alone = [n["number"] for one in ask("1e1")["departures"] for n in one["numbers"]]
+    published = ask("1e1")["nearest"]["lines"][0]["published"]
+    rounded = Counter(f"{n:.3g}" for n in alone if f"{n:.3g}" != f"{published:.3g}")
+    [(few_digits, count)] = rounded.most_common(1)
+    assert count > 3
+    explanations = ask(few_digits)["explanations"]
+    assert len(explanations) == count
+    shown = sick.exp("reconcile", ID, "revenue_3d", *asked, "--value", few_digits).out
+    assert shown.count(" published ") == 3
+    _, _, further = shown.partition("\n or ")
+    for one in explanations[3:]:
+        assert one["lines"][0]["steps"][0]["words"] in further
 
 
 def test_reconcile_command_sees_that_there_is_nothing_to_explain(
