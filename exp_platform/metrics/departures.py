@@ -336,10 +336,15 @@ def _assignments(text: str, subject: Subject, chosen: Chosen) -> str:
     return _change(text, {"is_in_analysis": " and ".join(kept)})
 
 
+def _bot_units(text: str, subject: Subject, chosen: Chosen) -> str:
+    del subject
+    is_late = "after_watermark" in chosen
+    return text.replace(_EXPERIMENTS, UNLIMITED) if is_late else text
+
+
 def _unit_rows(text: str, subject: Subject, chosen: Chosen) -> str:
     """Rows of the units in the analysis: until when, and from when."""
-    if "after_watermark" in chosen:
-        text = text.replace(_EXPERIMENTS, UNLIMITED)
+    text = _bot_units(text, subject, chosen)
     if "from_start" not in chosen:
         return text
     instant = "event_us" if "events.event_us" in text else "outcome_us"
@@ -411,6 +416,7 @@ _REWRITES: Mapping[str, Callable[[str, Subject, Chosen], str]] = {
     "stg_exposures": _exposures,
     "int_first_exposures": _first_exposures,
     "experiment_assignments": _assignments,
+    "int_bot_units": _bot_units,
     "int_unit_outcomes": _unit_rows,
     "int_unit_events": _unit_rows,
     "int_missing_values": _missing_values,

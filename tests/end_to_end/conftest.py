@@ -106,6 +106,8 @@ class Analyst:
 
     def _bots(self) -> pd.Index:
         rows = self._rows()
+        if "after_watermark" not in self.forgets:
+            rows = rows[rows["at"] < self.raw.registry["watermark_ts"]]
         busy = rows.groupby(["user_id", rows["at"].dt.floor("D")]).size()
         return busy[busy > 100].index.get_level_values("user_id").unique()
 

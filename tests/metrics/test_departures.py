@@ -42,7 +42,7 @@ TOUCHED = {
     "copies_kept": SOURCES,
     "bots_kept": {"experiment_assignments"},
     "bots_dropped": {"experiment_assignments"},
-    "after_watermark": ROWS,
+    "after_watermark": ROWS | {"int_bot_units"},
     "not_yet_received": {"stg_outcomes", "stg_events"},
     "no_delay": SPAN,
     "no_window": SPAN,

@@ -69,7 +69,8 @@ def _units(exposures: Rows, outcomes: Rows, spec: ExperimentSpec) -> Rows:
         first = min(inside, key=lambda row: (row["at"], row["variant"]))
         per_day: dict[Any, int] = {}
         for row in outcomes:
-            if row["user"] == user and row["value"] is not None:
+            is_read = row["value"] is not None and row["at"] < spec.watermark_ts
+            if row["user"] == user and is_read:
                 per_day[row["at"].date()] = per_day.get(row["at"].date(), 0) + 1
         is_bot = any(n > spec.plan.bot_rows_per_day for n in per_day.values())
         is_crossover = len({row["variant"] for row in inside}) > 1

@@ -27,6 +27,7 @@ candidates as (
     select
         busy_units.experiment_id,
         busy_units.user_id,
+        experiments.watermark_us,
         experiments.bot_rows_per_day
     from busy_units
     inner join experiments
@@ -47,6 +48,7 @@ busy_days as (
         on
             outcomes.experiment_id = candidates.experiment_id
             and outcomes.user_id = candidates.user_id
+    where outcomes.outcome_us < candidates.watermark_us
     group by
         outcomes.experiment_id,
         outcomes.user_id,
