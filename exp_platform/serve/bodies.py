@@ -11,6 +11,9 @@ from exp_platform.pipelines.ask import AsOf
 # A control character has no place in a name.
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 
+# A segment's value may be any text, also an empty one; SQL's texts have no NUL.
+Value = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
+
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -20,7 +23,7 @@ class FilterBody(_Body):
     """Keep units whose dimension has one of these values, or leave them out."""
 
     dimension: Name
-    values: list[Name] = Field(min_length=1, max_length=1000)
+    values: list[Value] = Field(min_length=1, max_length=1000)
     negated: bool = Field(default=False, strict=True)
 
 

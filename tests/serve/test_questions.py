@@ -141,6 +141,15 @@ def test_filters_keep_and_leave_out(client):
     assert sorted(map(repr, [*kept, *left])) == sorted(map(repr, every))
 
 
+@pytest.mark.parametrize("value", ["", "\t", "two\nlines\n", "\x7f", "é" * 10_000])
+def test_a_filter_names_any_text(client, value):
+    every = ask(client, **SEGMENTED)
+    condition = {"dimension": "platform", "values": [value]}
+    assert ask(client, filters=[condition]) == []
+    left = ask(client, filters=[{**condition, "negated": True}], **SEGMENTED)
+    assert left == every
+
+
 @pytest.mark.parametrize("dimension", ["variant", "platform"])
 def test_values_of_a_dimension_are_those_a_filter_keeps(client, ready, dimension):
     url = f"/v1/experiments/exp_tiny/dimensions/{dimension}"

@@ -83,6 +83,8 @@ def test_injection_as_a_value_matches_nothing(client, attack):
         ({"limit": 3}, "Extra inputs"),
         ({"filters": [{"dimension": "platform", "values": []}]}, "at least 1"),
         ({"metrics": ["conversion\u0000"]}, "pattern"),
+        ({"dimensions": [""]}, "at least 1"),
+        ({"filters": [{"dimension": "platform", "values": ["a\u0000"]}]}, "pattern"),
         ({"metrics": ["conversoin"]}, "no metric 'conversoin'"),
     ],
 )
