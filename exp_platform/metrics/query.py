@@ -15,6 +15,7 @@ from exp_platform.records import MetricType
 VARIANT = "variant"
 UNKNOWN = "(unknown)"
 QUANTILE = "quantile"
+_NUMBERS = ("n", "total", "denominator_total", "value", "standard_error")
 
 
 class Grain(StrEnum):
@@ -103,8 +104,9 @@ def compile_query(query: MetricQuery, words: Vocabulary) -> str:
 
     Raises:
         UsageError: an unknown metric or dimension, a quantile, an empty or doubled
-            list, another clock than the exposure's with segments or a metric that has
-            no daily value, or a clock with a grain it does not have.
+            list, a dimension called like another column, another clock than the
+            exposure's with segments or a metric that has no daily value, or a clock
+            with a grain it does not have.
     """
     _require_words(query, words)
     if query.clock is Clock.OUTCOME and query.grain is not None:
@@ -159,6 +161,27 @@ def _require_words(query: MetricQuery, words: Vocabulary) -> None:
         _require_clock_of_days(query, words)
     if query.is_cumulative and query.clock is not Clock.AGE:
         raise UsageError("only the age clock is cumulative", found=query.clock.value)
+    _require_columns(query)
+
+
+def _require_columns(query: MetricQuery) -> None:
+    """Engines tell the columns of an answer apart without case."""
+    fixed = {"metric_name", *_NUMBERS} | ({"time"} if query.grain else set())
+    asked: dict[str, str] = {}
+    for name in query.dimensions:
+        key = name.lower()
+        if key in fixed:
+            raise UsageError(
+                f"dimension {name!r} is called like the answer's column {key!r}",
+                next_step="filter by it instead, or rename the segment in the plan",
+            )
+        if key in asked:
+            raise UsageError(
+                "two dimensions differ in case only, an answer's columns do not",
+                found=f"{asked[key]}, {name}",
+                next_step="ask for one at a time, or rename a segment in the plan",
+            )
+        asked[key] = name
 
 
 _DECLARED = {
@@ -212,10 +235,14 @@ def _require_clock_of_days(query: MetricQuery, words: Vocabulary) -> None:
 
 
 def _unit_sql(query: MetricQuery) -> str:
+    """Inside, labels are d1, d2, ...: a segment may be called like a column of ours."""
     labels = [(name, _column(name)) for name in query.dimensions]
     if query.grain is not None:
         labels.append(("time", _bucket("units.exposure_ts", query.grain)))
-    picked = "".join(f"    {text} as {_alias(name)},\n" for name, text in labels)
+    picked = "".join(f"    {text} as d{i},\n" for i, (_, text) in enumerate(labels, 1))
+    shown = "".join(
+        f"    m.d{i} as {_alias(name)},\n" for i, (name, _) in enumerate(labels, 1)
+    )
     keys = ", ".join(str(i + 1) for i in range(len(labels) + 1))
     conditions = [_metric_condition("facts", query), "units.is_in_analysis"]
     conditions += [_condition(f) for f in query.filters]
@@ -239,28 +266,28 @@ def _unit_sql(query: MetricQuery) -> str:
         f"group by {keys}\n"
         ")\n"
         "select\n"
-        "    metric_name,\n"
-        + "".join(f"    {_alias(name)},\n" for name, _ in labels)
-        + "    n,\n"
-        "    total,\n"
-        "    denominator_total,\n"
+        "    m.metric_name,\n"
+        f"{shown}"
+        "    m.n,\n"
+        "    m.total,\n"
+        "    m.denominator_total,\n"
         f"    {_VALUE} as value,\n"
         f"    {_ERROR} as standard_error\n"
-        "from moments\n"
+        "from moments as m\n"
         f"order by {keys}"
     )
 
 
-_RATIO = "(total / nullif(denominator_total, 0))"
-_VALUE = f"case when denominator_total is null then total / n else {_RATIO} end"
+_RATIO = "(m.total / nullif(m.denominator_total, 0))"
+_VALUE = f"case when m.denominator_total is null then m.total / m.n else {_RATIO} end"
 # ratio: variance of value - ratio x denominator, over the mean denominator
 _ERROR = (
     "case\n"
-    "        when denominator_total is null then sqrt(variance / n)\n"
+    "        when m.denominator_total is null then sqrt(m.variance / m.n)\n"
     "        else sqrt(greatest(\n"
-    f"            variance - 2 * {_RATIO} * covariance\n"
-    f"            + power({_RATIO}, 2) * denominator_variance, 0\n"
-    "        ) / n) / nullif(abs(denominator_total / n), 0)\n"
+    f"            m.variance - 2 * {_RATIO} * m.covariance\n"
+    f"            + power({_RATIO}, 2) * m.denominator_variance, 0\n"
+    "        ) / m.n) / nullif(abs(m.denominator_total / m.n), 0)\n"
     "    end"
 )
 
