@@ -8,6 +8,7 @@ from typing import Any
 
 from exp_platform.checks.wording import join_words
 from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.metrics.query import VARIANT
 from exp_platform.records import LookMethod
 
 _TYPES = ("mean", "count", "proportion")
@@ -130,6 +131,7 @@ def check_request(
     _check_metrics(request)
     _check_contradictions(request, file)
     _check_parts(request)
+    _check_segment_names(request)
 
 
 def _check_metrics(request: ImportRequest) -> None:
@@ -209,6 +211,16 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
             "--exposure-ts",
             next_step="name the column with the instant of exposure",
         )
+
+
+def _check_segment_names(request: ImportRequest) -> None:
+    for name in request.segments:
+        if name.lower() == VARIANT:
+            raise UsageError(
+                f"segment {name!r} cannot be told from the arm",
+                where="--segment",
+                next_step="give the column another name; nothing was written",
+            )
 
 
 def _check_parts(request: ImportRequest) -> None:

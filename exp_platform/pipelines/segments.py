@@ -5,6 +5,7 @@ A segment made of what happened after exposure compares different people in each
 
 from exp_platform.errors import ContractError, did_you_mean
 from exp_platform.lake.types import quote_text
+from exp_platform.metrics.query import VARIANT
 from exp_platform.pipelines.run import Run
 from exp_platform.records import ExperimentSpec
 
@@ -22,10 +23,13 @@ def check_segments(run: Run, spec: ExperimentSpec) -> None:
         spec: the experiment with its plan.
 
     Raises:
-        ContractError: a segment is no attribute of any exposure, and nothing that
+        ContractError: a segment is called like the arm, or is no attribute of any exposure, and nothing that
             dim_user knows as of the first exposure.
     """
     segments = spec.plan.segments
+    for name in segments:
+        if name.lower() == VARIANT:
+            raise _unlike_arm(spec, name)
     if not segments or not run.engine.rows("select 1 from exp.exposures limit 1"):
         return
     for name in segments:
@@ -33,6 +37,16 @@ def check_segments(run: Run, spec: ExperimentSpec) -> None:
             _check_profile(spec, name)
         elif not _is_attribute(run, name):
             raise _unknown(run, spec, name)
+
+
+def _unlike_arm(spec: ExperimentSpec, name: str) -> ContractError:
+    return ContractError(
+        f"segment {name!r} cannot be told from the arm",
+        where=f"plan of {spec.experiment_id}",
+        found=f"{VARIANT!r} is the arm wherever numbers are asked for",
+        next_step="send it with the exposure under another name, or take it out of the "
+        "plan",
+    )
 
 
 def _check_profile(spec: ExperimentSpec, name: str) -> None:

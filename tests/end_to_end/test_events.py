@@ -273,6 +273,7 @@ def _plan(segments: list[str]) -> str:
         ),
         (["platfrom"], ID, ["did you mean 'platform'"]),
         (["x'] or 1=1 --"], ID, ["not known before exposure"]),
+        (["platform", "Variant"], ID, ["'Variant' cannot be told from the arm"]),
     ],
 )
 def test_segments_from_after_exposure_are_refused(

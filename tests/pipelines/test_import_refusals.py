@@ -154,6 +154,12 @@ REFUSED = {
         2,
         ("too many values", "240"),
     ),
+    "a segment called like the arm": (
+        csv("user,Variant,spend", spend),
+        ("--variant", "Variant", *BASE[4:], "--segment", "Variant"),
+        2,
+        ("'Variant' cannot be told from the arm", "another name"),
+    ),
     "long file without such an outcome": (
         LONG_FILE,
         (*LONG, "--metric", "zzz"),
