@@ -28,6 +28,26 @@ def test_lint_tells_every_problem_and_fails(project):
     assert "defined twice" in errors[2]
 
 
+def test_lint_tells_files_that_cannot_be_read_with_the_others(project):
+    folder = project.root / "metrics"
+    (folder / "gone.yml").symlink_to("nowhere")
+    (folder / "loop.yml").symlink_to("loop.yml")
+    (folder / "folder.yml").mkdir()
+    (folder / ".#conversion.yml").symlink_to("me@host.1234:99")
+    answer = project.exp("metrics", "lint")
+    assert (answer.code, answer.err) == (2, "")
+    errors = [line for line in answer.out.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1:3] for line in errors] == [
+        [str(folder / name), "not a readable file; found " + reason]
+        for name, reason in (
+            ("folder.yml", "Is a directory"),
+            ("gone.yml", "No such file or directory"),
+            ("loop.yml", "Too many levels of symbolic links"),
+        )
+    ]
+    assert answer.out.endswith("11 files, 3 errors, 0 advice\n")
+
+
 def test_lint_gives_advice_that_only_strict_minds(project, tmp_path):
     file = tmp_path / "other.yml"
     file.write_text("name: m\ntype: mean\nsource: {outcome: orders}\n")

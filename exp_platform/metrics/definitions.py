@@ -78,6 +78,11 @@ def read_file(path: Path) -> DefinitionFile:
         return _refused(
             path, [Finding(str(path), Problem((), "not valid YAML", error.reason))]
         )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return _refused(
+            path, [Finding(str(path), Problem((), "not a readable file", reason))]
+        )
     definition, problems = _read(document.content)
     repeated = [
         Problem(key, f"the key {key[-1]!r} stands twice", is_key=True)
@@ -90,10 +95,15 @@ def read_file(path: Path) -> DefinitionFile:
 
 
 def read_folder(folder: Path) -> list[DefinitionFile]:
-    """Every `*.yml` of a folder, in order of their names."""
+    """Every `*.yml` of a folder, in order of their names; hidden files are none.
+
+    An editor's lock or backup of a definition is hidden beside it.
+    """
     files: list[DefinitionFile] = []
     names: dict[str, Path] = {}
     for path in sorted(folder.glob("*.y*ml")):
+        if path.name.startswith("."):
+            continue
         file = read_file(path)
         if file.definition is not None:
             name = file.definition.name

@@ -110,6 +110,23 @@ def test_load_definitions_refuses_bad_yaml(tmp_path: Path, content: bytes) -> No
         load_definitions(tmp_path)
 
 
+@pytest.mark.parametrize("target", ["nowhere", "m.yml", "."])
+def test_load_definitions_refuses_what_is_no_file(tmp_path: Path, target: str) -> None:
+    (tmp_path / "m.yml").symlink_to(target)
+    with pytest.raises(UsageError, match="not a readable file") as caught:
+        load_definitions(tmp_path)
+    assert caught.value.parts["where"] == str(tmp_path / "m.yml")
+    assert caught.value.parts["found"]
+    assert caught.value.parts["next"]
+
+
+def test_load_definitions_passes_over_hidden_files(tmp_path: Path) -> None:
+    (tmp_path / "m.yml").write_text("{name: m, type: mean, source: {outcome: o}}")
+    (tmp_path / ".#m.yml").symlink_to("me@host.1234:99")
+    (tmp_path / ".m.yml").write_text("half wri: [")
+    assert list(load_definitions(tmp_path)) == ["m"]
+
+
 def test_load_definitions_of_an_absent_folder_is_empty(tmp_path: Path) -> None:
     assert load_definitions(tmp_path / "nothing") == {}
 
