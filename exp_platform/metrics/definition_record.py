@@ -63,11 +63,9 @@ def make_definition(text: MetricText) -> MetricDefinition:
 
 
 def _aggregation(text: MetricText, part: PartText | None) -> str:
-    """A ratio's denominator is summed unless it says otherwise."""
+    """Of a part of a ratio, the metric's unless it says otherwise."""
     if part is None:
         return text.aggregation if text.type != "ratio" else "sum"
-    if part is text.denominator:
-        return part.aggregation or "sum"
     return part.aggregation or text.aggregation
 
 

@@ -253,13 +253,13 @@ class Writer:
 
     def _calculate(self, node: "Expr") -> Written:
         left, right = self._number(node.this), self._number(node.expression)
-        is_double = left.is_double or right.is_double
         nullable = left.may_be_null or right.may_be_null
         sign = _OPERATORS[type(node).__name__]
-        if sign != "/":
-            sql = f"{left.sql} {sign} {right.sql}"
-            return Written(sql, "number", is_double, nullable)
         above = left.sql if left.is_double else f"cast({left.sql} as double)"
+        if sign != "/":
+            # engines end a calculation with whole numbers at 32 bits
+            first = left.sql if right.is_double else above
+            return Written(f"{first} {sign} {right.sql}", "number", True, nullable)
         below = right.sql
         if type(node.expression).__name__ != "Literal" or float(below) == 0:
             below = f"nullif({below}, 0)"  # a division by zero has no value

@@ -19,7 +19,7 @@ from exp_platform.metrics.models import (
 )
 from exp_platform.metrics.rebuild import Rebuilder
 from exp_platform.metrics.scope import write_scope
-from exp_platform.metrics.spans import Span
+from exp_platform.metrics.spans import DAY_US, Span
 from exp_platform.metrics.unit_values import Part
 from exp_platform.records import (
     CapOrigin,
@@ -140,13 +140,10 @@ def _rank_totals(
     }
     rebuilder = Rebuilder(engine)
     try:
-        relation = rebuilder.build(texts, (_TOTALS,))[_TOTALS]
+        relations = rebuilder.build(texts, (_TOTALS,))
         return {
             place: _order_statistic(
-                engine,
-                f"{relation} where metric_name = {quote(probe.name)}",
-                place[0],
-                rules[place],
+                engine, _totals_sql(relations, probe), place[0], rules[place]
             )
             for place, probe in probes.items()
         }
@@ -154,10 +151,28 @@ def _rank_totals(
         rebuilder.forget()
 
 
+def _totals_sql(relations: Mapping[str, str], probe: MetricDefinition) -> str:
+    """A probe's unit totals; before the exposure, 0 for a unit that was new then."""
+    value = "totals.value"
+    if probe.delay_days < 0:
+        instant = "units.exposure_us"
+        if probe.is_day_grained:
+            instant = f"({instant} - {instant} % {DAY_US})"
+        opens = f"{instant} - {round(-probe.delay_days * DAY_US)}"
+        is_new = f"coalesce(units.first_seen_us >= {opens}, false)"
+        value = f"case when {is_new} then 0.0 else {value} end"
+    return (
+        f"(select {value} as value from {relations[_TOTALS]} as totals\n"
+        f"inner join {relations['experiment_assignments']} as units\n"
+        "    on totals.unit_no = units.unit_no\n"
+        f"where totals.metric_name = {quote(probe.name)}) as unit_totals"
+    )
+
+
 def _order_statistic(
     engine: Engine, units: str, metric: str, rule: PercentileCap
 ) -> float:
-    ranked = f"{units} and value <> 0" if rule.is_nonzero else units
+    ranked = f"{units} where value <> 0" if rule.is_nonzero else units
     n_units = int(engine.rows(f"select count(*) from {ranked}")[0][0])
     if not n_units:
         raise ContractError(

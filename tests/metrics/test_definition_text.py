@@ -54,6 +54,12 @@ def test_ratio_parts_have_rules_and_aggregations_of_their_own() -> None:
     assert metric.denominator_rows == RowRule(SourceKind.EVENT, "value > 1")
 
 
+def test_ratio_part_without_an_aggregation_has_the_metrics() -> None:
+    text = RATIO | {"aggregation": "max", "numerator": ORDERS | {"aggregation": "sum"}}
+    metric = parse_definition(text, "here")
+    assert (metric.aggregation, metric.denominator_aggregation) == ("sum", "max")
+
+
 def test_quantile_of_rows() -> None:
     metric = parse_definition(QUANTILE | {"of": "rows"}, "here")
     assert (metric.quantile, metric.is_of_rows) == (0.9, True)

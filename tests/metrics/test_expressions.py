@@ -301,6 +301,21 @@ def test_write_value_is_a_double_even_of_integers(engine: Any) -> None:
     assert isinstance(found, float)
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("value / (86400 * 1000000)", 2.0 / 86_400_000_000),
+        ("2000000000 + 2000000000 - 1", 3_999_999_999.0),
+        ("-(1 - 2147483648 * 2)", 4_294_967_295.0),
+    ],
+)
+def test_write_value_counts_beyond_32_bits(
+    engine: Any, text: str, number: float
+) -> None:
+    sql = write_value(text, EVENTS)
+    assert engine.rows(f"select {sql} from {_relation(ROW)}") == [(number,)]
+
+
 numbers = st.one_of(
     st.integers(-50, 50).map(str),
     st.sampled_from(["value", "price", "quantity", "absent", "0.25", "1e3"]),

@@ -155,3 +155,28 @@ def test_compute_caps_of_a_funnels_past_is_refused(shop: Any) -> None:
     funnel = replace(funnel, covariate=capped)
     with pytest.raises(UsageError, match="without effect"):
         freeze(shop, funnel)
+
+
+@pytest.mark.parametrize("grain", ["instant", "day"])
+def test_compute_caps_gives_new_units_no_past(
+    build: Any, spec: Any, grain: str
+) -> None:
+    """Of two units with a row a day before their exposure one was new then."""
+    exposed, noon = START + DAY, timedelta(hours=12)
+    units = [
+        {"user": user, "variant": "control", "at": exposed + noon, "first_seen": seen}
+        for user, seen in (("known", START - 90 * DAY), ("new", exposed - noon))
+    ]
+    rows = [
+        {"user": user, "metric": "spend", "value": value, "at": exposed - noon}
+        for user, value in (("known", 2.0), ("new", 1000.0))
+    ]
+    plan = spec(plan=AnalysisPlan(metrics=()))
+    text = define(
+        window={"days": 2, "grain": grain},
+        cap={"percentile": 1 - 1e-9, "taken_from": "pre_period"},
+        covariate={"lookback_days": 2, "cap": {"percentile": 1 - 1e-9}},
+    )
+    frozen = freeze((build(units, rows, [], plan, only=("stg_exposures",)), plan), text)
+    assert frozen.cap == 2.0
+    assert [covariate.cap for covariate in frozen.covariates] == [2.0]

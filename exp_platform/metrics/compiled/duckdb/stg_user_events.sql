@@ -4,7 +4,7 @@ with source as (
 
 ),
 
-trimmed as (
+cleaned as (
 
     select
         namespace,
@@ -12,8 +12,8 @@ trimmed as (
         source_row,
         nullif(trim(event_id), '') as event_id,
         nullif(trim(event_name), '') as event_name,
-        nullif(trim(anonymous_id), '') as anonymous_id,
-        nullif(trim(user_id), '') as known_user_id,
+        case when trim(anonymous_id) <> '' then anonymous_id end as anonymous_id,
+        case when trim(user_id) <> '' then user_id end as known_user_id,
         client_ts,
         sent_ts,
         received_ts,
@@ -63,4 +63,4 @@ select
     json_extract_string(context, '$.app.name') as app,
     json_extract_string(context, '$.app.version') as app_version,
     cast(json_extract(context, '$.experiments') as varchar) as experiments
-from trimmed
+from cleaned
