@@ -111,8 +111,8 @@ _ENTRIES = (
         level=0.001,
         protects_against="Units that met both arms, which blurs the effect, or biases "
         "it when one arm sheds more of them.",
-        rule="Fails from 10 %, or when the share differs by first arm at p < 0.001. "
-        "Warns from 1 %.",
+        rule="Fails from 10 %, or when the share differs by first arm at p < 0.001 "
+        "(units that met two arms at the same instant left out). Warns from 1 %.",
         next_step="Check that assignment is sticky (devices, log-in, cache); read the "
         "estimate without crossover units beside the primary one.",
     ),

@@ -27,7 +27,7 @@ def check_crossover(facts: CrossoverFacts) -> CheckResult:
         )[0]
     crossed = sum(facts.crossed.values())
     share = crossed / units
-    p_value = compare_shares(facts.units, facts.crossed)
+    p_value = compare_shares(*_ordered(facts))
     status, reason, threshold = _judge(share, p_value)
     return CheckResult(
         experiment_id=facts.experiment_id,
@@ -39,8 +39,21 @@ def check_crossover(facts: CrossoverFacts) -> CheckResult:
         threshold=threshold,
         p_value=p_value,
         can_fail=True,
-        details={"units": dict(facts.units), "crossed": dict(facts.crossed)},
+        details={
+            "units": dict(facts.units),
+            "crossed": dict(facts.crossed),
+            "tied": dict(facts.tied),
+        },
     )
+
+
+def _ordered(facts: CrossoverFacts) -> tuple[dict[str, int], dict[str, int]]:
+    """Units and crossed units of which it is known which arm they met first."""
+    units, crossed = (
+        {arm: n - facts.tied.get(arm, 0) for arm, n in counts.items()}
+        for counts in (facts.units, facts.crossed)
+    )
+    return units, crossed
 
 
 def _judge(share: float, p_value: float | None) -> tuple[CheckStatus, str, float]:
@@ -57,11 +70,16 @@ def _describe(facts: CrossoverFacts, crossed: int, *, p_value: float | None) -> 
     units = sum(facts.units.values())
     if crossed == 0:
         return f"None of {format_count(units, 'unit')} met more than one arm."
+    whole = f"{format_share(crossed / units)} of units met more than one arm"
+    tied = sum(facts.tied.values())
+    unknown = f"for {tied:,} it is not known which one first" if tied else ""
+    if tied == crossed:
+        return f"{whole} ({unknown})."
+    known_units, known = _ordered(facts)
     by_arm = ", ".join(
-        f"{format_share(facts.crossed.get(arm, 0) / n)} of {arm}"
-        for arm, n in facts.units.items()
+        f"{format_share(known.get(arm, 0) / n)} of {arm}"
+        for arm, n in known_units.items()
         if n > 0
     )
     equal = "" if p_value is None else f"; same in all arms: {format_p(p_value)}"
-    whole = format_share(crossed / units)
-    return f"{whole} of units met more than one arm ({by_arm}{equal})."
+    return f"{whole} ({by_arm}{equal}{'; ' * bool(tied)}{unknown})."

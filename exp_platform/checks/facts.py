@@ -93,13 +93,15 @@ class CrossoverFacts:
     """Units that met more than one arm.
 
     Attributes:
-        units: units by the arm of their first exposure.
-        crossed: those of them that later met another arm.
+        units: units by the arm of their first exposure, ties by the arm's name.
+        crossed: those of them that met another arm.
+        tied: those of the crossed that met two arms first; without dates, all of them.
     """
 
     experiment_id: str
     units: CountBy
     crossed: CountBy
+    tied: CountBy = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,9 @@ class LateFacts:
     Attributes:
         rows: rows with a time of arrival; 0 = arrival is not recorded.
         rows_late: those that arrived more than `threshold_hours` after their event.
-        last_event_ts: newest event of the experiment; None = undated input.
+        last_event_ts: newest row of the experiment; None = no row has a date.
         watermark_ts: event time up to which the data are said to be complete.
+        is_dated: the input has dates at all.
     """
 
     experiment_id: str
@@ -135,6 +138,7 @@ class LateFacts:
     threshold_hours: float
     last_event_ts: datetime | None
     watermark_ts: datetime
+    is_dated: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,10 @@ def check_late_data(facts: LateFacts) -> CheckResult:
         return checks_not_run(
             ["LATE_DATA"],
             facts.experiment_id,
-            reason="UNDATED",
-            message="The input has no dates, so nothing can be late.",
+            reason="NO_ROWS" if facts.is_dated else "UNDATED",
+            message="No outcome or event of a metric was delivered."
+            if facts.is_dated
+            else "The input has no dates, so nothing can be late.",
         )[0]
     share = facts.rows_late / facts.rows if facts.rows > 0 else None
     gap = facts.watermark_ts - facts.last_event_ts

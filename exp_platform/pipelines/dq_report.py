@@ -19,7 +19,7 @@ from exp_platform.checks.late import check_late_data
 from exp_platform.checks.quarantine import check_quarantine
 from exp_platform.checks.window import check_out_of_window
 from exp_platform.lake.types import quote_text
-from exp_platform.metrics.measures import parts_of
+from exp_platform.metrics.measures import events_of, parts_of
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import CheckResult, ExperimentSpec, SourceKind
@@ -54,7 +54,7 @@ def check_data(run: Run, ingested: Ingested) -> tuple[CheckResult, ...]:
     ]
     # without instants of their own rows cannot be late or outside
     if ingested.spec.has_events:
-        found.append(check_late_data(_late_facts(run, ingested.spec)))
+        found.append(check_late_data(_late_facts(run, ingested)))
         found.append(check_out_of_window(_window_facts(run, ingested)))
     return tuple(found)
 
@@ -160,12 +160,21 @@ def _rows_outside(run: Run, ingested: Ingested) -> dict[str, int]:
     return {"exposures": int(exposures[0][0]), "outcomes": int(outcomes[0][0])}
 
 
-def _late_facts(run: Run, spec: ExperimentSpec) -> LateFacts:
+def _late_facts(run: Run, ingested: Ingested) -> LateFacts:
+    spec = ingested.spec
     microseconds = round(LATE_HOURS * 3_600_000_000)
-    late = f"epoch_us(received_ts) - epoch_us(outcome_ts) > {microseconds}"
+    late = f"epoch_us(received_ts) - epoch_us(happened) > {microseconds}"
+    rows = "select outcome_ts as happened, received_ts from exp.outcomes"
+    names = [events_of(definition) for definition in ingested.definitions.values()]
+    listed = ", ".join(quote_text(name) for name in sorted(set().union(*names)))
+    if listed and spec.namespace:
+        rows += (
+            "\nunion all select event_ts as happened, received_ts from exp.fact_event\n"
+            f"where event_name in ({listed}) and event_ts >= {_instant(spec.start_ts)}"
+        )
     row = run.engine.records(
-        "select count(received_ts) as n_rows, max(outcome_ts) as last_ts,\n"
-        f"    count(*) filter (where {late}) as n_late from exp.outcomes"
+        "select count(received_ts) as n_rows, max(happened) as last_ts,\n"
+        f"    count(*) filter (where {late}) as n_late from ({rows})"
     )[0]
     return LateFacts(
         spec.experiment_id,
@@ -174,23 +183,29 @@ def _late_facts(run: Run, spec: ExperimentSpec) -> LateFacts:
         threshold_hours=LATE_HOURS,
         last_event_ts=row["last_ts"] if spec.is_dated else None,
         watermark_ts=spec.watermark_ts,
+        is_dated=spec.is_dated,
     )
 
 
 def _crossover_facts(run: Run, spec: ExperimentSpec) -> CrossoverFacts:
     rows: list[dict[str, Any]] = run.engine.records(
-        "with units as (select user_id, count(distinct variant) > 1 as is_crossed,\n"
-        "    min(struct_pack(exposure_ts, variant)).variant as variant\n"
+        "with arms as (select user_id, variant, min(exposure_ts) as since\n"
         f"    from exp.exposures where exposure_ts >= {_instant(spec.start_ts)}\n"
-        f"    and exposure_ts < {_instant(spec.end_ts)} group by user_id)\n"
+        f"    and exposure_ts < {_instant(spec.end_ts)} group by user_id, variant),\n"
+        "units as (select user_id, count(*) > 1 as is_crossed,\n"
+        "    min(struct_pack(since, variant)).variant as variant,\n"
+        "    count(*) > 1 and min(since, 2)[1] = min(since, 2)[2] as is_tied\n"
+        "    from arms group by user_id)\n"
         "select variant, count(*) as n_units,\n"
-        "    count(*) filter (where is_crossed) as n_crossed\n"
+        "    count(*) filter (where is_crossed) as n_crossed,\n"
+        "    count(*) filter (where is_tied) as n_tied\n"
         "from units group by variant order by variant"
     )
     return CrossoverFacts(
         spec.experiment_id,
         units={row["variant"]: row["n_units"] for row in rows},
         crossed={row["variant"]: row["n_crossed"] for row in rows},
+        tied={row["variant"]: row["n_tied"] for row in rows if row["n_tied"]},
     )
 
 

@@ -126,9 +126,15 @@ def test_check_late_data_without_arrival_times_still_looks_at_the_watermark():
 
 
 def test_check_late_data_of_undated_input_is_not_run():
-    check = check_late_data(replace(LATE, last_event_ts=None))
+    check = check_late_data(replace(LATE, last_event_ts=None, is_dated=False))
     assert (check.status, check.reason) == (CheckStatus.NOT_RUN, "UNDATED")
     assert not check.can_fail
+
+
+def test_check_late_data_without_rows_does_not_say_that_there_are_no_dates():
+    check = check_late_data(replace(LATE, last_event_ts=None))
+    assert (check.status, check.reason) == (CheckStatus.NOT_RUN, "NO_ROWS")
+    assert check.message == "No outcome or event of a metric was delivered."
 
 
 def test_check_minimum_data_names_the_smallest_arm():

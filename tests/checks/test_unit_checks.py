@@ -36,6 +36,21 @@ def test_check_crossover_says_the_share_of_every_arm():
     )
 
 
+def test_check_crossover_of_units_that_met_two_arms_first_blames_neither_arm():
+    tied = {"control": 9}
+    facts = CrossoverFacts("e", UNITS, tied, tied)
+    check = check_crossover(facts)
+    assert check.status is CheckStatus.PASSED
+    assert check.value == 9 / sum(UNITS.values())
+    assert check.message.endswith("(for 9 it is not known which one first).")
+    crossed = {"control": 9 + 1, "B": 1}
+    both = check_crossover(CrossoverFacts("e", UNITS, crossed, tied))
+    alone = check_crossover(CrossoverFacts("e", UNITS, {"control": 1, "B": 1}))
+    assert both.p_value == pytest.approx(alone.p_value, rel=0.01)
+    assert both.value == 11 / sum(UNITS.values())
+    assert both.message.endswith("; for 9 it is not known which one first).")
+
+
 def test_check_crossover_without_units_is_not_run_and_blocks():
     check = check_crossover(CrossoverFacts("e", {}, {}))
     assert (check.status, check.can_fail) == (CheckStatus.NOT_RUN, True)
