@@ -47,6 +47,15 @@ BROKEN: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
         OUTCOMES,
         {"source_not_null_exp_outcomes_metric_name"},
     ),
+    "event whose value is not finite": (
+        (
+            "insert into exp.fact_event by name select 'e' as event_id, namespace,"
+            " 'u' as user_id, 'visit' as event_name, now() as event_ts,"
+            " 'nan'::double as value from exp_run.run_experiments limit 1"
+        ),
+        ("source:exp_platform.exp.fact_event", "stg_events"),
+        {"expression_holds_stg_events_value__value_between_1_7e308_and_1_7e308"},
+    ),
     "quarantined for an unknown reason": (
         "update exp.quarantine set reason = 'BECAUSE' where rowid = 0",
         ("source:exp_platform.exp.quarantine",),
