@@ -13,6 +13,7 @@ TWICE = "insert into {table} select * from {table} limit 1"
 EXPOSURES = ("source:exp_platform.exp.exposures", "stg_exposures")
 OUTCOMES = ("source:exp_platform.exp.outcomes", "stg_outcomes")
 RUN = "source:exp_platform.run"
+RENAMED_ARM = "update exp_run.run_variants set variant = 'new' where rowid = 0"
 
 BROKEN: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
     "exposure without a unit": (
@@ -29,6 +30,19 @@ BROKEN: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
         f"update exp.exposures set variant = 'beta' where {FIRST_EXPOSURE}",
         EXPOSURES,
         {"found_in_input_stg_exposures_variant__variant__run__run_variants"},
+    ),
+    "exposure to an arm that only other experiments have": (
+        RENAMED_ARM,
+        EXPOSURES,
+        {"found_in_input_stg_exposures_variant__variant__run__run_variants"},
+    ),
+    "assignment to an arm that only other experiments have": (
+        (
+            "insert into exp.assignments by name select experiment_id, user_id, variant,"
+            f" exposure_ts as assigned_ts from exp.exposures; {RENAMED_ARM}"
+        ),
+        ("source:exp_platform.exp.experiment_assignments", "stg_assignments"),
+        {"found_in_input_stg_assignments_variant__variant__run__run_variants"},
     ),
     "outcome without a value": (
         "update exp.outcomes set value = null where rowid = 0",

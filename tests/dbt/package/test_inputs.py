@@ -12,6 +12,8 @@ pytestmark = pytest.mark.xdist_group("dbt_package")
 
 FINITE = "expression_holds_stg_outcomes_value__value_between_1_7e308_and_1_7e308"
 
+ARM = "found_in_input_stg_exposures_variant__variant__run__run_variants"
+
 BROKEN: dict[str, tuple[str, str, set[str]]] = {
     "outcome that is no number": (
         "update shop.orders set amount = 'nan' where rowid = 0",
@@ -27,6 +29,15 @@ BROKEN: dict[str, tuple[str, str, set[str]]] = {
         "update shop.orders set amount = null where rowid = 0",
         "stg_outcomes",
         {"not_null_stg_outcomes_value"},
+    ),
+    "exposure to an arm that only another experiment has": (
+        (
+            "create or replace view analytics.exp_run_variants as"
+            " select 'checkout' as experiment_id, 'old' as variant"
+            " union all select 'search', 'new'"
+        ),
+        "stg_exposures",
+        {ARM},
     ),
 }
 
