@@ -25,13 +25,20 @@
 select * from {{ ref(var('inputs').get(name, 'exp_' ~ name)) }}
 {%- endmacro %}
 
-{# A column of an input: source.user_id, or what the variable `columns` has for it. #}
-{% macro input_value(input, name) -%}
-{{ return(var('columns', {}).get(input, {}).get(name, 'source.' ~ name)) }}
-{%- endmacro %}
-{% macro input_column(input, name) -%}
-{%- set value = input_value(input, name) -%}
-{{ return(value if value == 'source.' ~ name else value ~ ' as ' ~ name) }}
+{# The rows of an input, for the model that stages it. In another project the columns the
+   model reads, each under its own name or as what the variable `columns` has for it; that
+   is read before anything is joined, so that no other column of its name is in reach. #}
+{% macro input_rows(group, name, columns) -%}
+{%- if not var('inputs', {}) -%}
+select * from {{ input(group, name) }}
+{%- else -%}
+{%- set renamed = var('columns', {}).get(name, {}) -%}
+select
+    {%- for column in columns %}
+    {{ renamed.get(column, 'source.' ~ column) }} as {{ column }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from (select * from {{ input(group, name) }}) as source
+{%- endif -%}
 {%- endmacro %}
 
 {# What not every project has; without it nothing is rejected, assigned before exposure,

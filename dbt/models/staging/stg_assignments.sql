@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ input('exp', 'experiment_assignments') }}
+    {{ input_rows('exp', 'experiment_assignments', ['experiment_id', 'user_id', 'variant', 'assigned_ts']) }}
 
 ),
 
@@ -11,10 +11,10 @@ experiments as (
 )
 
 select
-    {{ input_column('experiment_assignments', 'experiment_id') }},
-    {{ input_column('experiment_assignments', 'user_id') }},
-    {{ input_column('experiment_assignments', 'variant') }},
-    {{ epoch_us(input_value('experiment_assignments', 'assigned_ts')) }} as assigned_us
+    source.experiment_id,
+    source.user_id,
+    source.variant,
+    {{ epoch_us('source.assigned_ts') }} as assigned_us
 from source
 inner join experiments
-    on {{ input_value('experiment_assignments', 'experiment_id') }} = experiments.experiment_id
+    on source.experiment_id = experiments.experiment_id

@@ -1,6 +1,9 @@
 with source as (
 
-    select * from {{ input('exp', 'fact_event') }}
+    {{ input_rows('exp', 'fact_event', [
+        'namespace', 'event_id', 'user_id', 'event_name', 'event_ts', 'value', 'properties',
+        'country', 'device', 'platform', 'app', 'app_version',
+    ]) }}
 
 ),
 
@@ -12,18 +15,18 @@ experiments as (
 
 select
     experiments.experiment_id,
-    {{ input_column('fact_event', 'event_id') }},
-    {{ input_column('fact_event', 'user_id') }},
-    {{ input_column('fact_event', 'event_name') }},
-    {{ input_column('fact_event', 'event_ts') }},
-    {{ epoch_us(input_value('fact_event', 'event_ts')) }} as event_us,
-    {{ input_column('fact_event', 'value') }},
-    {{ input_column('fact_event', 'properties') }},
-    {{ input_column('fact_event', 'country') }},
-    {{ input_column('fact_event', 'device') }},
-    {{ input_column('fact_event', 'platform') }},
-    {{ input_column('fact_event', 'app') }},
-    {{ input_column('fact_event', 'app_version') }}
+    source.event_id,
+    source.user_id,
+    source.event_name,
+    source.event_ts,
+    {{ epoch_us('source.event_ts') }} as event_us,
+    source.value,
+    source.properties,
+    source.country,
+    source.device,
+    source.platform,
+    source.app,
+    source.app_version
 from source
 inner join experiments
-    on {{ input_value('fact_event', 'namespace') }} = experiments.namespace
+    on source.namespace = experiments.namespace

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ input('exp', 'exposures') }}
+    {{ input_rows('exp', 'exposures', ['experiment_id', 'user_id', 'variant', 'exposure_ts', 'first_seen_ts', 'attributes']) }}
 
 ),
 
@@ -11,13 +11,13 @@ experiments as (
 )
 
 select
-    {{ input_column('exposures', 'experiment_id') }},
-    {{ input_column('exposures', 'user_id') }},
-    {{ input_column('exposures', 'variant') }},
-    {{ input_column('exposures', 'exposure_ts') }},
-    {{ epoch_us(input_value('exposures', 'exposure_ts')) }} as exposure_us,
-    {{ epoch_us(input_value('exposures', 'first_seen_ts')) }} as first_seen_us,
-    {{ input_column('exposures', 'attributes') }}
+    source.experiment_id,
+    source.user_id,
+    source.variant,
+    source.exposure_ts,
+    {{ epoch_us('source.exposure_ts') }} as exposure_us,
+    {{ epoch_us('source.first_seen_ts') }} as first_seen_us,
+    source.attributes
 from source
 inner join experiments
-    on {{ input_value('exposures', 'experiment_id') }} = experiments.experiment_id
+    on source.experiment_id = experiments.experiment_id

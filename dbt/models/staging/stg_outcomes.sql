@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ input('exp', 'outcomes') }}
+    {{ input_rows('exp', 'outcomes', ['experiment_id', 'user_id', 'metric_name', 'value', 'outcome_ts']) }}
 
 ),
 
@@ -11,11 +11,11 @@ experiments as (
 )
 
 select
-    {{ input_column('outcomes', 'experiment_id') }},
-    {{ input_column('outcomes', 'user_id') }},
-    {{ input_column('outcomes', 'metric_name') }},
-    {{ input_column('outcomes', 'value') }},
-    {{ epoch_us(input_value('outcomes', 'outcome_ts')) }} as outcome_us
+    source.experiment_id,
+    source.user_id,
+    source.metric_name,
+    source.value,
+    {{ epoch_us('source.outcome_ts') }} as outcome_us
 from source
 inner join experiments
-    on {{ input_value('outcomes', 'experiment_id') }} = experiments.experiment_id
+    on source.experiment_id = experiments.experiment_id

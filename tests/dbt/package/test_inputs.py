@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from exp_platform.lake import Engine
 
@@ -41,6 +42,41 @@ BROKEN: dict[str, tuple[str, str, set[str]]] = {
     ),
 }
 
+# columns named like those of exp_run_experiments
+RENAMED = (
+    "alter table shop.arm_views rename arm to assignment",
+    (
+        "create table shop.given as select customer_id, assignment, seen_at as start_us"
+        " from shop.arm_views"
+    ),
+    (
+        "create table shop.clicks as select '' as namespace, 'e' || rowid as alpha,"
+        " customer_id, 'click' as event_name, visited_at as event_ts, 1.0 as value,"
+        " map(['page'], ['/']) as properties, 'NL' as country, 'phone' as device,"
+        " 'web' as platform, 'shop' as app, '1' as app_version from shop.visits"
+    ),
+)
+INPUTS = {
+    "exposures": "shop.arm_views",
+    "outcomes": "shop_outcomes",
+    "experiment_assignments": "shop.given",
+    "fact_event": "shop.clicks",
+}
+COLUMNS = {
+    "outcomes": {"experiment_id": "experiment_id"},
+    "experiment_assignments": {
+        "experiment_id": "'checkout'",
+        "user_id": "source.customer_id",
+        "variant": "assignment",
+        "assigned_ts": "start_us",
+    },
+    "fact_event": {
+        "namespace": "namespace",
+        "event_id": "alpha",
+        "user_id": "customer_id",
+    },
+}
+
 
 @pytest.fixture(scope="module")
 def shop_dbt(
@@ -63,3 +99,47 @@ def test_build_fails_in_the_test_of_the_broken_input(
     with Engine(lake_settings, database) as engine:
         engine.execute(statement)
     assert shop_dbt.build(model, database=database, generated={}) == expected
+
+
+def _name_awkwardly(project: Path) -> None:
+    """Point the project at the renamed columns, and at all the inputs there can be."""
+    place = project / "dbt_project.yml"
+    settings = yaml.safe_load(place.read_text("utf-8"))
+    package = settings["vars"]["exp_platform"]
+    package["inputs"] = INPUTS
+    package["columns"] |= COLUMNS
+    package["columns"]["exposures"]["variant"] = "assignment"
+    place.write_text(yaml.safe_dump(settings), "utf-8")
+    sources = project / "models" / "sources.yml"
+    more = "      - name: given\n      - name: clicks\n"
+    sources.write_text(sources.read_text("utf-8") + more, "utf-8")
+
+
+def test_inputs_may_have_columns_named_like_those_of_the_package(
+    shop: Path, make_dbt: Any, lake_settings: Any, tmp_path: Path
+) -> None:
+    project, database = tmp_path / "shop", tmp_path / shop.name
+    shutil.copytree(shop.parent / "shop", project, symlinks=True)
+    shutil.copy(shop, database)
+    _name_awkwardly(project)
+    with Engine(lake_settings, database) as engine:
+        for statement in RENAMED:
+            engine.execute(statement)
+    dbt = make_dbt(tmp_path, project)
+    assert dbt.build("+unit_ledger", database=database, generated={}) == set()
+    totals, stages = _read(lake_settings, database)
+    its_totals, its_stages = _read(lake_settings, shop)
+    assert totals == its_totals
+    assert [row for row in stages if row[0] != "assigned"] == its_stages
+    assert sum(row[3] for row in stages if row[0] == "assigned") == 500
+
+
+def _read(lake_settings: Any, database: Path) -> list[list[Any]]:
+    with Engine(lake_settings, database) as engine:
+        return [
+            engine.rows(f"select {columns} from exp_run.{name} order by all")
+            for name, columns in (
+                ("metric_aggregates_overall", "metric_name, variant, segment, n, mean"),
+                ("unit_ledger", "stage, metric_name, variant, n_units, n_rows"),
+            )
+        ]
