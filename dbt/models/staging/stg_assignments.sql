@@ -1,6 +1,6 @@
 with source as (
 
-    {{ input_rows('exp', 'experiment_assignments', ['experiment_id', 'user_id', 'variant', 'assigned_ts']) }}
+    {{ input_rows('exp', 'experiment_assignments', ['experiment_id', 'user_id', 'variant'], ['assigned_ts']) }}
 
 ),
 

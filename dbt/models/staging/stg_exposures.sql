@@ -1,6 +1,6 @@
 with source as (
 
-    {{ input_rows('exp', 'exposures', ['experiment_id', 'user_id', 'variant', 'exposure_ts', 'first_seen_ts', 'attributes']) }}
+    {{ input_rows('exp', 'exposures', ['experiment_id', 'user_id', 'variant'], ['exposure_ts', 'first_seen_ts', 'attributes']) }}
 
 ),
 
