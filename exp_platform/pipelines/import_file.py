@@ -4,7 +4,6 @@ The file has one row per unit, or one row per outcome (`LongColumns`). Everythin
 was inferred is handed back in words; nothing else is assumed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,9 +22,11 @@ from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
 from exp_platform.pipelines.import_looks import describe_design
+from exp_platform.pipelines.import_numbers import check_values
 from exp_platform.pipelines.import_plan import registry_row
 from exp_platform.pipelines.import_request import ImportRequest, check_request
 from exp_platform.pipelines.import_rows import exposures_sql, outcomes_sql
+from exp_platform.pipelines.import_types import infer_types
 from exp_platform.records import Assignment, Variant
 
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
@@ -56,7 +57,8 @@ def import_file(
     Raises:
         UsageError: a column, arm or metric that does not exist, or a mapping that
             cannot be.
-        ContractError: the file cannot be read, or has no rows.
+        ContractError: the file cannot be read, has no rows, or has numbers in another
+            notation.
     """
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
@@ -66,7 +68,9 @@ def import_file(
         check_request(request, columns, file)
         _check_rows(engine, request, file)
         arms = _read_arms(engine, request, file)
-        types, notes = _infer_types(engine, request, columns)
+        texts, missing = check_values(engine, request, columns, file)
+        types, notes = infer_types(engine, request, columns, texts)
+        notes += missing
         window = _read_window(engine, request)
         rows = int(engine.rows("select count(*) from exp_run.delivered")[0][0])
         tables = {
@@ -303,49 +307,6 @@ def _read_arms(
             allowed=", ".join(names),
         )
     return tuple(Variant(name, weights[name]) for name in names)
-
-
-def _infer_types(
-    engine: Engine, request: ImportRequest, columns: Mapping[str, str]
-) -> tuple[dict[str, str], list[str]]:
-    types, notes = {}, []
-    for name, declared in request.metrics.items():
-        if declared:
-            types[name] = declared
-            continue
-        types[name], why = _infer_type(engine, request, name, columns)
-        notes.append(f"{name}: {types[name]}, because {why}")
-    return types, notes
-
-
-def _infer_type(
-    engine: Engine, request: ImportRequest, name: str, columns: Mapping[str, str]
-) -> tuple[str, str]:
-    column, where, kind = identifier(name), "true", columns.get(name, "")
-    if request.long is not None:
-        column, kind = identifier(request.long.value), columns[request.long.value]
-        where = f"{identifier(request.long.metric_name)} = {text(name)}"
-    if kind == "BOOLEAN":
-        return "proportion", "its values are true or false"
-    number = f"try_cast({column} as double)"
-    row = engine.records(
-        f"select count({column}) as n_values, count({number}) as n_numbers, bool_and({number} in (0, 1)) as is_flag,"
-        f" bool_and({number} = floor({number}) and {number} >= 0) as is_count\n"
-        f"from exp_run.delivered where {where} and isfinite(coalesce({number}, 0))"
-    )[0]
-    if not row["n_values"]:
-        return "mean", "it has no value at all"
-    if not row["n_numbers"]:
-        raise UsageError(
-            f"metric {name!r} has no number at all",
-            allowed="a column of numbers, or of true and false",
-            next_step=f"name another column, or write {name}:mean to take it as it is",
-        )
-    if row["is_flag"]:
-        return "proportion", "its values are 0 or 1"
-    if row["is_count"]:
-        return "count", "its values are whole numbers from 0"
-    return "mean", "its values are numbers with fractions or below 0"
 
 
 def _read_window(

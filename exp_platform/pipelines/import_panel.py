@@ -16,6 +16,7 @@ from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.definitions import parse_definition
 from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
 from exp_platform.pipelines.import_file import Imported
+from exp_platform.pipelines.import_numbers import check_panel_values
 from exp_platform.pipelines.panel_layout import (
     TREATED,
     UNTREATED,
@@ -53,8 +54,8 @@ def import_panel(
     Raises:
         UsageError: a column or a period that does not exist, or a mapping that cannot
             be.
-        ContractError: the file cannot be read, a unit stands twice in a period, or
-            what must be constant within a unit is not.
+        ContractError: the file cannot be read, has numbers in another notation, a unit
+            stands twice in a period, or what must be constant within a unit is not.
     """
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
@@ -62,9 +63,10 @@ def import_panel(
         names = (request.unit, request.cluster)
         columns = open_file(engine, file, as_text=[n for n in names if n])
         check_panel_request(request, columns, file)
+        missing = check_panel_values(engine, request, columns, file)
         layout, notes = lay_out_panel(engine, request, file, is_ordered=True)
         tables = _tables(engine, experiment_id, request, layout, file)
-        notes = [*_describe(engine, request, layout), *notes]
+        notes = [*_describe(engine, request, layout), *notes, *missing]
         rows = _count(engine, "exp_run.delivered")
     with lake, lake.experiment_lock(experiment_id):
         folder = land_raw(settings.paths.raw, experiment_id, tables)

@@ -1,0 +1,263 @@
+"""Values of a delivered file that are no numbers: refused, or said and left missing.
+
+A number in another notation would become a missing value, and usually because of its
+size: only what is 1,000 or more has thousands marks. Such a file is refused; any other
+text is a missing value, and its import says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exp_platform.checks.wording import format_count
+from exp_platform.errors import ContractError
+from exp_platform.lake import Engine
+from exp_platform.lake.types import quote_name as identifier
+from exp_platform.lake.types import quote_text as text
+from exp_platform.pipelines.delivered_file import ROW_NUMBER
+from exp_platform.pipelines.import_request import ImportRequest, LongColumns
+from exp_platform.pipelines.panel_request import PanelRequest
+
+_MOST_NAMED = 5
+_NUMBERS = frozenset(
+    {
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "HUGEINT",
+        "DECIMAL",
+        "FLOAT",
+        "DOUBLE",
+    }
+    | {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM"}
+)
+_SPACE = r"[\s\p{Zs}]*"
+_PARTS = {
+    "thousands": r"\d{1,3}(?:[,.'\x{2019}_\s\p{Zs}]\d{3})+(?:[.,]\d*)?",
+    "lakhs": r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d*)?",
+    "decimal comma": r"\d*,\d+|\d+,",
+    "plain": r"\d+(?:\.\d*)?|\.\d+",
+}
+_MARKS = rf"(?:[\p{{Sc}}%\x{{2030}}+\x{{2212}}\x{{2013}}(-]{_SPACE})*"
+_ENDS = rf"(?:{_SPACE}[\p{{Sc}}%\x{{2030}}\x{{2212}}\x{{2013}})-])*"
+_NOTATION = (
+    rf"{_SPACE}{_MARKS}(?:{'|'.join(_PARTS.values())})"
+    rf"(?:[eE][+-]?\d+|{_SPACE}[kKmMbB])?{_ENDS}{_SPACE}"
+)
+"""A number as people write it. Matched only where the engine reads no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Values of one column that are no numbers.
+
+    Attributes:
+        name: of the metric, or of the column.
+        values: that are not null, blank or NULL.
+        texts: of them, those that are no number.
+        first, row: the first such text, and its row in the file, counted from 1
+            without the header.
+        foreign: of the texts, those that are numbers in another notation.
+        first_foreign, foreign_row: the first of these.
+    """
+
+    name: str
+    values: int
+    texts: int = 0
+    first: str = ""
+    row: int = 0
+    foreign: int = 0
+    first_foreign: str = ""
+    foreign_row: int = 0
+
+
+def check_values(
+    engine: Engine, request: ImportRequest, columns: Mapping[str, str], file: Path
+) -> tuple[frozenset[str], list[str]]:
+    """What of the metrics and covariates is no number.
+
+    Args:
+        engine: holds the delivered rows.
+        request: the mapping of columns.
+        columns: column -> type of the file.
+        file: for the error.
+
+    Returns:
+        Metrics and covariates with values that are no number, and a sentence for each.
+
+    Raises:
+        ContractError: values are numbers in another notation.
+    """
+    past = [name for name in request.past if name not in request.metrics]
+    names = (*request.metrics, *past)
+    if request.long is not None:
+        found = _read_long(engine, columns, request.long, names)
+    else:
+        own = {name: name for name in names}
+        found = _read_wide(engine, columns, own, has_flags=True)
+    _refuse_notations(found, file)
+    bad = [one for one in found if one.texts]
+    outcomes = frozenset(request.metrics)
+    return frozenset(one.name for one in bad), [_say(one, outcomes) for one in bad]
+
+
+def check_panel_values(
+    engine: Engine, request: PanelRequest, columns: Mapping[str, str], file: Path
+) -> list[str]:
+    """What of a panel's outcomes, covariates and weights is no number, in sentences.
+
+    Args:
+        engine: holds the delivered rows, numbered.
+        request: the mapping of columns.
+        columns: column -> type of the file.
+        file: for the error.
+
+    Raises:
+        ContractError: values are numbers in another notation.
+    """
+    facts = [*request.covariates, *([request.weight] if request.weight else [])]
+    named = {name: name for name in facts} | dict(request.outcomes)
+    found = _read_wide(engine, columns, named, has_flags=False)
+    _refuse_notations(found, file)
+    return [_say(one, frozenset(request.outcomes)) for one in found if one.texts]
+
+
+def readable(column: str) -> str:
+    """SQL of a column's value as a number; flags are 0 and 1, other texts null.
+
+    Args:
+        column: quoted.
+    """
+    flag = f"try_cast(cast({column} as varchar) as boolean)"
+    number = f"try_cast({column} as double)"
+    return f"coalesce({number}, cast({flag} as integer))"
+
+
+def _read_wide(
+    engine: Engine,
+    kinds: Mapping[str, str],
+    named: Mapping[str, str],
+    *,
+    has_flags: bool,
+) -> list[Unreadable]:
+    """All columns of texts in one scan; in numbers is nothing to find."""
+    texts = {n: c for n, c in named.items() if _may_be_text(kinds[c], has_flags)}
+    if not texts:
+        return []
+    marked, sums = [ROW_NUMBER], []
+    for i, column in enumerate(map(identifier, texts.values())):
+        mark = _mark(column, has_flags=has_flags)
+        marked.append(f"cast({column} as varchar) as v{i}, {mark} as m{i}")
+        sums.append(_sums(f"v{i}", f"m{i}"))
+    row = engine.rows(
+        f"select {', '.join(sums)}\n"
+        f"from (select {', '.join(marked)} from exp_run.delivered)"
+    )[0]
+    width = len(row) // len(texts)
+    return [
+        _unreadable(name, row[i * width : (i + 1) * width])
+        for i, name in enumerate(texts)
+    ]
+
+
+def _read_long(
+    engine: Engine, kinds: Mapping[str, str], long: LongColumns, names: Sequence[str]
+) -> list[Unreadable]:
+    """The column of values, by outcome, in one scan."""
+    if not _may_be_text(kinds[long.value], has_flags=True):
+        return []
+    value = identifier(long.value)
+    label = f"cast({identifier(long.metric_name)} as varchar)"
+    wanted = ", ".join(map(text, names))
+    rows = engine.rows(
+        f"select label, {_sums('v', 'm')}\n"
+        f"from (select {ROW_NUMBER}, {label} as label, cast({value} as varchar) as v,\n"
+        f"        {_mark(value, has_flags=True)} as m\n"
+        f"    from exp_run.delivered where {label} in ({wanted}))\n"
+        "group by label"
+    )
+    found = {str(row[0]): _unreadable(str(row[0]), row[1:]) for row in rows}
+    return [found[name] for name in names if name in found]
+
+
+def _may_be_text(kind: str, has_flags: bool) -> bool:
+    return kind.partition("(")[0] not in (
+        _NUMBERS | {"BOOLEAN"} if has_flags else _NUMBERS
+    )
+
+
+def _mark(column: str, *, has_flags: bool) -> str:
+    """0 = a number, 1 = a text, 2 = a number in another notation, null = missing."""
+    value = f"cast({column} as varchar)"
+    number = readable(column) if has_flags else f"try_cast({value} as double)"
+    return (
+        f"case when {column} is null or upper(trim({value})) in ('', 'NULL') then null\n"
+        f"        when {number} is not null then 0\n"
+        f"        when regexp_full_match({value}, {text(_NOTATION)}) then 2 else 1 end"
+    )
+
+
+def _sums(value: str, mark: str) -> str:
+    """Values, then number, first and its row: of all texts, of foreign numbers."""
+    parts = [f"count({mark})"]
+    for which in (f"{mark} > 0", f"{mark} = 2"):
+        parts += [
+            f"count(*) filter ({which})",
+            f"arg_min({value}, {ROW_NUMBER}) filter ({which})",
+            f"min({ROW_NUMBER}) filter ({which})",
+        ]
+    return ",\n    ".join(parts)
+
+
+def _unreadable(name: str, row: Sequence[Any]) -> Unreadable:
+    """What a row of `_sums` says; where nothing was found, there is no first."""
+    values, texts, first, at, foreign, first_foreign, foreign_at = row
+    return Unreadable(
+        name,
+        values,
+        texts,
+        first or "",
+        at or 0,
+        foreign,
+        first_foreign or "",
+        foreign_at or 0,
+    )
+
+
+def _refuse_notations(found: Sequence[Unreadable], file: Path) -> None:
+    foreign = [one for one in found if one.foreign]
+    if not foreign:
+        return
+    said = [
+        f"{one.name}: {one.foreign:,} of {format_count(one.values, 'value')}, "
+        f"e.g. {_shorten(one.first_foreign)} in row {one.foreign_row:,} of the data"
+        for one in foreign[:_MOST_NAMED]
+    ]
+    if len(foreign) > _MOST_NAMED:
+        said.append(f"{len(foreign) - _MOST_NAMED} more")
+    raise ContractError(
+        f"values of {foreign[0].name!r} look like numbers in another notation",
+        where=str(file),
+        found="; ".join(said),
+        allowed="plain numbers with a decimal point, e.g. 4136.58: no thousands marks, "
+        "no decimal comma, no sign of a currency or of percent",
+        next_step="write them as plain numbers, or drop these rows if they are none, and "
+        "import again; nothing was written",
+    )
+
+
+def _say(one: Unreadable, outcomes: frozenset[str]) -> str:
+    are = "is" if one.texts == 1 else "are"
+    missing = "they count as missing"
+    if one.name in outcomes:
+        missing = "their units are left out as missing"
+    return (
+        f"{one.name}: {one.texts:,} of {format_count(one.values, 'value')} {are} no "
+        f"number (first: {_shorten(one.first)}, in row {one.row:,} of the data); {missing}"
+    )
+
+
+def _shorten(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:37] + "...")
