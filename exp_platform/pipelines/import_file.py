@@ -21,6 +21,7 @@ from exp_platform.lake.raw import MANIFEST
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
+from exp_platform.pipelines.import_crossed import choose_rows
 from exp_platform.pipelines.import_looks import describe_design
 from exp_platform.pipelines.import_numbers import check_values
 from exp_platform.pipelines.import_plan import registry_row
@@ -72,10 +73,14 @@ def import_file(
         types, notes = infer_types(engine, request, columns, texts)
         notes += missing
         window = _read_window(engine, request)
+        counted, crossed = choose_rows(engine, request, window)
+        notes += crossed
         rows = int(engine.rows("select count(*) from exp_run.delivered")[0][0])
         tables = {
             "exposures": engine.arrow(exposures_sql(experiment_id, request, window[0])),
-            "outcomes": engine.arrow(outcomes_sql(experiment_id, request, window[0])),
+            "outcomes": engine.arrow(
+                outcomes_sql(experiment_id, request, window[0], counted)
+            ),
             "experiment_registry": registry_row(
                 experiment_id, request, arms=arms, types=types, window=window, file=file
             ),

@@ -35,11 +35,19 @@ def exposures_sql(experiment_id: str, request: ImportRequest, start: datetime) -
     )
 
 
-def outcomes_sql(experiment_id: str, request: ImportRequest, start: datetime) -> str:
+def outcomes_sql(
+    experiment_id: str, request: ImportRequest, start: datetime, counted: str
+) -> str:
     """Rows of `outcomes`; covariates stand a day before the exposure.
 
     A missing covariate is delivered as missing: ingest sets it aside, and only the
     metric that wanted it knows the unit as one without a past.
+
+    Args:
+        experiment_id: the experiment.
+        request: the mapping of columns.
+        start: instant of exposure of an undated file.
+        counted: relation with the delivered rows whose values count.
     """
     head = f"select {text(experiment_id)} as experiment_id, {_unit(request)} as user_id"
     exposure = _exposure_ts(request, start)
@@ -51,18 +59,18 @@ def outcomes_sql(experiment_id: str, request: ImportRequest, start: datetime) ->
             f"{head}, cast({identifier(long.metric_name)} as varchar) as metric_name,\n"
             f"    {_value(long.value)} as value,\n"
             f"    try_cast({identifier(long.outcome_ts)} as timestamptz) as outcome_ts\n"
-            f"from exp_run.delivered where {identifier(long.metric_name)} in ({names})\n"
+            f"from {counted} where {identifier(long.metric_name)} in ({names})\n"
             "order by __exp_row_number"
         )
     branches = [
         f"{head}, {text(name)} as metric_name, {_value(name)} as value,\n"
-        f"    {exposure} as outcome_ts, __exp_row_number from exp_run.delivered"
+        f"    {exposure} as outcome_ts, __exp_row_number from {counted}"
         for name in request.metrics
     ]
     branches += [
         f"{head}, {text(column)} as metric_name, {_value(column)} as value,\n"
         f"    {exposure} - interval 1 day as outcome_ts, __exp_row_number\n"
-        "from exp_run.delivered"
+        f"from {counted}"
         for column in request.past
     ]
     union = "\nunion all\n".join(branches)
