@@ -126,7 +126,8 @@ def _say_unseen(request: ImportRequest, design: SequentialDesign) -> list[str]:
     longest = max(late.values())
     is_one = len(late) == 1
     owner, verb = ("the window", "closes") if is_one else ("the windows", "close")
-    which = f"units exposed in the last {longest - design.follow_up_days:g} days"
+    unseen = longest - design.follow_up_days
+    which = f"units exposed in the last {unseen:g} {'day' if unseen == 1 else 'days'}"
     words = (
         f"{owner} of {join_words(late)} {verb} after the last look for {which} before "
         f"--end, which do not count: with --follow-up {longest:g} all do"

@@ -108,6 +108,14 @@ def test_describe_design_is_silent_where_every_window_closes_in_time(changes):
     assert "last look" not in found
 
 
+@pytest.mark.parametrize(
+    ("days", "words"), [(1.0, "1 day before"), (1.5, "1.5 days"), (7.0, "7 days")]
+)
+def test_describe_design_counts_the_days_that_no_look_sees(days, words):
+    found = " ".join(describe_design(dated(windows={"spend": days})))
+    assert f"in the last {words}" in found
+
+
 def test_describe_design_names_what_is_missing():
     notes = " / ".join(describe_design(REQUEST))
     assert "spend and visits are tested once, at the end of the data" in notes
