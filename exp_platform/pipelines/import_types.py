@@ -7,7 +7,7 @@ from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.import_numbers import readable
-from exp_platform.pipelines.import_request import ImportRequest
+from exp_platform.pipelines.import_request import ImportRequest, LongColumns
 
 
 def infer_types(
@@ -64,8 +64,42 @@ def _infer_type(
             allowed="a column of numbers, or of true and false",
             next_step=f"name another column, or write {name}:mean to take it as it is",
         )
+    # That a unit received the treatment stays a yes or no, however often it is said.
+    if row["is_flag"] and request.long is not None and name != request.received:
+        return _judge_flags(engine, request, request.long, name)
     if row["is_flag"]:
         return "proportion", "{} are 0 or 1"
     if row["is_count"]:
         return "count", "{} are whole numbers from 0"
     return "mean", "{} are numbers with fractions or below 0"
+
+
+def _judge_flags(
+    engine: Engine, request: ImportRequest, long: LongColumns, name: str
+) -> tuple[str, str]:
+    """Rows of 0 and 1: whether something happened, or how often.
+
+    A yes or no is said once per unit. Rows from before exposure are no outcomes, and
+    equal rows are one, unless duplicates are kept.
+    """
+    value = readable(identifier(long.value))
+    exposure = f"try_cast({identifier(request.exposure_ts or '')} as timestamptz)"
+    outcome = f"try_cast({identifier(long.outcome_ts)} as timestamptz)"
+    distinct = "" if request.keep_duplicates else "distinct "
+    n_zeros, most, n_units = engine.rows(
+        "select coalesce(sum(n_zeros), 0), coalesce(max(n_ones), 0),\n"
+        "    count(*) filter (n_ones > 1)\n"
+        "from (select unit, count(*) filter (value = 0) as n_zeros,\n"
+        "        count(*) filter (value = 1) as n_ones\n"
+        f"    from (select {distinct}cast({identifier(request.unit or '')} as varchar)\n"
+        f"                as unit, {value} as value, {outcome} as outcome_ts\n"
+        f"        from exp_run.delivered\n"
+        f"        where {identifier(long.metric_name)} = {text(name)}\n"
+        f"            and {outcome} >= {exposure})\n"
+        "    where unit is not null group by unit)"
+    )[0]
+    are = "{} are 0 or 1" if n_zeros or not most else "{} are all 1"
+    if most > 1:
+        have = "1 unit has" if n_units == 1 else f"{n_units:,} units have"
+        return "count", f"{are} and add up: {have} up to {most:,} rows of 1"
+    return "proportion", f"{are}, and no unit has more than one row of 1"

@@ -8,6 +8,7 @@ import pytest
 from tests.pipelines.imported import (
     BASE,
     GOOD,
+    LONG,
     SQL,
     arm,
     csv,
@@ -120,6 +121,69 @@ def test_import_infers_a_type_and_says_so(project, bring, values, kind):
     assert project.exp("run", "exp_file").code == 0
     (registry,) = rows(project, "experiment_registry")
     assert json.loads(registry["definitions"])["spend"]["type"] == kind
+
+
+def visits(rows_of):
+    """A long file: 240 units, with the values and days that `rows_of` says."""
+    lines = [
+        f"u{i},{arm(i)},2026-01-03,visit,{value},2026-01-{day:02d}"
+        for i in range(240)
+        for value, day in rows_of(i)
+    ]
+    return "\n".join(["user,grp,ts,m,v,ots", *lines])
+
+
+ONES = [(1, 3), (1, 4), (1, 5)]
+FLAGS = {
+    "a row of 1 for each": (
+        lambda _: [(1, 4)],
+        "proportion, because its values are all 1, and no unit has more than one row",
+    ),
+    "0 or 1": (
+        lambda i: [(i % 3 == 0, 4), (0, 5)],
+        "proportion, because its values are 0 or 1, and no unit has more than one row",
+    ),
+    "several of 1": (
+        lambda i: ONES[: 1 + i % 3],
+        "count, because its values are all 1 and add up: 160 units have up to 3 rows",
+    ),
+    "0 and several of 1": (
+        lambda i: ONES if i == 7 else [(0, 3)],
+        "count, because its values are 0 or 1 and add up: 1 unit has up to 3 rows of 1",
+    ),
+    "the same row twice": (
+        lambda _: [(1, 4), (1, 4)],
+        "proportion, because its values are all 1, and no unit has more than one row",
+    ),
+    "one from before exposure": (
+        lambda _: [(1, 1), (1, 4)],
+        "proportion, because its values are all 1, and no unit has more than one row",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_import_of_a_long_file_tells_whether_from_how_often(bring, name):
+    rows_of, words = FLAGS[name]
+    content = visits(lambda i: [(int(value), day) for value, day in rows_of(i)])
+    answer = bring(content, *LONG, "--metric", "visit")
+    assert (answer.code, answer.err) == (0, "")
+    assert f"visit: {words}" in answer.out
+
+
+def test_import_of_a_long_file_keeping_duplicates_counts_equal_rows(project, bring):
+    content = visits(lambda i: [(1, 4)] * (1 + i % 2))
+    answer = bring(content, *LONG, "--metric", "visit", "--keep-duplicates")
+    assert "visit: count, because its values are all 1 and add up" in answer.out
+    assert project.exp("run", "exp_file").code == 0
+    row = welch(project, "visit")
+    assert (row["control_mean"], row["treatment_mean"]) == (1.0, 2.0)
+
+
+def test_import_takes_the_treatment_received_as_yes_or_no(bring):
+    flags = ("--metric", "visit", "--received", "visit")
+    answer = bring(visits(lambda i: ONES[: 1 + i % 3]), *LONG, *flags)
+    assert "visit: proportion, because its values are 0 or 1" in answer.out
 
 
 def test_import_of_true_and_false_is_a_proportion(project, bring):
