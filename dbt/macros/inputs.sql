@@ -61,6 +61,10 @@ from (select * from {{ input(group, name) }}) as source
         ('value', 'double'), ('properties', 'map(varchar, varchar)'), ('country', 'varchar'),
         ('device', 'varchar'), ('platform', 'varchar'), ('app', 'varchar'), ('app_version', 'varchar'),
     ],
+    'event_quarantine': [
+        ('namespace', 'varchar'), ('reason', 'varchar'), ('event_name', 'varchar'),
+        ('user_id', 'varchar'), ('event_ts', 'timestamp'),
+    ],
 }) }}
 {%- endmacro %}
 {% macro no_rows(name) -%}

@@ -1,10 +1,11 @@
 """Totals by cohort: those that a refresh must compute again, and all of them merged."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from exp_platform.lake import Engine
+from exp_platform.lake.reading import open_empty
 from exp_platform.metrics.generated import EMPTY
 from exp_platform.metrics.measures import parts_of
 from exp_platform.metrics.models import model_sql
@@ -20,7 +21,13 @@ from exp_platform.metrics.scope import maturity_us, microseconds, write_scopes
 from exp_platform.metrics.source_files import numbers_sql, texts_sql
 from exp_platform.metrics.spans import DAY_US, reach_of
 from exp_platform.metrics.totals import Key, read_totals
-from exp_platform.records import ExperimentSpec, MetricDefinition, MetricTotals
+from exp_platform.metrics.unit_values import RELATIONS
+from exp_platform.records import (
+    ExperimentSpec,
+    MetricDefinition,
+    MetricTotals,
+    SourceKind,
+)
 from exp_platform.stats.moments import merge_totals
 
 CohortKey = tuple[str, str, str, int]
@@ -33,15 +40,12 @@ _PARTIAL = "unit_no, unit_version, metric_name, column_name, micros, number"
 _NO_PARTIALS = (
     f"select '' as experiment_id, {_PARTIAL} from exp_run.new_partials where false"
 )
-_LOST = (
-    "select json_extract_string(payload, '$.user_id') from exp.quarantine"
-    " where table_name = 'outcomes'"
-)
-_NONE_MISSING = (
-    "select '' as experiment_id, cast(0 as bigint) as unit_no, '' as variant,"
-    " '' as metric_name, cast(0 as bigint) as outcome_us,"
-    " cast(0 as bigint) as offset_us where false"
-)
+_LOST = {
+    SourceKind.OUTCOME: "select json_extract_string(payload, '$.user_id')"
+    " from exp.quarantine where table_name = 'outcomes'",
+    SourceKind.EVENT: "select user_id from exp.event_quarantine",
+}
+"""Units of which ingest set a row aside."""
 _MODELS = (
     "metric_missing_values",
     "int_incomplete_units",
@@ -114,19 +118,36 @@ def _changed_rows(engine: Engine, gone: Collection[int]) -> dict[str, set[int]]:
     return found
 
 
-def find_missing_cohorts(engine: Engine) -> set[int]:
+def find_missing_cohorts(
+    engine: Engine, definitions: Iterable[MetricDefinition]
+) -> set[int]:
     """Cohorts of units of which ingest set a value aside.
 
     Args:
-        engine: holds the refreshed units and `exp.quarantine`.
+        engine: holds the refreshed units, `exp.quarantine` and, where the experiment
+            has events, `exp.event_quarantine`.
+        definitions: the metrics.
     """
-    if not _has_lost(engine):
+    kinds = _kinds(definitions)
+    if SourceKind.EVENT in kinds:
+        open_empty(engine, "event_quarantine")
+    if not _has_lost(engine, kinds):
         return set()
-    return _days(engine, f"select {COHORT} from {UNITS} where user_id in ({_LOST})")
+    lost = _lost_sql(kinds)
+    return _days(engine, f"select {COHORT} from {UNITS} where user_id in ({lost})")
 
 
-def _has_lost(engine: Engine) -> bool:
-    return bool(engine.rows(f"{_LOST} limit 1"))
+def _kinds(definitions: Iterable[MetricDefinition]) -> list[SourceKind]:
+    parts = (part for own in definitions for part, _ in parts_of(own))
+    return sorted({part.rows.kind for part in parts})
+
+
+def _lost_sql(kinds: Iterable[SourceKind]) -> str:
+    return " union all ".join(_LOST[kind] for kind in kinds)
+
+
+def _has_lost(engine: Engine, kinds: Sequence[SourceKind]) -> bool:
+    return bool(kinds and engine.rows(f"{_lost_sql(kinds)} limit 1"))
 
 
 def _days(engine: Engine, select: str) -> set[int]:
@@ -167,7 +188,7 @@ def total_cohorts(
     days = frozenset().union(*grown.values())
     if not days:
         return found
-    _open_missing(engine)
+    _open_missing(engine, _kinds(definitions.values()))
     _open_units(engine, spec, days)
     partial = {name: own for name, own in grown.items() if own and name not in in_full}
     sources = {
@@ -256,22 +277,32 @@ def merge_cohorts(cohorts: Mapping[CohortKey, MetricTotals]) -> dict[Key, Metric
     return {key: merge_totals(totals) for key, totals in parts.items()}
 
 
-def _open_missing(engine: Engine) -> None:
+def _open_missing(engine: Engine, kinds: Sequence[SourceKind]) -> None:
     """Values that ingest set aside, each under the cohort of its unit."""
-    missing = "int_missing_values"
-    if not _has_lost(engine):
-        engine.create_table(f"exp_run.{missing}", _NONE_MISSING)
-        return
-    units = "exp_run.experiment_assignments"
-    engine.create_table(
-        units,
-        f"select *, true as is_in_analysis from {UNITS}\nwhere user_id in ({_LOST})",
-    )
-    engine.create_table(f"exp_run.{missing}", model_sql(missing))
-    engine.execute(
-        f"update exp_run.{missing} set experiment_id = cast({COHORT} as varchar)\n"
-        f"from {units} as u where {missing}.unit_no = u.unit_no"
-    )
+    units, has_lost = "exp_run.experiment_assignments", _has_lost(engine, kinds)
+    if has_lost:
+        lost = _lost_sql(kinds)
+        engine.create_table(
+            units,
+            f"select *, true as is_in_analysis from {UNITS}\nwhere user_id in ({lost})",
+        )
+    for relation in (RELATIONS[kind] for kind in kinds):
+        if not has_lost:
+            engine.create_table(relation.missing, _NONE_MISSING.format(of=relation))
+            continue
+        model = relation.missing.removeprefix("exp_run.")
+        engine.create_table(relation.missing, model_sql(model))
+        engine.execute(
+            f"update {relation.missing} set experiment_id = cast({COHORT} as varchar)\n"
+            f"from {units} as u where {model}.unit_no = u.unit_no"
+        )
+
+
+_NONE_MISSING = (
+    "select '' as experiment_id, cast(0 as bigint) as unit_no, '' as variant,"
+    " '' as {of.name}, cast(0 as bigint) as {of.instant},"
+    " cast(0 as bigint) as offset_us where false"
+)
 
 
 def _open_units(engine: Engine, spec: ExperimentSpec, days: Collection[int]) -> None:

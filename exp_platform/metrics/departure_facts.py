@@ -165,9 +165,17 @@ def _count_rejected(names: Names) -> str:
     """Rows of the metric that were set aside, but for copies."""
     outcomes = _listed(names[SourceKind.OUTCOME]) or "''"
     name = "json_extract_string(payload, '$.metric_name')"
-    return _count(
-        "exp.quarantine where table_name = 'outcomes' and reason <> 'DUPLICATE_ROW'"
-        f" and {name} in ({outcomes})"
+    events = _listed(names[SourceKind.EVENT]) or "''"
+    return (
+        _count(
+            "exp.quarantine where table_name = 'outcomes'"
+            f" and reason <> 'DUPLICATE_ROW' and {name} in ({outcomes})"
+        )
+        + " + "
+        + _count(
+            "exp.event_quarantine where reason <> 'EVENT_ID_REUSED'"
+            f" and event_name in ({events})"
+        )
     )
 
 

@@ -366,6 +366,11 @@ def _missing_values(text: str, subject: Subject, chosen: Chosen) -> str:
     return _unit_rows(text, subject, chosen)
 
 
+def _missing_events(text: str, subject: Subject, chosen: Chosen) -> str:
+    moved = _shift("exp.event_quarantine", "event_ts", chosen)
+    return _unit_rows(_read(text, "event_quarantine", moved), subject, chosen)
+
+
 def _incomplete_units(text: str, subject: Subject, chosen: Chosen) -> str:
     del subject
     changes = {
@@ -420,6 +425,7 @@ _REWRITES: Mapping[str, Callable[[str, Subject, Chosen], str]] = {
     "int_unit_outcomes": _unit_rows,
     "int_unit_events": _unit_rows,
     "int_missing_values": _missing_values,
+    "int_missing_events": _missing_events,
     "int_incomplete_units": _incomplete_units,
     "metric_calculations": _calculations,
 }

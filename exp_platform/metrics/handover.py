@@ -26,6 +26,7 @@ _PYTHON_READS = (
     "int_unit_outcomes",
     "int_unit_events",
     "int_missing_values",
+    "int_missing_events",
     "int_maturity_totals",
     "int_cluster_totals",
     "int_cluster_sums",

@@ -13,7 +13,7 @@ from exp_platform.metrics.generated import EMPTY
 
 GROUPS = ("raw_events", "users", "events", "metrics")
 # Not every experiment has them; what is not open by now has no rows.
-_MAY_BE_ABSENT = ("fact_event", "assignments")
+_MAY_BE_ABSENT = ("fact_event", "event_quarantine", "assignments")
 _CHECKS = ("stg_user_events", "int_checked_events")
 # Sums of doubles must not depend on how threads split the rows.
 _ORDERED = {
@@ -33,6 +33,7 @@ ROWS = (
     "int_unit_outcomes",
     "int_unit_events",
     "int_missing_values",
+    "int_missing_events",
     "experiment_assignments",
 )
 """What relations made from definitions read."""

@@ -28,11 +28,12 @@ from exp_platform.metrics.unit_values import (
     SUM,
     Part,
     may_miss_value,
+    missing_rows_sql,
     rows_sql,
     unit_sql,
     value_sql,
 )
-from exp_platform.records import Covariate, MetricDefinition, SourceKind
+from exp_platform.records import Covariate, MetricDefinition
 
 if TYPE_CHECKING:
     from sqlglot.expressions.core import Expr
@@ -126,11 +127,7 @@ def covariate_sql(definition: MetricDefinition, *, fixed_point: Collection[str])
 
 
 def missing_sql(definition: MetricDefinition) -> str:
-    """Units of which a row has no value: their total is unknown, not smaller.
-
-    A row set aside by ingest is unknown to a filter too, so it counts as one that
-    would have passed.
-    """
+    """Units of which a row has no value: their total is unknown, not smaller."""
     branches = []
     for part, label in parts_of(definition):
         name = "cast(null as varchar)" if label is None else quote(label)
@@ -138,11 +135,7 @@ def missing_sql(definition: MetricDefinition) -> str:
             f"select experiment_id, {quote(definition.name)} as metric_name, unit_no,"
             f" {name} as covariate_name\n"
         )
-        if part.rows.kind is SourceKind.OUTCOME:
-            branches.append(
-                f"{head}from exp_run.int_missing_values\n"
-                f"where metric_name = {quote(part.name)} and {part.span.condition()}"
-            )
+        branches.append(f"{head}from {missing_rows_sql(part)}")
         if may_miss_value(part):
             value = value_sql(part.rows, is_key=part.aggregation == DISTINCT)
             branches.append(

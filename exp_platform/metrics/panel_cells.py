@@ -32,7 +32,6 @@ from exp_platform.metrics.unit_values import (
 from exp_platform.records import (
     ExperimentSpec,
     MetricDefinition,
-    SourceKind,
 )
 from exp_platform.stats.inference import Array
 
@@ -194,10 +193,8 @@ def _complete_units(definition: MetricDefinition, window: PanelWindow) -> str:
     first, end = -window.pre_days * DAY_US, window.post_days * DAY_US
     part = value_part(definition)
     relation = part.relation
-    lost = []
-    if part.rows.kind is SourceKind.OUTCOME:
-        named = f"metric_name = {quote(part.name)}"
-        lost.append(("exp_run.int_missing_values", "outcome_us", named))
+    named = f"{relation.name} = {quote(part.name)}"
+    lost = [(relation.missing, relation.instant, named)]
     if may_miss_value(part):
         passes = passes_sql(definition.numerator, part.rows)
         is_lost = f"{passes} and ({value_sql(part.rows)}) is null"

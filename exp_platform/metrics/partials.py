@@ -21,6 +21,7 @@ from exp_platform.metrics.unit_values import (
     Part,
     happened_sql,
     may_miss_value,
+    missing_rows_sql,
     rows_sql,
     value_sql,
 )
@@ -90,12 +91,7 @@ def merged_missing_sql(definition: MetricDefinition) -> str:
             f"select experiment_id, {quote(definition.name)} as metric_name, unit_no,"
             f" {label} as covariate_name\n"
         )
-        if part.rows.kind is SourceKind.OUTCOME:
-            named = f"metric_name = {quote(part.name)}"
-            inside = part.span.condition()
-            branches.append(
-                f"{head}from exp_run.int_missing_values\nwhere {named} and {inside}"
-            )
+        branches.append(f"{head}from {missing_rows_sql(part)}")
         if may_miss_value(part):
             branches.append(
                 f"{head}from {PARTIALS}\n"

@@ -90,8 +90,9 @@ def refresh_totals(
     Leaves `exp_run.new_units` and `exp_run.new_partials` to be stored.
 
     Args:
-        engine: holds `exp.quarantine`, and after an earlier refresh its units and
-            partials as `exp_run.stored_units` and `exp_run.stored_partials`.
+        engine: holds `exp.quarantine`, `exp.event_quarantine` where there are events,
+            and after an earlier refresh its units and partials as
+            `exp_run.stored_units` and `exp_run.stored_partials`.
         spec: the experiment, with the watermark that the totals shall reach.
         definitions: its metrics.
         files: data files of exposures, outcomes and events, as they are now.
@@ -134,7 +135,7 @@ def _refresh(engine: Engine, work: Work, *, key: str, reason: str) -> Refreshed:
     earlier = before.days if before else {}
     present = list_cohorts(engine, units, earlier, batch=work.batch)
     make_partials(engine, work, present.values())
-    missing = find_missing_cohorts(engine)
+    missing = find_missing_cohorts(engine, work.definitions.values())
     stale = _stale(engine, work, present, missing)
     open_rows_in_full(engine, work)
     fresh = total_cohorts(

@@ -25,10 +25,13 @@ class Relation:
     Attributes:
         table: of the run's scratch schema.
         columns: what the names of an expression mean there.
+        missing: table of the rows that ingest set aside for want of a value, with the
+            same names for name and instant.
     """
 
     table: str
     columns: Columns
+    missing: str
 
     @property
     def name(self) -> str:
@@ -42,10 +45,15 @@ class Relation:
 
 
 RELATIONS = {
-    SourceKind.OUTCOME: Relation("exp_run.int_unit_outcomes", Columns()),
+    SourceKind.OUTCOME: Relation(
+        "exp_run.int_unit_outcomes",
+        Columns(),
+        "exp_run.int_missing_values",
+    ),
     SourceKind.EVENT: Relation(
         "exp_run.int_unit_events",
         Columns(ts="event_us", event="event_name", properties="properties"),
+        "exp_run.int_missing_events",
     ),
 }
 
@@ -79,6 +87,18 @@ def rows_sql(part: Part) -> str:
     named, *more = _conditions(part.name, part.rows)
     inside = part.span.condition(part.relation.instant)
     return " and ".join([named, inside, *more])
+
+
+def missing_rows_sql(part: Part) -> str:
+    """The rows in its window that ingest set aside, as what follows FROM.
+
+    A filter cannot be asked about them, so they count as ones that would have passed.
+    """
+    relation = part.relation
+    inside = part.span.condition(relation.instant)
+    return (
+        f"{relation.missing}\nwhere {relation.name} = {quote(part.name)} and {inside}"
+    )
 
 
 def passes_sql(name: str, rows: RowRule) -> str:

@@ -128,7 +128,7 @@ def _pin_events(lake: Lake, last: Mapping[str, Any]) -> dict[str, int]:
     """
     written = states_from_json(last["snapshots"])
     pins = {}
-    for table in ("fact_event", "event_files"):
+    for table in ("fact_event", "event_quarantine", "event_files"):
         own = written[table].snapshot_id if table in written else None
         seen = [
             state.snapshot_id
@@ -203,11 +203,12 @@ def _open_events(
     lake, engine = run.lake, run.engine
     if not spec.namespace:
         open_empty(engine, "fact_event")
+        open_empty(engine, "event_quarantine")
         engine.create_view(delivered, "select * from exp.fact_event")
         return {}
     where = {"namespace": (spec.namespace,)}
-    pin = pins.get("fact_event")
-    lake.attach(engine, "fact_event", where=where, snapshot_id=pin)
+    for table in ("fact_event", "event_quarantine"):
+        lake.attach(engine, table, where=where, snapshot_id=pins.get(table))
     engine.create_view(delivered, "select * from exp.fact_event")
     pin = pins.get("event_files")
     files = lake.read("event_files", where=where, snapshot_id=pin).to_pylist()

@@ -187,6 +187,7 @@ def fill(engine: Engine, warehouse: Warehouse) -> None:
         "quarantine": rows.quarantine,
         "assignments": [],
         "fact_event": [],
+        "event_quarantine": [],
         "experiment_registry": [],
     }
     for name, delivered in sources.items():

@@ -66,7 +66,8 @@ def build(engine: Engine) -> Build:
 
     An exposure has user, variant, at and maybe first_seen, attributes; an outcome has
     user, metric, value, at; one whose value is None goes to quarantine as ingest does.
-    An event has user, event, value (maybe None), properties, at.
+    An event has user, event, value (maybe None), properties, at; one whose properties
+    are None goes to the events' quarantine.
     """
 
     def build_all(  # noqa: PLR0917 - as the tests before it call it
@@ -84,7 +85,11 @@ def build(engine: Engine) -> Build:
         _register(engine, "quarantine", [_rejected(i, r) for i, r in enumerate(lost)])
         by_name = {d.name: d for d in definitions}
         write_scope(engine, spec, by_name)
-        _register(engine, "fact_event", [_event(i, r) for i, r in enumerate(events)])
+        rows = [_event(i, r) for i, r in enumerate(events)]
+        known = [row for row in rows if row["reason"] is None]
+        refused = [row for row in rows if row["reason"] is not None]
+        _register(engine, "fact_event", known)
+        _register(engine, "event_quarantine", refused)
         generated = _generated(by_name, valid, spec)
         build_models(engine, generated, has_events=bool(events), only=only)
         return engine
@@ -133,9 +138,11 @@ def _event(number: int, row: dict[str, Any]) -> dict[str, Any]:
         "client_ts": row["at"],
         "received_ts": row["at"],
         "value": row["value"],
-        "properties": list(row["properties"].items()),
+        "properties": list((row["properties"] or {}).items()),
         "source_file": "f",
         "source_row": number,
+        "reason": "BAD_PROPERTIES" if row["properties"] is None else None,
+        "payload": "{}",
     }
 
 

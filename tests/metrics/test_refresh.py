@@ -52,7 +52,10 @@ events = st.fixed_dictionaries(
         "event": st.sampled_from(["buy", "look"]),
         "value": st.none(),
         "properties": st.sampled_from(
-            [{"price": "0.1"}, {"price": "0.2"}, {"price": "0.7"}, {"price": "x"}, {}]
+            [
+                *({"price": price} for price in ("0.1", "0.2", "0.7", "x")),
+                *({}, None),
+            ]
         ),
         "at": instants,
     }

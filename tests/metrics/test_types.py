@@ -258,8 +258,10 @@ def _rows_of(unit: Row, outcomes: list[Row], spec: ExperimentSpec) -> list[Row]:
 
 
 def _is_lost(row: Row) -> bool:
-    """An outcome delivered without its value; an event may well have none."""
-    return row["value"] is None and "properties" not in row
+    """An outcome delivered without its value, which an event may well have; an event
+    that cannot be read.
+    """
+    return row.get("properties", row["value"]) is None
 
 
 def _measure(unit: Row, words: Words, rows: list[Row], spec: ExperimentSpec) -> Row:
@@ -371,7 +373,9 @@ def _experiments(
                 "user": user,
                 "metric": draw(st.sampled_from(["look", "buy", "buy"])),
                 "value": draw(st.sampled_from([*VALUES, None])),
-                "properties": draw(st.sampled_from(PROPERTIES)),
+                "properties": draw(
+                    st.sampled_from([*PROPERTIES, *PROPERTIES, *PROPERTIES, None])
+                ),
                 "at": at + draw(st.sampled_from(OFFSETS)),
             }
             for _ in range(draw(st.integers(0, 6)))

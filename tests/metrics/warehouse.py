@@ -104,11 +104,15 @@ class Warehouse:
         sources = []
         for path, (table, rows) in self.files.items():
             name = f"exp_run.file_{path.replace('-', '_')}"
-            _register(self.engine, name, table, [_typed(table, row) for row in rows])
+            known = [_typed(table, row) for row in rows if not _is_refused(row)]
+            _register(self.engine, name, table, known)
             sources.append(SourceFile(table, path, f"select * from {name}"))
         lost = [row for row in self.rows("lost") if row]
         quarantine = [_typed("lost", row) for row in lost]
         _register(self.engine, "exp.quarantine", "quarantine", quarantine)
+        refused = [row for row in self.rows("fact_event") if _is_refused(row)]
+        events = [_typed("event_quarantine", row) for row in refused]
+        _register(self.engine, "exp.event_quarantine", "event_quarantine", events)
         if self.partials:
             stored = pa.concat_tables(self.partials)
             self.engine.register(STORED_PARTIALS, stored)
@@ -169,6 +173,10 @@ def _register(engine: Engine, name: str, table: str, rows: list[Row]) -> None:
     engine.register(name, pa.Table.from_pylist(rows, schema=schema))
 
 
+def _is_refused(row: Row) -> bool:
+    return bool(row.get("properties", {}) is None)
+
+
 def _typed(table: str, row: Row) -> Row:
     common = {"experiment_id": "exp_a", "user_id": row["user"]}
     if table == "exposures":
@@ -180,6 +188,12 @@ def _typed(table: str, row: Row) -> Row:
     if table == "outcomes":
         return common | {
             "metric_name": row["metric"], "value": row["value"], "outcome_ts": row["at"]
+        }  # fmt: skip
+    if table == "event_quarantine":
+        return {
+            "namespace": "shop", "source_file": "f", "source_row": 1,
+            "reason": "BAD_PROPERTIES", "event_name": row["event"],
+            "user_id": row["user"], "event_ts": row["at"], "payload": "{}",
         }  # fmt: skip
     if table == "fact_event":
         return {
