@@ -35,10 +35,10 @@ def format_number(value: float | None, *, signed: bool = False) -> str:
 
 
 def format_measure(value: float | None) -> str:
-    """A number that stands alone, without trailing zeros: 0.01, 1 or 3e-8."""
+    """A number that stands alone, without trailing zeros: 0.01, 1 or 3.0e-8."""
     if not is_number(value):
         return NO_NUMBER
-    if value and abs(value) < _SMALL:
+    if value and not _SMALL <= abs(value) < _HUGE:
         return _scientific(value)
     text = _fixed(value, count_decimals(value))
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -42,10 +42,31 @@ def test_format_number(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.01, "0.01"), (1.0, "1"), (100.0, "100"), (3e-8, "3.0e-8"), (0.0, "0")],
+    [
+        (0.01, "0.01"),
+        (1.0, "1"),
+        (100.0, "100"),
+        (3e-8, "3.0e-8"),
+        (0.0, "0"),
+        (8.09e20, "8.1e20"),
+        (-1e300, "-1.0e300"),
+    ],
 )
 def test_format_measure(value, text):
     assert plain(numbers.format_measure(value)) == text
+
+
+@given(st.floats(min_value=1e-300, max_value=1e300))
+def test_format_measure_is_of_the_size_of_its_value(value):
+    shown = float(plain(numbers.format_measure(value)).replace(",", ""))
+    assert shown == pytest.approx(value, rel=0.06)
+
+
+def test_large_numbers_keep_the_zeros_of_their_exponent():
+    assert numbers.format_size(MONEY, 2e20) == "2.0e20 EUR"
+    assert numbers.format_difference(MONEY, 2e20) == "+2.0e20"
+    assert numbers.format_percent(2e30) == "2.0e32 %"
+    assert numbers.format_tick(1e100) == "1e+100"
 
 
 @pytest.mark.parametrize(
