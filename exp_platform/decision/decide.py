@@ -80,6 +80,7 @@ def _as_details(evidence: Evidence, rule_words: str) -> dict[str, Any]:
         else "judged",
         "look": _describe_look(evidence),
         "harm_level": evidence.harm_level,
+        "harmed": list(evidence.harmed_metrics),
         "goals": [
             {
                 "metric_name": goal.estimate.metric_name,

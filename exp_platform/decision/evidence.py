@@ -153,6 +153,12 @@ class Evidence:
             and guardrail.harm_p_value <= self.harm_level
         )
 
+    @property
+    def harmed_metrics(self) -> tuple[str, ...]:
+        """Names of all that is worse beyond the harm error rate."""
+        goals = (goal.estimate.metric_name for goal in self.harmed_goals)
+        return (*goals, *(one.metric_name for one in self.harmed_guardrails))
+
 
 def gather_evidence(inputs: Inputs, treatment: str) -> Evidence:
     """Collect and vet what is known about one arm.

@@ -31,6 +31,8 @@ _GLOSSARY = {
     "Event study": "a difference in differences for every single day or period.",
     "Goal": "a metric that should get better.",
     "Guardrail": "a metric that must not get worse by more than its margin.",
+    "Harm test": "asks one-sided, and with an error rate of its own, whether a metric "
+    "got worse: harm is called, and rolled back, on less than a proof of success takes.",
     "Interval": "the range of effects that fit the data at the stated confidence.",
     "Margin": "the largest harm to a guardrail that is still acceptable, set before.",
     "Monitor": "a metric that is watched but does not decide.",

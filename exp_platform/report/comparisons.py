@@ -47,6 +47,7 @@ class Comparison:
         looks: rows of all looks so far, oldest first; one of them is primary.
         segments: primary-method estimates on subsets of units.
         views: rows that have a section of their own, see `VIEWS`.
+        is_harmed: the one-sided test for harm, as the decision read it, calls it worse.
     """
 
     metric_name: str
@@ -58,6 +59,7 @@ class Comparison:
     segments: tuple[Estimate, ...]
     views: tuple[Estimate, ...] = ()
     looks: tuple[Estimate, ...] = ()
+    is_harmed: bool = False
 
     @property
     def refused(self) -> Estimate | None:
@@ -129,6 +131,11 @@ def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
             if one.look is None or not is_followed
         ),
         looks=tuple(sorted(looks, key=lambda one: one.look or 0)),
+        is_harmed=any(
+            metric_name in one.details.get("harmed", ())
+            for one in facts.arm_decisions
+            if one.treatment == treatment
+        ),
         segments=tuple(segments),
         views=views,
     )

@@ -6,7 +6,7 @@ from statistics import median
 from exp_platform.checks import numbers
 from exp_platform.records import Direction, Estimate, MarginScale
 from exp_platform.report.comparisons import Comparison
-from exp_platform.report.results import READING_WORDS, Reading, read_direction
+from exp_platform.report.results import READING_WORDS, Reading, read_comparison
 from exp_platform.report.scale import Scale, choose_ticks, fit_scale
 from exp_platform.report.words import ROLE_TITLES
 
@@ -174,7 +174,7 @@ def _draw_row(line: _Line, scale: Scale, note: str) -> ForestRow:
     return ForestRow(
         label=line.label,
         note=note,
-        reading=read_direction(line.comparison.definition, line.estimate),
+        reading=read_comparison(line.comparison, line.estimate),
         point=scale.place(point),
         low=scale.place(low),
         high=scale.place(high),
@@ -207,7 +207,7 @@ def _describe(lines: list[_Line]) -> str:
         if bounds is None:
             sentences.append(f"{label}: {numbers.NO_NUMBER}.")
             continue
-        reading = read_direction(line.comparison.definition, line.estimate)
+        reading = read_comparison(line.comparison, line.estimate)
         sentences.append(
             f"{label}: {numbers.format_lift(*bounds)}, interval "
             f"{numbers.format_lift_interval(*bounds)}, {READING_WORDS[reading]}."

@@ -23,7 +23,7 @@ from exp_platform.report.results import (
     explain_missing,
     format_level,
     lifts_of,
-    read_direction,
+    read_comparison,
 )
 from exp_platform.report.words import (
     OUTCOME_MEANINGS,
@@ -171,9 +171,9 @@ def _pick_tiles(
 
 
 def _is_worse(comparison: Comparison) -> bool:
-    reading = read_direction(comparison.definition, comparison.primary)
+    reading = read_comparison(comparison, comparison.primary)
     is_decisive = comparison.plan.role is not MetricRole.MONITOR
-    return is_decisive and reading is Reading.WORSE
+    return is_decisive and reading in {Reading.WORSE, Reading.HARMED}
 
 
 def _lift_tile(comparison: Comparison, verdict: Verdict, *, has_arms: bool) -> Tile:

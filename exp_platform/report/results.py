@@ -15,7 +15,7 @@ from exp_platform.records import (
     MetricDefinition,
     MetricRole,
 )
-from exp_platform.report.comparisons import Comparison
+from exp_platform.report.comparisons import ALL_UNITS, Comparison
 from exp_platform.report.views import explain_rows
 from exp_platform.report.words import ROLE_TITLES, STATUS_WORDS
 
@@ -25,13 +25,20 @@ class Reading(StrEnum):
 
     BETTER = "better"
     WORSE = "worse"
+    HARMED = "harmed"
     UNCLEAR = "unclear"
     NO_NUMBER = "no-number"
+
+    @property
+    def tone(self) -> str:
+        """The name by which it is coloured: harm looks like any other worsening."""
+        return (Reading.WORSE if self is Reading.HARMED else self).value
 
 
 READING_WORDS = {
     Reading.BETTER: "better",
     Reading.WORSE: "worse",
+    Reading.HARMED: "worse (harm test)",
     Reading.UNCLEAR: "no clear effect",
     Reading.NO_NUMBER: "no number",
 }
@@ -122,6 +129,22 @@ def read_direction(
     return Reading.BETTER if is_up is not is_lower_better(definition) else Reading.WORSE
 
 
+def read_comparison(comparison: Comparison, estimate: Estimate | None) -> Reading:
+    """As `read_direction`, and worse where the one-sided test for harm says so.
+
+    That test has an error rate of its own and speaks of all units, over all looks; it
+    rolls back what the corrected two-sided test leaves open.
+
+    Args:
+        comparison: of the estimate.
+        estimate: the primary one, or one on a segment.
+    """
+    reading = read_direction(comparison.definition, estimate)
+    is_open = reading not in {Reading.WORSE, Reading.NO_NUMBER}
+    is_whole = estimate is not None and estimate.segment == ALL_UNITS
+    return Reading.HARMED if comparison.is_harmed and is_open and is_whole else reading
+
+
 def is_lower_better(definition: MetricDefinition | None) -> bool:
     """A decrease of the metric is what people want."""
     return definition is not None and definition.direction is Direction.DECREASE
@@ -179,7 +202,7 @@ def _describe(
     comparison: Comparison, estimate: Estimate | None, period: str = "day"
 ) -> ResultRow:
     definition, plan = comparison.definition, comparison.plan
-    reading = read_direction(definition, estimate)
+    reading = read_comparison(comparison, estimate)
     shown = estimate or _absent(comparison)
     differences, lifts = differences_of(shown), lifts_of(shown)
     return ResultRow(
@@ -206,12 +229,23 @@ def _describe(
         ),
         p_adjusted=_format_adjusted(shown),
         reading=reading,
-        reading_words=READING_WORDS[reading],
+        reading_words=_word_reading(reading, estimate),
         margin=_format_margin(comparison),
         guardrail=_describe_guardrail(comparison, shown),
         why_no_number=_explain_row(comparison, estimate),
         note=_note(comparison, shown).format(period=period),
     )
+
+
+def _word_reading(reading: Reading, estimate: Estimate | None) -> str:
+    """The look is named where harm was found before the one that is shown."""
+    words = READING_WORDS[reading]
+    if reading is not Reading.HARMED or estimate is None:
+        return words
+    crossing = estimate.details.get("sequential", {}).get("harm_crossing")
+    if crossing in (None, estimate.look):
+        return words
+    return f"worse at look {crossing} (harm test)"
 
 
 def _note(comparison: Comparison, estimate: Estimate) -> str:

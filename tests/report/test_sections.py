@@ -20,7 +20,13 @@ from exp_platform.report.headline import describe_headline
 from exp_platform.report.ledger import describe_ledger
 from exp_platform.report.memo import render_memo
 from exp_platform.report.pretrends import describe_pretrends
-from exp_platform.report.results import Reading, describe_results, read_direction
+from exp_platform.report.results import (
+    READING_WORDS,
+    Reading,
+    describe_results,
+    describe_segments,
+    read_direction,
+)
 from exp_platform.report.trust import describe_trust
 
 
@@ -114,6 +120,64 @@ def test_read_direction_follows_the_metric_and_the_correction(shippable):
     corrected = replace(estimate, p_value_adjusted=0.2)
     assert read_direction(higher_is_better, corrected) is Reading.UNCLEAR
     assert read_direction(higher_is_better, None) is Reading.NO_NUMBER
+
+
+def harm_revenue(facts, **changes):
+    """Revenue is down, which two-sided correction leaves open and its harm test not."""
+    down = {"difference": -0.3, "p_value": 0.027, "p_value_adjusted": 0.08}
+    return replace(
+        facts,
+        estimates=tuple(
+            replace(one, **{**down, **changes}) if one.metric_name == "revenue" else one
+            for one in facts.estimates
+        ),
+        decisions=tuple(
+            replace(one, outcome=Outcome.ROLL_BACK, details={"harmed": ["revenue"]})
+            for one in facts.decisions
+        ),
+    )
+
+
+def test_a_metric_that_the_harm_test_rolls_back_reads_worse(shippable):
+    comparisons = sort_comparisons(harm_revenue(shippable))
+    rows = {row.metric: row for row in describe_results(comparisons)}
+    assert rows["revenue"].reading is Reading.HARMED
+    assert rows["revenue"].reading_words == "worse (harm test)"
+    assert rows["conversion"].reading is Reading.BETTER
+    parts = {row.reading for row in describe_segments(comparisons)}
+    assert Reading.HARMED not in parts
+
+
+def test_harm_is_shown_in_the_table_the_pill_the_plot_and_the_tiles(shippable):
+    memo = render_memo(harm_revenue(shippable))
+    told = READING_WORDS[Reading.HARMED]
+    row = next(s for s in memo.markdown.splitlines() if s.startswith("| revenue"))
+    assert row.endswith(f"{told} |")
+    assert f'<span class="pill worse">{told}</span>' in memo.html
+    before = render_memo(shippable)
+    for drawn in ('<g class="whisker worse">', '<rect class="dot worse"'):
+        assert memo.html.count(drawn) > before.html.count(drawn)
+    assert "- **Harm test**: " in memo.markdown
+    facts = harm_revenue(shippable)
+    tiles = describe_headline(facts, sort_comparisons(facts)).tiles
+    assert tiles[0].label == "revenue"
+
+
+def test_worse_by_the_usual_test_too_is_plainly_worse(shippable):
+    facts = harm_revenue(shippable, p_value_adjusted=0.001)
+    rows = {row.metric: row for row in describe_results(sort_comparisons(facts))}
+    assert rows["revenue"].reading_words == "worse"
+
+
+@pytest.mark.parametrize(
+    ("crossing", "told"),
+    [(2, "worse at look 2 (harm test)"), (4, "worse (harm test)")],
+)
+def test_harm_found_at_an_earlier_look_names_it(shippable, crossing, told):
+    place = {"sequential": {"harm_crossing": crossing}}
+    facts = harm_revenue(shippable, look=4, details=place)
+    rows = {row.metric: row for row in describe_results(sort_comparisons(facts))}
+    assert rows["revenue"].reading_words == told
 
 
 def test_describe_results_guardrail_words(shippable):
