@@ -92,8 +92,9 @@ def estimate_regression_adjustment(
     Outcomes:
         OK with role secondary at most; INSUFFICIENT_DATA with TOO_FEW_UNITS,
         TOO_FEW_CLUSTERS, NEEDS_WILD_BOOTSTRAP, NO_COVARIATE_DATA,
-        COLLINEAR_COVARIATES, POOR_OVERLAP, ZERO_VARIANCE or PRECISION_LOST (values
-        beyond 1e140); METRIC_ERRORED with INVALID_MOMENTS.
+        COLLINEAR_COVARIATES, POOR_OVERLAP, ZERO_VARIANCE, NO_RESIDUAL_VARIANCE (a
+        covariate is the outcome) or PRECISION_LOST (values beyond 1e140);
+        METRIC_ERRORED with INVALID_MOMENTS.
 
     Raises:
         ContractError: the arrays do not fit together.
@@ -305,7 +306,10 @@ def _complete(
     # What is left of values that were explained wholly is rounding of their spread.
     size = float(np.abs(units.centred).max())
     if judge_spread(math.sqrt(variance), size) is not None:
-        return refuse_design(draft, Refusal.ZERO_VARIANCE, details)
+        is_constant = not np.ptp(units.outcome)
+        lacking = Refusal.NO_RESIDUAL_VARIANCE
+        reason = Refusal.ZERO_VARIANCE if is_constant else lacking
+        return refuse_design(draft, reason, details)
     difference = means[1] - means[0]
     level = float(units.outcome.mean())
     means = (level + means[0], level + means[1])

@@ -8,6 +8,8 @@ _WORDS = {
     "NO_POST_PERIOD": "no period after the start",
     "NO_CONTROLS": "no untreated unit to compare with",
     "ZERO_VARIANCE": "all units have the same value",
+    "NO_RESIDUAL_VARIANCE": "the covariate explains the outcome completely: check that "
+    "it is not the outcome itself",
     "PRECISION_LOST": "the values vary too little for their size",
     "DENOMINATOR_NEAR_ZERO": "the denominator is too close to 0",
     "NO_COVARIATE_DATA": "no value from before the exposure",

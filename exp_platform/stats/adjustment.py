@@ -14,6 +14,7 @@ from exp_platform.stats.draft import (
     Refusal,
     complete_estimate,
     judge_spread,
+    refuse_estimate,
 )
 from exp_platform.stats.inference import Array
 from exp_platform.stats.lift import withhold_interval
@@ -146,7 +147,8 @@ def complete_adjusted(
     """The row with its numbers; no interval of the lift where an arm does not vary.
 
     The covariate lends such an arm an error, that of theta x, which says nothing of
-    how uncertain a mean without any spread is.
+    how uncertain a mean without any spread is. Values that vary and are explained
+    wholly are refused as NO_RESIDUAL_VARIANCE, with their means as they were.
 
     Args:
         draft: row with names and counts.
@@ -154,6 +156,12 @@ def complete_adjusted(
         comparison: the adjusted one, arrays of shape (1,).
         details: extras of the method.
     """
+    error = float(comparison.inference.standard_error[0])
+    raw = sum(float(arm.variance_of_mean[0]) for arm in arms)
+    if raw > 0 and error * error <= ROUNDING * raw:
+        means = (float(arms[0].mean[0]), float(arms[1].mean[0]))
+        reason = Refusal.NO_RESIDUAL_VARIANCE
+        return refuse_estimate(draft, reason, means=means, details=details)
     row = complete_estimate(draft, comparison, details=details)
     is_constant = any(arm.variance_of_mean[0] == 0 for arm in arms)
     return withhold_interval(row) if is_constant else row

@@ -67,8 +67,9 @@ def estimate_cuped(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_COVARIATE_DATA (none, or the same
-        for all units), ZERO_VARIANCE, PRECISION_LOST (also of x) or, for a ratio,
-        DENOMINATOR_NEAR_ZERO; METRIC_ERRORED with INVALID_MOMENTS.
+        for all units), ZERO_VARIANCE, NO_RESIDUAL_VARIANCE (x is the outcome),
+        PRECISION_LOST (also of x) or, for a ratio, DENOMINATOR_NEAR_ZERO;
+        METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Deng, Xu, Kohavi and Walker (2013); Lin (2013); Deng, Knoblich and Lu (2018).

@@ -58,7 +58,11 @@ class ArmTotals(Protocol):
 
 
 class Refusal(StrEnum):
-    """Why an estimator gives no number."""
+    """Why an estimator gives no number.
+
+    ZERO_VARIANCE: the values do not vary. NO_RESIDUAL_VARIANCE: they do, and covariates
+    explain them wholly, as a copy of the outcome would.
+    """
 
     TOO_FEW_UNITS = "TOO_FEW_UNITS"
     TOO_FEW_CLUSTERS = "TOO_FEW_CLUSTERS"
@@ -67,6 +71,7 @@ class Refusal(StrEnum):
     NO_POST_PERIOD = "NO_POST_PERIOD"
     NEEDS_CAP = "NEEDS_CAP"
     ZERO_VARIANCE = "ZERO_VARIANCE"
+    NO_RESIDUAL_VARIANCE = "NO_RESIDUAL_VARIANCE"
     PRECISION_LOST = "PRECISION_LOST"
     DENOMINATOR_NEAR_ZERO = "DENOMINATOR_NEAR_ZERO"
     NO_COVARIATE_DATA = "NO_COVARIATE_DATA"

@@ -117,8 +117,9 @@ def estimate_adjusted(
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, DENOMINATOR_NEAR_ZERO,
         NO_COVARIATE_DATA (the same for all units, or unknown of all of one arm),
-        ZERO_VARIANCE or PRECISION_LOST (also of a covariate: centre it before its
-        moments); METRIC_ERRORED with INVALID_MOMENTS.
+        ZERO_VARIANCE, NO_RESIDUAL_VARIANCE (a covariate is the outcome) or
+        PRECISION_LOST (also of a covariate: centre it before its moments);
+        METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Deng, Xu, Kohavi and Walker (2013); Deng, Knoblich and Lu (2018).

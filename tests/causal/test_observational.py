@@ -168,6 +168,13 @@ def test_data_that_allow_no_number_are_refused(method, change, reason, settings)
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_covariate_that_is_the_outcome_is_named(method, settings):
+    drawn = _draw()
+    units = replace(drawn, outcome=drawn.covariates[:, 0].copy())
+    assert method(units, settings).reason == "NO_RESIDUAL_VARIANCE"
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_too_few_units_are_refused(method, settings):
     few = replace(settings, min_units_per_arm=1000)
     assert method(_draw(), few).reason == "TOO_FEW_UNITS"

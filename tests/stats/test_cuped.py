@@ -165,6 +165,30 @@ def test_perfect_covariate_has_no_variance_left(total, settings):
     for seed in (1, 2):
         x = np.random.default_rng(seed).gamma(2, 2, 200)
         arms.append(total(3 * x + 1, covariate=x))
+    estimate = estimate_cuped(*arms, settings)
+    assert estimate.status is EstimateStatus.INSUFFICIENT_DATA
+    assert (estimate.reason, estimate.difference) == ("NO_RESIDUAL_VARIANCE", None)
+    means = (estimate.control_mean, estimate.treatment_mean)
+    assert means == (arms[0].mean, arms[1].mean)
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.1, -7e5])
+def test_any_regression_on_the_outcome_itself_is_refused(slope, settings):
+    arms = []
+    for arm, seed in zip(("A", "B"), (1, 2), strict=True):
+        x, z = np.random.default_rng(seed).normal(5, 2, (2, 200))
+        arms.append(summarise_adjustment(("e", "m", arm), slope * x, {"x": x, "z": z}))
+    rows = [
+        estimate_adjusted(*arms, settings),
+        *estimate_lin(arms[0], arms[1:], settings),
+    ]
+    assert [row.reason for row in rows] == ["NO_RESIDUAL_VARIANCE"] * 2
+    assert {row.p_value for row in rows} == {None}
+
+
+def test_values_that_do_not_vary_are_not_put_down_to_the_covariate(total, settings):
+    x = np.random.default_rng(1).gamma(2, 2, 200)
+    arms = [total(np.full(200, 3.0), covariate=x) for _ in range(2)]
     assert estimate_cuped(*arms, settings).reason == "ZERO_VARIANCE"
 
 
