@@ -104,7 +104,8 @@ def refresh_totals(  # noqa: PLR0917 - a flag is an argument here
     if output == "json":
         typer.echo(shown.as_json(refresh_words.as_document(outcome)))
         return
-    shown.print_table(refresh_words.as_table(outcome))
+    table = refresh_words.as_table(outcome)
+    shown.print_table(table, empty="no totals: no metric has a unit")
     for line in refresh_words.as_lines(outcome.report):
         typer.echo(line)
 
@@ -115,7 +116,8 @@ def list_experiments(config: ConfigOption = None) -> None:
     from exp_platform import api
     from exp_platform.pipelines.shown import list_runs, print_table
 
-    print_table(list_runs(api.settings_of(config)))
+    empty = "nothing yet: `exp run ID --generate-synth` makes a first one"
+    print_table(list_runs(api.settings_of(config)), empty=empty)
 
 
 @app.command("results")

@@ -60,7 +60,8 @@ def list_definitions(
     if output == "json":
         typer.echo(shown.as_json(rows))
     else:
-        shown.print_table(rows)
+        whose = f" with the tag {tag!r}" if tag else ""
+        shown.print_table(rows, empty=f"no metric{whose}")
 
 
 @app.command("show")

@@ -48,6 +48,10 @@ class Clusters:
             return design
         return replace(design, units_per_day=traffic / self.size)
 
+    def units_of(self, units: int | None) -> int | None:
+        """How many are counted when there are so many units, None as it is."""
+        return None if units is None else round(units / self.size)
+
     def count(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row that counts clusters, in units."""
         found = dict(row)

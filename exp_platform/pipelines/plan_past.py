@@ -177,13 +177,15 @@ def _metric_of(
             where=f"{spec.experiment_id}, control {spec.control}",
             next_step="give the numbers: --baseline and --sd",
         )
-    margin = request.margin or plan.margin
+    margin = plan.margin if request.margin is None else request.margin
     if plan.role is MetricRole.GUARDRAIL and margin is not None:
-        scale = MarginScale.RELATIVE if request.margin else plan.margin_scale
+        scale = plan.margin_scale
+        if request.margin is not None:
+            scale = MarginScale.RELATIVE
         return MetricDesign(
             name, noise, Target(0.0, margin, scale, definition.direction)
         )
-    mde = request.mde or plan.mde
+    mde = plan.mde if request.mde is None else request.mde
     if mde is None and request.difference is None and request.units is None:
         raise UsageError(
             f"the plan of {spec.experiment_id} says no target for {name}",

@@ -29,24 +29,50 @@ def answer_one(
     clusters: Clusters,
 ) -> PowerAnswer:
     """One metric: its size, and what the given units find."""
-    has_target = metric.is_guardrail or metric.target.difference != 0
-    units = None if request.units is None else round(request.units / clusters.size)
+    units = clusters.units_of(request.units)
+    design = clusters.design_of(design)
+    notes: tuple[str, ...] = ()
+    if has_target(metric) or units is not None:
 
-    def days_of(plan: Design) -> int | None:
-        """Days that the metric's units take under a design."""
-        if has_target or units is None:
-            return find_units(metric, plan).days
-        return find_days(plan, units)
+        def days_of(plan: Design) -> int | None:
+            """Days that the metric's units take under a design."""
+            if has_target(metric) or units is None:
+                return find_units(metric, plan).days
+            return find_days(plan, units)
 
-    design, notes = settle_looks(clusters.design_of(design), request.looks, days_of)
-    rows = [write_row(metric, find_units(metric, design), "size", design)] * has_target
-    if units is not None:
-        if has_target:
-            rows.append(_row_power(metric, design, units))
-        rows.append(_row_smallest(metric, design, units))
+        design, notes = settle_looks(design, request.looks, days_of)
+    rows = answer_metric(metric, request, design, units)
     notes = (*notes, *_note_guardrails(metric, design))
     rows = [clusters.count(row) for row in rows]
     return PowerAnswer(tuple(rows), (*notes, *clusters.describe(rows)))
+
+
+def has_target(metric: MetricDesign) -> bool:
+    """Is there an effect to find, or a margin to hold?"""
+    return metric.is_guardrail or metric.target.difference != 0
+
+
+def answer_metric(
+    metric: MetricDesign, request: PowerRequest, design: Design, units: int | None
+) -> list[dict[str, Any]]:
+    """The lines of one metric.
+
+    Args:
+        metric: with its target, if it has one.
+        request: what was asked; a target of 0 has a line that says what is wrong.
+        design: with the cost of its looks.
+        units: of all arms, or clusters; None = only the size is wanted.
+    """
+    is_sized = has_target(metric) or units is None
+    rows = []
+    is_asked = request.mde is not None or request.difference is not None
+    if is_sized or is_asked:
+        rows.append(write_row(metric, find_units(metric, design), "size", design))
+    if units is not None:
+        if has_target(metric):
+            rows.append(_row_power(metric, design, units))
+        rows.append(_row_smallest(metric, design, units))
+    return rows
 
 
 def _note_guardrails(metric: MetricDesign, design: Design) -> tuple[str, ...]:

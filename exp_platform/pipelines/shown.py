@@ -76,8 +76,13 @@ def check_format(output: str, allowed: Sequence[str], *, what: str = "format") -
         raise UsageError(f"no {what} {output!r}", allowed=", ".join(allowed))
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """Rows as an aligned table on standard output; a cell never wraps."""
+def print_table(rows: Sequence[Row], *, empty: str = "nothing to show") -> None:
+    """Rows as an aligned table on standard output; a cell never wraps.
+
+    Args:
+        rows: all with the same columns.
+        empty: what it means that there is none, and what to do about it.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -85,7 +90,7 @@ def print_table(rows: Sequence[Row]) -> None:
 
     console = Console(highlight=False)
     if not rows:
-        console.print("nothing yet: `exp run ID --generate-synth` makes a first one")
+        console.print(empty, soft_wrap=True, markup=False)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in rows[0]:
@@ -110,7 +115,8 @@ def print_results(estimates: Sequence[Estimate]) -> None:
         key=lambda e: (_ROLES[e.role], e.metric_name, e.treatment, e.method),
     )
     rows = [e for e in ordered if e.is_ok]
-    print_table([_result_line(e, has_looks=bool(others)) for e in rows])
+    lines = [_result_line(e, has_looks=bool(others)) for e in rows]
+    print_table(lines, empty="no estimate with a number")
     for line in (*describe_looks(ordered), *_describe_trends(ordered)):
         sys.stdout.write(f"{line}\n")
     missing: dict[tuple[str, str], list[str]] = {}

@@ -31,6 +31,27 @@ def test_units_ask_for_power_and_the_smallest_effect():
     assert only["difference"] == rows[2]["difference"]
 
 
+@pytest.mark.parametrize("target", [{"mde": 0.0}, {"difference": 0.0}])
+@pytest.mark.parametrize("looks", [None, "group_sequential"])
+def test_a_target_of_zero_is_a_row_with_its_reason(target, looks):
+    asked = {"baseline": 20.0, "sd": 30.0, "looks": _looking(looks), **target}
+    (row,) = _ask(**asked).rows
+    assert (row["question"], row["reason"]) == ("size", "NO_EFFECT")
+    assert (row["n_total"], row["power"]) == (None, None)
+    rows = _ask(**{**asked, "looks": _looking()}, units=40_000).rows
+    assert [row["question"] for row in rows] == ["size", "smallest"]
+    assert rows[0]["reason"] == "NO_EFFECT"
+
+
+def test_a_command_without_rows_says_what_that_means(ready):
+    assert (
+        "NO_EFFECT" in ready.exp("power", "--baseline", 20, "--sd", 30, "--mde", 0).out
+    )
+    none = ready.exp("metrics", "list", "--tag", "nothing")
+    assert "no metric with the tag 'nothing'" in none.out
+    assert "generate-synth" not in none.out
+
+
 def test_what_units_cannot_find_is_said_not_numbered():
     (row,) = _ask(kind="proportion", baseline=0.5, units=4).rows
     assert (row["reason"], row["power"], row["difference"]) == (
