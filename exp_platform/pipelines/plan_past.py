@@ -15,7 +15,12 @@ from exp_platform.pipelines.plan_clusters import (
 )
 from exp_platform.pipelines.plan_looks import merge_registered, settle_looks
 from exp_platform.pipelines.plan_request import PowerAnswer, PowerRequest
-from exp_platform.pipelines.plan_rows import answer_one, write_row
+from exp_platform.pipelines.plan_rows import (
+    answer_metric,
+    answer_one,
+    answer_whole,
+    has_target,
+)
 from exp_platform.pipelines.run import nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
@@ -36,7 +41,7 @@ from exp_platform.stats.design import (
     noise_of_quantile,
     noise_of_totals,
 )
-from exp_platform.stats.power import MetricDesign, size_experiment
+from exp_platform.stats.power import MetricDesign, find_days, size_experiment
 from exp_platform.stats.settings import EstimateSettings
 
 _OVERALL = "metric_aggregates_overall"
@@ -120,39 +125,47 @@ def _answer_all(
     """Every goal and guardrail of the plan, and the experiment as a whole."""
     plans = [p for p in ingested.spec.plan.metrics if p.role is not MetricRole.MONITOR]
     metrics = [_metric_of(ingested, past, plan, request) for plan in plans]
+    if all(metric.is_guardrail for metric in metrics):
+        raise UsageError("the plan has no goal to size for", next_step="--metric NAME")
     clusters = past.clusters
+    units = clusters.units_of(request.units)
+    design, notes = _settle(metrics, request, clusters.design_of(design), units)
+    rows = [
+        row
+        for metric in metrics
+        for row in answer_metric(metric, request, design, units)
+    ]
+    if all(map(has_target, metrics)) or units is None:
+        rows += answer_whole(metrics, design, units)
+        note = "P(SHIP) holds for any dependence between the metrics, per treatment arm"
+        notes = (note, *notes)
+    rows = [clusters.count(row) for row in rows]
+    return PowerAnswer(tuple(rows), (*notes, *clusters.describe(rows)))
+
+
+def _settle(
+    metrics: Sequence[MetricDesign],
+    request: PowerRequest,
+    design: Design,
+    units: int | None,
+) -> tuple[Design, tuple[str, ...]]:
+    """The design with the cost of looks over the days of the whole experiment.
+
+    These are the days it takes, or those of the given units where a metric has no
+    target. Without either nothing is sized and no look is counted.
+    """
+    is_sized = all(map(has_target, metrics))
+    if not is_sized and units is None:
+        return design, ()
 
     def days_of(plan: Design) -> int | None:
-        """Days that the whole experiment takes under a design."""
+        """Days that the whole experiment runs under a design."""
+        if not is_sized and units is not None:
+            return find_days(plan, units)
         sized = size_experiment(metrics, plan)
         return None if sized is None else sized.total.days
 
-    design, notes = settle_looks(clusters.design_of(design), request.looks, days_of)
-    found = size_experiment(metrics, design)
-    if found is None:
-        raise UsageError("the plan has no goal to size for", next_step="--metric NAME")
-    pairs = zip(metrics, found.metrics, strict=True)
-    rows = [write_row(metric, size, "size", design) for metric, size in pairs]
-    total = found.total
-    rows.append(
-        {
-            **dict.fromkeys(rows[0]),
-            "metric": "experiment",
-            "role": "all",
-            "question": "P(SHIP)",
-            "target": "a goal found, every guardrail held",
-            "alpha": total.alpha,
-            "power": total.power,
-            "n_control": total.n_control,
-            "n_treatment": total.n_treatment,
-            "n_total": total.n_total,
-            "days": total.days,
-            "reason": total.reason,
-        }
-    )
-    note = "P(SHIP) holds for any dependence between the metrics, per treatment arm"
-    rows = [clusters.count(row) for row in rows]
-    return PowerAnswer(tuple(rows), (note, *notes, *clusters.describe(rows)))
+    return settle_looks(design, request.looks, days_of)
 
 
 def _metric_of(

@@ -1,6 +1,7 @@
 """Lines of the answer of `exp power`: a size, and what given units find."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +17,33 @@ from exp_platform.stats.power import (
     find_margin,
     find_mde,
     find_power,
+    find_ship_power,
     find_units,
+    size_experiment,
 )
 from exp_platform.stats.sequential_cost import SequentialCost
+
+_COLUMNS = (
+    "metric",
+    "role",
+    "question",
+    "baseline",
+    "target",
+    "difference",
+    "margin",
+    "variance_ratio",
+    "alpha",
+    "power",
+    "n_control",
+    "n_treatment",
+    "n_total",
+    "n_clusters",
+    "n_expected",
+    "n_expected_null",
+    "inflation",
+    "days",
+    "reason",
+)
 
 
 def answer_one(
@@ -75,6 +100,43 @@ def answer_metric(
     return rows
 
 
+def answer_whole(
+    metrics: Sequence[MetricDesign], design: Design, units: int | None
+) -> list[dict[str, Any]]:
+    """How many units ship an arm that deserves it, and how likely the given ones do.
+
+    Args:
+        metrics: goals, at least one, and guardrails.
+        design: with the cost of its looks.
+        units: of all arms, or clusters; None = only the size is wanted.
+    """
+    found = size_experiment(metrics, design)
+    sizes = [] if found is None else [("P(SHIP)", found.total)]
+    if units is not None:
+        power = find_ship_power(metrics, design, units)
+        given = _given(metrics[0], design, units, power=power)
+        sizes.append(("P(SHIP), these units", replace(given, alpha=design.goal_alpha)))
+    return [_row_whole(question, size) for question, size in sizes]
+
+
+def _row_whole(question: str, size: SampleSize) -> dict[str, Any]:
+    """A line about all metrics at once."""
+    return {
+        **dict.fromkeys(_COLUMNS),
+        "metric": "experiment",
+        "role": "all",
+        "question": question,
+        "target": "a goal found, every guardrail held",
+        "alpha": size.alpha,
+        "power": size.power,
+        "n_control": size.n_control,
+        "n_treatment": size.n_treatment,
+        "n_total": size.n_total,
+        "days": size.days,
+        "reason": size.reason,
+    }
+
+
 def _note_guardrails(metric: MetricDesign, design: Design) -> tuple[str, ...]:
     if design.n_guardrails == 0 or metric.is_guardrail:
         return ()
@@ -95,6 +157,7 @@ def write_row(
         cost = design.cost_of(is_guardrail=metric.is_guardrail)
     units = None if design is None else size.n_total
     return {
+        **dict.fromkeys(_COLUMNS),
         "metric": metric.metric_name,
         "role": "guardrail" if metric.is_guardrail else "goal",
         "question": question,
@@ -108,7 +171,6 @@ def write_row(
         "n_control": size.n_control,
         "n_treatment": size.n_treatment,
         "n_total": size.n_total,
-        "n_clusters": None,
         "n_expected": None if units is None else math.ceil(units * cost.expected),
         "n_expected_null": None
         if units is None

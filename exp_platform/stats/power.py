@@ -244,6 +244,24 @@ def size_experiment(
     return ExperimentSize(sizes, replace(total, power=ship), powers)
 
 
+def find_ship_power(metrics: Sequence[MetricDesign], design: Design, n: float) -> float:
+    """How likely do so many units ship an arm that deserves it?
+
+    Args:
+        metrics: goals, at least one, and guardrails with their targets; their numbers
+            replace those of the design.
+        design: arms and error rates.
+        n: units of all arms.
+
+    Returns:
+        P(SHIP | targets) in the worst dependence between the metrics.
+    """
+    n_guardrails = sum(metric.is_guardrail for metric in metrics)
+    n_goals = len(metrics) - n_guardrails
+    plan = replace(design, n_goals=n_goals, n_guardrails=n_guardrails)
+    return _ship_probability(_powers(metrics, plan, n), metrics)
+
+
 def _powers(
     metrics: Sequence[MetricDesign], design: Design, n: float
 ) -> tuple[float, ...]:

@@ -98,6 +98,62 @@ def test_past_experiment_gives_every_size_and_the_whole(ready):
     json.dumps(answer.document, allow_nan=False)
 
 
+@pytest.fixture
+def ask_past(ready):
+    """Asks about a past experiment."""
+    settings = load_settings(ready.config)
+
+    def ask(**request):
+        request.setdefault("looks", _looking("fixed"))
+        asked = PowerRequest(design=Design(), experiment_id="exp_tiny", **request)
+        return plan_power(settings, asked)
+
+    return ask
+
+
+@pytest.mark.end_to_end
+def test_units_ask_every_metric_of_a_past_plan_what_they_find(ask_past):
+    answer = ask_past(units=40_000)
+    names = dict.fromkeys(row["metric"] for row in answer.rows if row["role"] != "all")
+    assert len(names) > 1
+    for name in names:
+        alone = ask_past(units=40_000, metric=name).rows
+        assert [row for row in answer.rows if row["metric"] == name] == list(alone)
+        assert alone[-1]["question"] == "smallest"
+        assert (alone[-1]["n_total"], alone[-1]["reason"]) == (40_000, "")
+
+
+@pytest.mark.end_to_end
+def test_units_with_a_target_tell_size_power_and_the_whole(ask_past):
+    answer = ask_past(mde=0.1, units=40_000)
+    *metrics, sized, given = answer.rows
+    by_name = {}
+    for row in metrics:
+        by_name.setdefault(row["metric"], []).append(row["question"])
+    assert set(map(tuple, by_name.values())) == {("size", "power", "smallest")}
+    assert sized == ask_past(mde=0.1).rows[-1]
+    assert (given["question"], given["n_total"]) == ("P(SHIP), these units", 40_000)
+    powers = [row for row in metrics if row["question"] == "power"]
+    goal = max(row["power"] for row in powers if row["role"] == "goal")
+    lost = sum(1 - row["power"] for row in powers if row["role"] == "guardrail")
+    assert given["power"] == pytest.approx(max(goal - lost, 0), abs=1e-12)
+    (again,) = [
+        row
+        for row in ask_past(mde=0.1, units=sized["n_total"]).rows
+        if row["question"] == given["question"]
+    ]
+    assert again["power"] == pytest.approx(sized["power"], abs=1e-9)
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("looks", ["fixed", "group_sequential"])
+def test_a_target_of_zero_of_a_past_plan_is_named(ask_past, looks):
+    rows = ask_past(mde=0.0, looks=_looking(looks)).rows
+    assert {row["reason"] for row in rows if row["role"] != "guardrail"} == {
+        "NO_EFFECT"
+    }
+
+
 @pytest.mark.end_to_end
 def test_command_prints_a_table_and_json(ready):
     table = ready.exp("power", "--from-experiment", "exp_tiny", "--mde", 0.1)
