@@ -1,6 +1,8 @@
 """How a number looks to people: the only place that turns values into text.
 
-Estimates and their intervals share one number of decimals, so that digits line up.
+Estimates and their intervals share one number of decimals, so that digits line up; an
+end of an interval that would round to 0 has one digit of its own, because 0 means that
+no effect is possible. Numbers too small for decimals are written as 1.0e-9.
 A value that does not exist, or is not finite, becomes `NO_NUMBER`, never 0.
 """
 
@@ -14,8 +16,8 @@ NO_NUMBER = "no number"
 MINUS = "\N{MINUS SIGN}"
 _SIGNIFICANT_DIGITS = 3
 _MAX_DECIMALS = 8
-_TINY = 1e-6
 _SMALL = 1e-4
+_ROUNDING = 1e-12
 _HUGE = 1e15
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
@@ -29,8 +31,6 @@ def format_number(value: float | None, *, signed: bool = False) -> str:
     """A plain number with three significant digits: 1,234 or 0.0312."""
     if not is_number(value):
         return NO_NUMBER
-    if value and abs(value) < _TINY:
-        return _scientific(value, signed=signed)
     return _fixed(value, count_decimals(value), signed=signed)
 
 
@@ -98,7 +98,7 @@ def format_lift_interval(
     if not (is_number(lower) and is_number(upper)):
         return NO_NUMBER
     decimals = _share_decimals(100, value, lower, upper)
-    low, high = (_fixed(100 * bound, decimals) for bound in (lower, upper))
+    low, high = _ends(100 * lower, 100 * upper, decimals)
     return f"{low} % to {high} %"
 
 
@@ -135,7 +135,7 @@ def format_difference_interval(
         return NO_NUMBER
     scale = _scale(definition)
     decimals = _share_decimals(scale, value, lower, upper)
-    low, high = (_fixed(scale * bound, decimals) for bound in (lower, upper))
+    low, high = _ends(scale * lower, scale * upper, decimals)
     return f"{low} to {high}"
 
 
@@ -167,19 +167,35 @@ def is_number(value: float | None) -> TypeGuard[float]:
 def count_decimals(*values: float) -> int:
     """Decimals that give the largest value three significant digits."""
     largest = max(abs(value) for value in values)
-    if largest < _TINY:
-        return 0 if largest == 0 else _MAX_DECIMALS
-    exponent = math.floor(math.log10(largest))
-    return min(max(_SIGNIFICANT_DIGITS - 1 - exponent, 0), _MAX_DECIMALS)
+    if largest == 0:
+        return 0
+    return max(_SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(largest)), 0)
 
 
 def _share_decimals(scale: float, *values: float | None) -> int:
     return count_decimals(*(scale * value for value in values if is_number(value)))
 
 
+def _ends(lower: float, upper: float, decimals: int) -> tuple[str, str]:
+    """Both ends of an interval."""
+    least = _ROUNDING * max(abs(lower), abs(upper))
+    return _end(lower, decimals, least), _end(upper, decimals, least)
+
+
+def _end(value: float, decimals: int, least: float) -> str:
+    """One end; up to `least` it is what a sum left over, and 0."""
+    if abs(value) <= least:
+        return _fixed(0.0, decimals)
+    if round(value, decimals) == 0:
+        decimals = -math.floor(math.log10(abs(value)))
+    return _fixed(value, decimals)
+
+
 def _fixed(value: float, decimals: int, *, signed: bool = False) -> str:
-    if abs(value) >= _HUGE:
+    is_small = decimals > _MAX_DECIMALS
+    if value and (abs(value) >= _HUGE or is_small):
         return _scientific(value, signed=signed)
+    decimals = 0 if is_small else decimals
     rounded = round(value, decimals) + 0.0
     text = f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}"
     return text.replace("-", MINUS)

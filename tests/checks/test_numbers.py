@@ -93,6 +93,44 @@ def test_format_lift_shares_decimals_with_its_interval():
     assert numbers.format_lift_interval(0.312, 0.2, None) == "no number"
 
 
+def test_a_small_difference_keeps_its_digits_and_so_does_its_interval():
+    tiny = (1.1e-8, 2.4e-9, 2.0e-8)
+    assert plain(numbers.format_difference(MONEY, *tiny)) == "+1.1e-8"
+    interval = numbers.format_difference_interval(MONEY, *tiny)
+    assert plain(interval) == "2.4e-9 to 2.0e-8"
+    assert numbers.format_difference(SHARE, *tiny) == "+0.00000110 pp"
+    lift = numbers.format_lift_interval(*(value / 100 for value in tiny))
+    assert plain(lift) == "2.4e-9 % to 2.0e-8 %"
+    interval = numbers.format_difference_interval(MONEY, 0.0, 0.0, 2e-8)
+    assert plain(interval) == "0 to 2.0e-8"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((6.2, 0.00042, 12.3), "0.0004 to 12.3"),
+        ((-6.2, -12.3, -0.04), "-12.3 to -0.04"),
+        ((6.2, 3e-9, 12.3), "3.0e-9 to 12.3"),
+        ((6.2, 0.0, 12.3), "0.0 to 12.3"),
+        ((6.2, -1e-16, 12.3), "0.0 to 12.3"),
+        ((0.5, 0.004, 1.0), "0.004 to 1.00"),
+    ],
+)
+def test_an_end_that_is_not_zero_is_not_shown_as_zero(values, text):
+    assert plain(numbers.format_difference_interval(MONEY, *values)) == text
+    lift = numbers.format_lift_interval(*(value / 100 for value in values))
+    assert plain(lift) == text.replace(" to", " % to") + " %"
+
+
+@given(
+    st.floats(min_value=1e-12, max_value=1e12), st.floats(min_value=1.1, max_value=1e6)
+)
+def test_an_interval_above_zero_reads_above_zero(lower, factor):
+    shown = numbers.format_difference_interval(MONEY, lower, lower, lower * factor)
+    low, high = (float(plain(end).replace(",", "")) for end in shown.split(" to "))
+    assert 0 < low <= high
+
+
 def test_format_difference_by_type():
     values = (0.0305, 0.0225, 0.0385)
     assert numbers.format_difference(SHARE, *values) == "+3.05 pp"
