@@ -1,17 +1,16 @@
 """`exp`: the command line. Thin: every subcommand calls one function.
 
 Exit codes: 0 done (a negative outcome is done), 2 wrong usage or configuration,
-3 broken data contract, 4 storage or engine failure.
+3 broken data contract, 4 storage or engine failure, 130 interrupted.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from exp_platform import cli_import, cli_metrics, cli_reconcile
-from exp_platform.errors import ExpPlatformError
+from exp_platform.pipelines.interrupts import end_command
 
 app = typer.Typer(
     name="exp",
@@ -435,12 +434,10 @@ def examine(config: ConfigOption = None) -> None:
 
 
 def main() -> None:
-    """Run the command line; a broken contract is one message and its exit code."""
-    try:
-        app()
-    except ExpPlatformError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(error.exit_code) from error
+    """Run the command line; a broken contract or an interrupt is one message."""
+    code = end_command(app)
+    if code:
+        raise SystemExit(code)
 
 
 if __name__ == "__main__":

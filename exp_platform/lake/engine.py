@@ -1,5 +1,6 @@
 """One DuckDB connection with its limits set, and its errors in our words."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ _ARRAY_BITS = 20
 _MEMORY = "Out of Memory Error"
 _UNREADABLE = ("Invalid Input Error", "Conversion Error", "Out of Range Error")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INTERRUPT = re.compile(r"\bKeyboardInterrupt(:|$)", re.MULTILINE)
 _DISK_FULL = ("No space left", "max_temp_directory_size", "disk quota")
 
 
@@ -249,7 +251,14 @@ def _our_errors(sql: str) -> Iterator[None]:
 
     try:
         yield
+    except RuntimeError as error:
+        # So the engine says that Ctrl-C came while a query ran.
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from error
     except duckdb.Error as error:
+        if _INTERRUPT.search(str(error)):
+            raise KeyboardInterrupt from error
         raise _translate(error, sql) from error
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 
 from exp_platform.errors import UsageError, did_you_mean
@@ -16,7 +17,7 @@ from exp_platform.pipelines.calibration.gate import Simulation
 from exp_platform.pipelines.calibration.judge import Row, run_simulation
 from exp_platform.pipelines.calibration.page import render_page, render_table
 from exp_platform.pipelines.calibration.registry import N_GATES, SIMULATIONS
-from exp_platform.pipelines.commands import guarded
+from exp_platform.pipelines.interrupts import die_of_interrupts, end_command
 from exp_platform.pipelines.progress import Progress
 
 Figures = tuple[float, float, float, int]
@@ -93,8 +94,14 @@ def _run(
             found = map(run, names)
             yield from _collect(chosen, found, progress)
             return
-        with ProcessPoolExecutor(jobs) as pool:
-            yield from _collect(chosen, pool.map(run, names), progress)
+        with ProcessPoolExecutor(jobs, initializer=die_of_interrupts) as pool:
+            try:
+                yield from _collect(chosen, pool.map(run, names), progress)
+            except BaseException:
+                # Nobody reads what the others still count.
+                for process in active_children():
+                    process.terminate()
+                raise
     finally:
         progress.close()
 
@@ -133,7 +140,7 @@ def main() -> int:
             sys.stdout.write(describe_rows(rows))
         return 0 if all(row.is_passed for row in rows) else 1
 
-    return guarded(action)
+    return end_command(action)
 
 
 if __name__ == "__main__":

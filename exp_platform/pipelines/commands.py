@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from exp_platform.config import load_settings
-from exp_platform.errors import ExpPlatformError
+from exp_platform.pipelines.interrupts import end_command
 from exp_platform.pipelines.run import Run, open_run
-
-INTERRUPTED = 130
 
 
 def stage_parser(description: str | None) -> argparse.ArgumentParser:
@@ -18,18 +16,6 @@ def stage_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--config", required=True, help="configs/<env>.yaml")
     parser.add_argument("--experiment-id", required=True, help="the experiment")
     return parser
-
-
-def guarded(action: Callable[[], int]) -> int:
-    """Run a command; a broken contract becomes one message and its exit code."""
-    try:
-        return action()
-    except ExpPlatformError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped before the end; run it again\n")
-        return INTERRUPTED
 
 
 def run_stage(name: str, stage: Callable[[Run], Any]) -> int:
@@ -47,4 +33,4 @@ def run_stage(name: str, stage: Callable[[Run], Any]) -> int:
         )
         return 0
 
-    return guarded(action)
+    return end_command(action)

@@ -25,9 +25,10 @@ from exp_platform.metrics.totals import (
     read_quantiles,
     read_totals,
 )
-from exp_platform.pipelines.commands import guarded, stage_parser
+from exp_platform.pipelines.commands import stage_parser
 from exp_platform.pipelines.dbt_targets import TARGETS, DbtTarget, open_target
 from exp_platform.pipelines.estimates import load_estimates
+from exp_platform.pipelines.interrupts import end_command
 from exp_platform.pipelines.run import Run, nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import load_ingested
 from exp_platform.pipelines.trust import check_twin
@@ -234,7 +235,7 @@ def main() -> int:
         )
         return 0
 
-    return guarded(action)
+    return end_command(action)
 
 
 if __name__ == "__main__":

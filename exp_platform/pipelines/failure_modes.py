@@ -14,7 +14,7 @@ from typing import Any
 
 from exp_platform.config import FailureModes, Paths, Scenario, Settings, load_settings
 from exp_platform.lake import raw_folder
-from exp_platform.pipelines.commands import guarded
+from exp_platform.pipelines.interrupts import end_command
 from exp_platform.pipelines.run_end_to_end import (
     RunOptions,
     RunOutcome,
@@ -210,7 +210,7 @@ def main() -> int:
             sys.stdout.write(text)
         return 0 if all(result.is_right for result in results) else 1
 
-    return guarded(action)
+    return end_command(action)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 
 from exp_platform.config import load_settings
 from exp_platform.errors import UsageError
-from exp_platform.pipelines.commands import guarded
+from exp_platform.pipelines.interrupts import end_command
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
             sys.stdout.write(f"{name}\n")
         return 0
 
-    return guarded(action)
+    return end_command(action)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ from exp_platform.pipelines import (
     run_ingest,
     write_memo,
 )
-from exp_platform.pipelines.commands import guarded, stage_parser
+from exp_platform.pipelines.commands import stage_parser
 from exp_platform.pipelines.frozen_caps import require_metrics_stage
+from exp_platform.pipelines.interrupts import end_command
 from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.panel_runs import find_layout
 from exp_platform.pipelines.progress import Progress
@@ -204,7 +205,7 @@ def main() -> int:
         sys.stdout.write(describe_outcome(outcome))
         return 0
 
-    return guarded(action)
+    return end_command(action)
 
 
 def describe_plan(settings: Settings, experiment_id: str, skip: frozenset[str]) -> str:

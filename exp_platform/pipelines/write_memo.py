@@ -11,11 +11,12 @@ from exp_platform.config import Settings, load_settings
 from exp_platform.errors import StorageError
 from exp_platform.pipelines.check_rows import TABLE as CHECK_TABLE
 from exp_platform.pipelines.check_rows import sort_checks
-from exp_platform.pipelines.commands import guarded, stage_parser
+from exp_platform.pipelines.commands import stage_parser
 from exp_platform.pipelines.compute_metric_aggregates import Measured, load_measured
 from exp_platform.pipelines.did_pretrends import Pretrends
 from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
 from exp_platform.pipelines.estimates import load_estimates, store_estimates
+from exp_platform.pipelines.interrupts import end_command
 from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.panel_runs import find_layout
 from exp_platform.pipelines.routing import Choices, route
@@ -210,7 +211,7 @@ def main() -> int:
         sys.stdout.write(f"memo: {files.markdown}\n")
         return 0
 
-    return guarded(action)
+    return end_command(action)
 
 
 if __name__ == "__main__":

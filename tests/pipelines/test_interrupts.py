@@ -1,0 +1,134 @@
+"""Ctrl-C in a real process: one line, exit code 130, and nothing published."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+STOPPED = "stopped before the end; run it again\n"
+# A test may run in the background, where interrupts are ignored.
+HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+COMMAND = """
+import sys
+from exp_platform.cli import main
+print("ready", flush=True)
+main()
+"""
+PATIENCE = 60
+
+
+def start(code, *words):
+    """A Python process that an interrupt reaches, as it does in a terminal."""
+    words = [sys.executable, "-c", HEARS + code, *map(str, words)]
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    _, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, err
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("seconds", [0.2, 0.7, 1.3, 2.0])
+def test_an_interrupted_run_says_so_in_one_line_and_publishes_nothing(
+    published, seconds
+):
+    before = published.snapshots()
+    process = start(COMMAND, "run", "exp_tiny", "--config", published.config)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(seconds)
+    if process.poll() is not None:
+        pytest.skip("the run was over before it was interrupted")
+    process.send_signal(signal.SIGINT)
+    code, err = finish(process)
+    if code == 0:
+        pytest.skip("the run was over before it was interrupted")
+    assert (code, err) == (130, STOPPED)
+    assert published.snapshots() == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "RuntimeError('Query interrupted')",
+        "ContractError('the data cannot be read as declared')",
+        "KeyboardInterrupt()",
+        "SystemExit(1)",
+    ],
+)
+def test_whatever_an_interrupt_is_turned_into_it_is_one(error):
+    code = f"""
+        import os, signal, sys
+        from exp_platform.errors import ContractError
+        from exp_platform.pipelines.interrupts import end_command
+
+        def action():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                raise {error}
+
+        sys.exit(end_command(action))
+    """
+    assert finish(start(textwrap.dedent(code))) == (130, STOPPED)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "told"),
+    [
+        ("raise ContractError('broken')", 3, "error: broken\n"),
+        ("raise SystemExit(5)", 5, ""),
+        ("return 7", 7, ""),
+        ("return None", 0, ""),
+        ("os.kill(os.getpid(), signal.SIGINT)", 0, ""),
+    ],
+)
+def test_without_an_interrupt_a_command_ends_as_it_did(ending, code, told):
+    program = f"""
+        import os, signal, sys
+        from exp_platform.errors import ContractError
+        from exp_platform.pipelines.interrupts import end_command
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        def action():
+            {ending}
+
+        status = end_command(action)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        sys.exit(status)
+    """
+    assert finish(start(textwrap.dedent(program))) == (code, told)
+
+
+def test_a_query_that_is_interrupted_is_no_broken_input(tmp_path):
+    program = """
+        import os, signal, sys, threading
+        from pathlib import Path
+        from exp_platform.lake.engine import Engine
+        from exp_platform.lake.settings import LakeSettings
+
+        engine = Engine(LakeSettings(*[Path(sys.argv[1])] * 4))
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            engine.execute("select sum(sqrt(i)) from range(100000000000) t(i)")
+        except KeyboardInterrupt:
+            sys.exit(42)
+    """
+    code, err = finish(start(textwrap.dedent(program), tmp_path))
+    assert (code, err) == (42, "")
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("seconds", [1.0, 2.5])
+def test_simulations_side_by_side_stop_too(seconds):
+    process = start(COMMAND, "calibrate", "--short")
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    assert finish(process) == (130, STOPPED)
