@@ -158,12 +158,15 @@ def as_notes(found: Interactions) -> list[str]:
     if split.p_value is None:
         notes.append("joint assignment: one of the two has a single arm there")
     else:
-        words = "no sign of dependence"
+        words = f"not below {DEPENDENT:g}: no sign of dependence"
         if split.p_value < DEPENDENT:
-            words = "DEPENDENT: each effect is mixed with the other experiment's"
+            words = (
+                f"below {DEPENDENT:g}: DEPENDENT, each effect is mixed with the other "
+                "experiment's"
+            )
         notes.append(
             f"joint assignment: chi-square {split.statistic:.4g}, df {split.df}, "
-            f"p {split.p_value:.4g}: {words}"
+            f"p {split.p_value:.4g}, {words}"
         )
     notes += [
         f"no test ({one.test.reason}): {one.metric_name} of {one.experiment_id}"

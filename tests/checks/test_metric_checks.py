@@ -204,7 +204,7 @@ def test_check_outlier_names_the_unit_and_the_difference_without_it():
         totals("A"), totals("B", max_value=501.0, variance=4.0 + 500**2 / 999)
     )
     assert check.status is CheckStatus.WARNED
-    assert "the one unit of 501 in B" in check.message
+    assert "without the unit with the value 501 in B the difference" in check.message
     assert check.details["difference_without"] == pytest.approx(-500 / 999)
     assert check.impact == pytest.approx(500 / 999)
 

@@ -108,8 +108,9 @@ def test_ratio_and_every_metric_of_both_are_tested(pair):
 def test_dependent_assignment_is_told(pair):
     answer = pair.exp("interactions", "exp_one", "exp_lean")
     assert answer.code == 0
-    assert "DEPENDENT" in answer.out
-    assert "no sign of dependence" in pair.exp("interactions", "exp_one", "exp_two").out
+    assert ", below 0.001: DEPENDENT, " in answer.out
+    words = ", not below 0.001: no sign of dependence"
+    assert words in pair.exp("interactions", "exp_one", "exp_two").out
 
 
 def test_small_cells_have_a_reason_and_no_number(pair):
