@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 from exp_platform.errors import ContractError, ExpPlatformError, StorageError
 from exp_platform.lake.settings import LakeSettings
@@ -53,6 +54,7 @@ class Engine:
         with _our_errors("connect"):
             name = ":memory:" if database is None else str(database)
             self._connection: Any = duckdb.connect(name, config=config)
+        _open.add(self)
         self._registered = 0
         self._has_store = False
         self.execute("set TimeZone = 'UTC'")
@@ -75,7 +77,12 @@ class Engine:
 
     def close(self) -> None:
         """Release memory and spill files."""
+        _open.discard(self)
         self._connection.close()
+
+    def interrupt(self) -> None:
+        """Stop the statement that runs, if there is one; it fails."""
+        self._connection.interrupt()
 
     def execute(self, sql: str) -> None:
         """Run one or more statements.
@@ -218,6 +225,18 @@ class Engine:
             yield
         finally:
             self.execute(f"set {name} = {int(str(before))}")
+
+
+_open: "WeakSet[Engine]" = WeakSet()
+
+
+def interrupt_engines() -> None:
+    """Stop what runs in the engines of this process.
+
+    An engine that only hears of the signal waits for its threads, which do not.
+    """
+    for engine in tuple(_open):
+        engine.interrupt()
 
 
 def from_clause(relation: str) -> str:

@@ -17,7 +17,7 @@ from exp_platform.pipelines.calibration.gate import Simulation
 from exp_platform.pipelines.calibration.judge import Row, run_simulation
 from exp_platform.pipelines.calibration.page import render_page, render_table
 from exp_platform.pipelines.calibration.registry import N_GATES, SIMULATIONS
-from exp_platform.pipelines.interrupts import die_of_interrupts, end_command
+from exp_platform.pipelines.interrupts import end_command, hold_interrupts
 from exp_platform.pipelines.progress import Progress
 
 Figures = tuple[float, float, float, int]
@@ -91,12 +91,16 @@ def _run(
     progress = Progress("calibrate")
     try:
         if jobs == 1 or len(names) == 1:
-            found = map(run, names)
-            yield from _collect(chosen, found, progress)
+            yield from _collect(chosen, map(run, names), progress)
             return
-        with ProcessPoolExecutor(jobs, initializer=die_of_interrupts) as pool:
+        with ProcessPoolExecutor(jobs) as pool:
             try:
-                yield from _collect(chosen, pool.map(run, names), progress)
+                # Not pool.map: it cancels what waits, and a pool whose processes have
+                # died then prints a traceback of its own.
+                with hold_interrupts():
+                    futures = [pool.submit(run, name) for name in names]
+                answers = (future.result() for future in futures)
+                yield from _collect(chosen, answers, progress)
             except BaseException:
                 # Nobody reads what the others still count.
                 for process in active_children():

@@ -7,7 +7,8 @@ their own, and then it looks like broken data. So the signal itself is remembere
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -39,9 +40,20 @@ def end_command(action: Callable[[], int | None]) -> int:
             raise
 
 
-def die_of_interrupts() -> None:
-    """In a process that helps a command: an interrupt ends it without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@contextmanager
+def hold_interrupts() -> Iterator[None]:
+    """Let interrupts wait; processes begun meanwhile never get one.
+
+    So helpers say nothing of their own, and none is begun without being known.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Interrupts:
@@ -82,4 +94,8 @@ class _Interrupts:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self._is_asked = True
+        # Not imported here: where it is not loaded, nothing runs in it.
+        engine = sys.modules.get("exp_platform.lake.engine")
+        if engine is not None:
+            engine.interrupt_engines()
         raise KeyboardInterrupt
