@@ -168,6 +168,7 @@ def open_everything_raw(run: Run, namespace: str) -> None:
     open_empty(run.engine, "fact_event", "exp_run.run_published_events")
     open_empty(run.engine, "event_quarantine", "exp_run.run_published_event_quarantine")
     open_empty(run.engine, "fact_event")
+    open_empty(run.engine, "event_quarantine")
 
 
 def _plan(run: Run, namespace: str, files: Mapping[str, Path]) -> FilePlan:

@@ -48,7 +48,7 @@ def interrupt(process):
 
 
 @pytest.mark.end_to_end
-@pytest.mark.parametrize("seconds", [0.2, 0.7, 1.3, 2.0])
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 0.9, 1.3])
 def test_an_interrupted_run_says_so_in_one_line_and_publishes_nothing(
     published, seconds
 ):
@@ -56,10 +56,7 @@ def test_an_interrupted_run_says_so_in_one_line_and_publishes_nothing(
     process = start(COMMAND, "run", "exp_tiny", "--config", published.config)
     assert process.stdout.readline() == "ready\n"
     time.sleep(seconds)
-    if process.poll() is not None:
-        pytest.skip("the run was over before it was interrupted")
-    process.send_signal(signal.SIGINT)
-    code, err = finish(process)
+    code, err = interrupt(process)
     if code == 0:
         pytest.skip("the run was over before it was interrupted")
     assert (code, err) == (130, STOPPED)

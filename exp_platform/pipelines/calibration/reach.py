@@ -36,6 +36,7 @@ REASONS = {
     "stats.lift.withhold_interval": REFUSAL,
     "stats.moments.summarise_units": SUMS,
     "stats.outlier.assess_outliers": ALGEBRA,
+    "stats.power.find_ship_power": "the chance by which find_units chooses, at given units",
     "stats.regression.summarise_adjustment": SUMS,
 }
 """Public functions that no simulation calls, and why."""
