@@ -15,6 +15,9 @@ from typing import Self
 from exp_platform.errors import ExpPlatformError
 
 INTERRUPTED = 130
+_IMPORTING = "<frozen importlib"
+_SOON = 0.01
+_CAN_WAIT = hasattr(signal, "setitimer")
 
 
 def end_command(action: Callable[[], int | None]) -> int:
@@ -90,10 +93,17 @@ class _Interrupts:
         """
         if self._is_watching:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            if _CAN_WAIT:
+                signal.setitimer(signal.ITIMER_REAL, 0)
         return self._is_asked or isinstance(error, KeyboardInterrupt)
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
+    def _note(self, _number: int, frame: FrameType | None) -> None:
         self._is_asked = True
+        if _CAN_WAIT and frame and frame.f_code.co_filename.startswith(_IMPORTING):
+            # raised there it would be lost, or leave the lock of all imports taken
+            signal.signal(signal.SIGALRM, self._note)
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+            return
         # Not imported here: where it is not loaded, nothing runs in it.
         engine = sys.modules.get("exp_platform.lake.engine")
         if engine is not None:
