@@ -72,7 +72,8 @@ def _describe(
     tested = "" if worst.p_value is None else f", {format_p(worst.p_value)}"
     return (
         f"{metric_name}: without the unit with the value "
-        f"{format_measure(worst.value)} in {worst.variant} the difference is {format_measure(worst.difference)}{tested}, "
+        f"{format_measure(worst.value)} in {worst.variant} the difference is "
+        f"{format_measure(worst.difference)}{tested}, "
         f"with it {format_measure(difference)}: it moves the difference by "
         f"{format_measure(abs(worst.shift))} standard errors."
     )

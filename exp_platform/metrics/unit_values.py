@@ -27,11 +27,13 @@ class Relation:
         columns: what the names of an expression mean there.
         missing: table of the rows that ingest set aside for want of a value, with the
             same names for name and instant.
+        source: canonical table of all rows, with the same name for name.
     """
 
     table: str
     columns: Columns
     missing: str
+    source: str
 
     @property
     def name(self) -> str:
@@ -49,11 +51,13 @@ RELATIONS = {
         "exp_run.int_unit_outcomes",
         Columns(),
         "exp_run.int_missing_values",
+        "exp.outcomes",
     ),
     SourceKind.EVENT: Relation(
         "exp_run.int_unit_events",
         Columns(ts="event_us", event="event_name", properties="properties"),
         "exp_run.int_missing_events",
+        "exp.fact_event",
     ),
 }
 

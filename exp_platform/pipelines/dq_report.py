@@ -18,11 +18,12 @@ from exp_platform.checks.keys import check_keys
 from exp_platform.checks.late import check_late_data
 from exp_platform.checks.quarantine import check_quarantine
 from exp_platform.checks.window import check_out_of_window
+from exp_platform.lake.reading import open_empty
 from exp_platform.lake.types import quote_text
 from exp_platform.metrics.measures import events_of, parts_of
 from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
-from exp_platform.records import CheckResult, ExperimentSpec, SourceKind
+from exp_platform.records import CheckResult, ExperimentSpec
 
 CHECKS = (
     "KEYS",
@@ -34,10 +35,6 @@ CHECKS = (
 )
 LATE_HOURS = 48.0
 _KEY_REASONS = ("MISSING_KEY", "BAD_TIMESTAMP")
-_NAMES = {
-    SourceKind.OUTCOME: ("exp.outcomes", "metric_name"),
-    SourceKind.EVENT: ("exp.fact_event", "event_name"),
-}
 
 
 def check_data(run: Run, ingested: Ingested) -> tuple[CheckResult, ...]:
@@ -108,26 +105,25 @@ def _key_facts(run: Run, ingested: Ingested, delivered: Mapping[str, int]) -> Ke
 def _find_absent(run: Run, ingested: Ingested) -> dict[str, list[str]]:
     """Outcomes and events that metrics are made of and no row has, with those there."""
     named = {
-        (part.rows.kind, part.name)
+        (part.relation.source, part.relation.name, part.name)
         for definition in ingested.definitions.values()
         for part, covariate in parts_of(definition)
         if covariate is None
     }
     found: dict[str, list[str]] = {}
-    for kind, name in sorted(named):
-        if kind is SourceKind.EVENT and not ingested.spec.namespace:
-            found[name] = []
-        elif not _is_there(run, *_NAMES[kind], name):
-            relation, column = _NAMES[kind]
-            rows = run.engine.rows(f"select distinct {column} from {relation}")
+    if not ingested.spec.namespace:
+        open_empty(run.engine, "fact_event")
+    for source, column, name in sorted(named):
+        if not _is_there(run, source, column, name):
+            rows = run.engine.rows(f"select distinct {column} from {source}")
             found[name] = sorted(there for (there,) in rows)
     return found
 
 
-def _is_there(run: Run, relation: str, column: str, name: str) -> bool:
+def _is_there(run: Run, source: str, column: str, name: str) -> bool:
     """Ends at the first row, where a list of all names would read every one."""
     where = f"where {column} = {quote_text(name)} limit 1"
-    return bool(run.engine.rows(f"select 1 from {relation} {where}"))
+    return bool(run.engine.rows(f"select 1 from {source} {where}"))
 
 
 def _has_match(run: Run, ingested: Ingested) -> bool:
