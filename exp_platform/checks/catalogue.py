@@ -126,9 +126,11 @@ _ENTRIES = (
         "in one of them.",
         rule="Fails when the share of units without a value differs between arms at "
         "p < 0.001 (over all metrics) and by 0.2 points or more. Warns from 1 % of "
-        "units.",
+        "units, and when a whole arm has 0 where 20 units with another value were to be "
+        "expected from the other arms.",
         next_step="Find out why values are missing and bring them; or count a missing "
-        "value as 0 at the source, if that is what it means.",
+        "value as 0 at the source, if that is what it means. If only one arm can have "
+        "the outcome, decide by one that all arms can have.",
     ),
     CheckEntry(
         "PRETREND",

@@ -254,6 +254,8 @@ class MissingFacts:
         missing: those without a value, by arm.
         n_metrics: metrics of the experiment that are looked at in this way.
         is_share: the metric is a proportion, so what is missing is 0 or 1.
+        active: at least so many units have another value than 0, by arm; 0 = none has.
+            Empty where nothing says that the arms would be alike.
     """
 
     experiment_id: str
@@ -262,6 +264,7 @@ class MissingFacts:
     missing: CountBy
     n_metrics: int = 1
     is_share: bool = False
+    active: CountBy = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

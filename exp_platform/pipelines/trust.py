@@ -23,7 +23,7 @@ from exp_platform.checks.facts import (
     UnusualDay,
 )
 from exp_platform.checks.minimum import check_minimum_data
-from exp_platform.checks.missing import check_missing_values
+from exp_platform.checks.missing import check_missing_values, count_active
 from exp_platform.checks.novelty import check_novelty
 from exp_platform.checks.outlier import check_outlier
 from exp_platform.checks.pre_period import (
@@ -267,14 +267,22 @@ def _check_missing(
         for (metric, segment, _), t in measured.totals.items()
         if metric == definition.name and segment == "all"
     ]
+    spec = ingested.spec
+    # who received the treatment differs by design; few clusters may differ by chance
+    is_alike = (
+        spec.assignment is Assignment.RANDOMISED
+        and measured.clusters is None
+        and definition.name != spec.plan.received
+    )
     return check_missing_values(
         MissingFacts(
-            ingested.spec.experiment_id,
+            spec.experiment_id,
             definition.name,
             units={t.variant: t.n + t.n_missing for t in arms},
             missing={t.variant: t.n_missing for t in arms},
             n_metrics=len(ingested.definitions),
             is_share=definition.type.is_share,
+            active={t.variant: count_active(t) for t in arms} if is_alike else {},
         )
     )
 
