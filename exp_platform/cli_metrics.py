@@ -31,6 +31,7 @@ def lint(
     config: ConfigOption = None,
 ) -> None:
     """Check definition files; exit code 2 when one is wrong."""
+    from exp_platform.checks.wording import format_count
     from exp_platform.pipelines.metric_files import lint_metrics
 
     found = lint_metrics(paths or [_folder(config)])
@@ -39,7 +40,8 @@ def lint(
     for line in found.advice:
         typer.echo(f"advice: {line}")
     typer.echo(
-        f"{found.n_files} files, {len(found.errors)} errors, {len(found.advice)} advice"
+        f"{format_count(found.n_files, 'file')}, "
+        f"{format_count(len(found.errors), 'error')}, {len(found.advice)} advice"
     )
     if found.errors or (strict and found.advice):
         raise typer.Exit(2)
@@ -86,13 +88,15 @@ def diff(
     ] = False,
 ) -> None:
     """What changes in words and in SQL, and whether the version went up."""
+    from exp_platform.checks.wording import format_count
     from exp_platform.pipelines.metric_files import diff_metrics, tell_change
 
     changes = diff_metrics(old, new)
     for change in changes:
         typer.echo(tell_change(change))
     unmarked = sum(change.is_unmarked for change in changes)
-    typer.echo(f"{len(changes)} changes, {unmarked} without a new version")
+    told = format_count(len(changes), "change")
+    typer.echo(f"{told}, {unmarked} without a new version")
     if check and unmarked:
         raise typer.Exit(3)
 
@@ -107,6 +111,7 @@ def impact(
 ) -> None:
     """Past results that used another definition than the project's is now."""
     from exp_platform import api
+    from exp_platform.checks.wording import format_count
     from exp_platform.pipelines import shown
     from exp_platform.pipelines.metric_files import tell_change
     from exp_platform.pipelines.metric_impact import find_impact
@@ -121,8 +126,8 @@ def impact(
     for change in found.changes:
         typer.echo(tell_change(change, has_sql=False))
     typer.echo(
-        f"{len(found.rows)} results used another definition, {found.n_same} the one "
-        f"there is now, {found.n_own} one of their own"
+        f"{format_count(len(found.rows), 'result')} used another definition, "
+        f"{found.n_same} the one there is now, {found.n_own} one of their own"
     )
 
 

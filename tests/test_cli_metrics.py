@@ -144,7 +144,7 @@ def test_impact_names_results_of_an_older_definition(project):
     assert row["decision"] in {"SHIP", "REVIEW", "KEEP_RUNNING", "ROLL_BACK"}
     told = project.exp("metrics", "impact", "conversion")
     assert "THE MEANING CHANGED AND THE VERSION DID NOT GO UP" in told.out
-    assert "1 results used another definition" in told.out
+    assert "1 result used another definition" in told.out
     assert project.exp("metrics", "impact", "revenue_per_user").out.startswith("0 ")
     assert project.exp("metrics", "impact", "nonsense").code == 2
     file.unlink()
