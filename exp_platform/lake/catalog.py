@@ -1,6 +1,7 @@
 """The catalog: one row per table in SQLite or PostgreSQL, moved in one transaction."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -70,8 +71,16 @@ class LakeCatalog(SqlCatalog):
         self.area = area
         self.io = area.new_io()
         self._metadata: dict[str, TableMetadata] = {}
-        super().__init__(CATALOG, uri=uri, warehouse=area.root)
+        with ExitStack() as undo:
+            undo.callback(self._disconnect)
+            super().__init__(CATALOG, uri=uri, warehouse=area.root)
+            undo.pop_all()
         self.shown = self.engine.url.render_as_string(hide_password=True)
+
+    def _disconnect(self) -> None:
+        """What is no catalog leaves no connection to it."""
+        if hasattr(self, "engine"):
+            self.engine.dispose()
 
     @property
     def written(self) -> list[str]:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from exp_platform.errors import StorageError, UsageError
@@ -43,6 +45,20 @@ def test_open_catalog_refuses_what_is_no_catalog(lake, settings):
     settings.catalog.write_bytes(b"this is not a database, not at all" * 40)
     with pytest.raises(StorageError, match="catalog cannot be used"):
         lake.read("outcomes")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc here")
+def test_open_catalog_lets_go_of_what_is_no_catalog(settings):
+    settings.warehouse.mkdir(parents=True)
+    settings.catalog.write_bytes(b"not a database, no" * 100)
+    lake = Lake(settings)
+    with pytest.raises(StorageError) as caught:
+        lake.states()
+    # the error still holds whatever was made on the way to it
+    assert caught.traceback
+    held = {str(link.resolve()) for link in Path("/proc/self/fd").iterdir()}
+    assert str(settings.catalog.resolve()) not in held
+    lake.close()
 
 
 def test_open_catalog_refuses_odd_folders(tmp_path, rows):
