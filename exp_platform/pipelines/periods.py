@@ -21,6 +21,8 @@ NEVER = frozenset({"", "never", "none", "null", "na", "nan", "inf", "-inf", "inf
 period) 0 and negative numbers."""
 
 _YEARS = (1970, 2199)
+_MOST_STEPS = 70_000
+"""Days that instants have room for after `FIRST_STEP`."""
 _MONTH = re.compile(r"(\d{4})-(\d{1,2})")
 _QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])|Q([1-4])[- ]?(\d{4})", re.IGNORECASE)
 
@@ -97,13 +99,15 @@ def read_periods(labels: Iterable[str], where: str) -> Periods:
         where: they stand, for the error.
 
     Raises:
-        UsageError: labels of no known kind, or of several.
+        UsageError: labels of no known kind, or of several; numbers too far apart.
     """
     found = sorted(set(labels))
     if all(re.fullmatch(r"-?\d{1,15}", label) for label in found) and found:
-        grain = _grain_of_numbers([int(label) for label in found])
-        first = min(map(int, found))
-        return _order(grain, found, first)
+        numbers = [int(label) for label in found]
+        grain = _grain_of_numbers(numbers)
+        if grain == "step" and max(numbers) - min(numbers) > _MOST_STEPS:
+            _refuse_far(min(numbers), max(numbers), where)
+        return _order(grain, found, min(numbers))
     for grain in ("date", "month", "quarter"):
         if found and all(_READERS[grain](label, 0) for label in found):
             return _order(grain, found, 0)
@@ -114,6 +118,17 @@ def read_periods(labels: Iterable[str], where: str) -> Periods:
         allowed="years (2004), months (2004-03, 200403), quarters (2004Q1), ISO dates, "
         "or whole numbers; one kind in all rows",
         next_step="name another column, or correct this one",
+    )
+
+
+def _refuse_far(first: int, last: int, where: str) -> None:
+    raise UsageError(
+        "the numbers of the periods lie too far apart",
+        where=where,
+        found=f"{first} to {last}",
+        allowed=f"numbers of which the last is at most {_MOST_STEPS:,} above the first",
+        next_step="write days as ISO dates (2004-03-31), seconds as ISO instants, or "
+        "number the periods 1, 2, 3 ...",
     )
 
 
@@ -161,7 +176,7 @@ def _read_year(word: str, _first: int) -> datetime | None:
 
 def _read_step(word: str, first: int) -> datetime | None:
     number = _read_number(word)
-    if number is None or abs(number - first) > 70_000:
+    if number is None or abs(number - first) > _MOST_STEPS:
         return None
     return FIRST_STEP + timedelta(days=math.ceil(number) - first)
 

@@ -77,3 +77,11 @@ def test_read_periods_keeps_order_and_distance(numbers):
     for number, label in enumerate(periods.labels):
         if int(label) > 0 or min(numbers) <= 0:
             assert periods.place(label) == number
+
+
+@pytest.mark.parametrize(
+    "labels", [["20000101", "20090101"], ["1700000000", "1700086400"]]
+)
+def test_read_periods_loses_no_number_that_lies_far_from_the_first(labels):
+    with pytest.raises(UsageError, match="too far apart"):
+        read_periods(labels, "file")
