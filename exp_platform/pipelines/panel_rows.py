@@ -73,12 +73,19 @@ def number_periods(engine: Engine, request: PanelRequest, file: Path) -> Periods
         "create or replace table exp_run.panel_periods as select * from (values\n"
         f"{values}) as p (label, period_no, start_ts)"
     )
+    _place_times(engine, periods)
+    return periods
+
+
+def _place_times(engine: Engine, periods: Periods) -> None:
+    """The period of every delivered value: one may be written in several ways."""
+    names = ", ".join(f"({text(n)}, {number})" for n, number in periods.numbers.items())
     engine.execute(
         "create or replace table exp_run.panel_times as\n"
         "select t.value, p.period_no, p.start_ts from exp_run.panel_times as t\n"
-        "inner join exp_run.panel_periods as p on t.label = p.label"
+        f"inner join (values {names}) as n (label, period_no) on t.label = n.label\n"
+        "inner join exp_run.panel_periods as p on n.period_no = p.period_no"
     )
-    return periods
 
 
 def _profile_rows(engine: Engine, request: PanelRequest) -> None:

@@ -7,8 +7,8 @@ labels alone, so that the same panel always gives the same rows.
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from exp_platform.errors import UsageError
@@ -34,11 +34,13 @@ class Periods:
     Attributes:
         grain: what a label is: year, month, quarter, date or step (a plain number).
         labels: as delivered. starts: instants they begin with, UTC.
+        numbers: of the period, by every label that was delivered for it.
     """
 
     grain: str
     labels: tuple[str, ...]
     starts: tuple[datetime, ...]
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     def place(self, value: str | None, where: str = "") -> int | None:
         """Number of the first period that begins at or after a value; None = never.
@@ -94,6 +96,8 @@ class Periods:
 def read_periods(labels: Iterable[str], where: str) -> Periods:
     """Which instants do these labels stand for?
 
+    Labels of one instant, as 2004-03 and 200403, are one period.
+
     Args:
         labels: distinct, in any order; whole numbers without a fraction.
         where: they stand, for the error.
@@ -146,10 +150,14 @@ def _grain_of_numbers(numbers: list[int]) -> str:
 def _order(grain: str, labels: list[str], first: int) -> Periods:
     pairs = [(_READERS[grain](label, first), label) for label in labels]
     known = sorted((instant, label) for instant, label in pairs if instant is not None)
+    names = dict(reversed(known))
+    starts = tuple(sorted(names))
+    places = {start: number for number, start in enumerate(starts)}
     return Periods(
         grain,
-        tuple(label for _, label in known),
-        tuple(instant for instant, _ in known),
+        tuple(names[start] for start in starts),
+        starts,
+        {label: places[instant] for instant, label in known},
     )
 
 

@@ -472,3 +472,17 @@ def test_stages_for_rows_by_user_refuse_a_panel(name, analyze, project, call):
     assert "is a ready-made panel" in answer.err
     assert "analyze_panel" in answer.err
     assert project.snapshots() == before
+
+
+def test_a_month_written_in_two_ways_counts_once(analyze):
+    columns = _draw()
+    columns["year"] = [f"2004-{year - 1999:02d}" for year in columns["year"]]
+    columns["since"] = [f"2004-{s - 1999:02d}" if s else "" for s in columns["since"]]
+    plain, _ = analyze(columns, *COHORTS)
+    columns["year"] = [
+        "200407" if month == "2004-07" and shop < "s030" else month
+        for month, shop in zip(columns["year"], columns["shop"], strict=True)
+    ]
+    mixed, _ = analyze(columns, *COHORTS, name="mixed")
+    assert mixed["did_2x2"]["difference"] == plain["did_2x2"]["difference"]
+    assert mixed["did_2x2"]["details"]["post_days"] == 4

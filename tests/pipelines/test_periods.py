@@ -85,3 +85,16 @@ def test_read_periods_keeps_order_and_distance(numbers):
 def test_read_periods_loses_no_number_that_lies_far_from_the_first(labels):
     with pytest.raises(UsageError, match="too far apart"):
         read_periods(labels, "file")
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers"),
+    [
+        (["2004-03", "200403", "2004-04"], {"2004-03": 0, "200403": 0, "2004-04": 1}),
+        (["2004Q1", "Q1 2004", "2004Q2"], {"2004Q1": 0, "Q1 2004": 0, "2004Q2": 1}),
+    ],
+)
+def test_read_periods_takes_labels_of_one_instant_for_one_period(labels, numbers):
+    periods = read_periods(labels, "file")
+    assert periods.numbers == numbers
+    assert len(periods.labels) == len(periods.starts) == 2
