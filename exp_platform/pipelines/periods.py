@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from exp_platform.errors import UsageError
 
@@ -71,17 +71,39 @@ class Periods:
         word = (value or "").strip()
         if word.lower() in NEVER or self._is_zero(word):
             return None
+        self._require_zone(word, value, where)
         first = min(map(_whole, self.labels)) if self.grain == "step" else 0
-        instant = _READERS[self.grain](word, first) or _read_date(word, 0)
+        instant = _READERS[self.grain](word, first)
+        # A plain number has no place in the calendar that a date could be compared with.
+        if instant is None and self.grain != "step":
+            instant = _read_date(word, 0)
         if instant is None:
             raise UsageError(
                 "not a period of this panel, nor a date",
                 where=where,
                 found=repr(value),
-                allowed=f"a {self.grain} like {self.labels[0]}, an ISO date, or nothing",
+                allowed=f"a {self.grain} like {self.labels[0]}, "
+                + ("" if self.grain == "step" else "an ISO date, ")
+                + "or nothing",
                 next_step="correct it there",
             )
         return instant
+
+    def _require_zone(self, word: str, value: str | None, where: str) -> None:
+        """A date of no zone lies hours beside periods that begin at a zone's midnight."""
+        if self.grain != "date" or not any(map(_has_zone, self.labels)):
+            return
+        is_utc = all(start.time() == time.min for start in self.starts)
+        if is_utc or _read_date(word, 0) is None or _has_zone(word):
+            return
+        raise UsageError(
+            "a date without a time zone beside periods that have one",
+            where=where,
+            found=repr(value),
+            allowed=f"an instant like {self.labels[0]}",
+            next_step="write it as the instant at which the period begins, with its "
+            "offset; or turn the periods into plain dates",
+        )
 
     def _is_zero(self, word: str) -> bool:
         """A number at or below 0 says `never`, unless periods themselves go there."""
@@ -205,6 +227,10 @@ def _read_quarter(word: str, _first: int) -> datetime | None:
         return None
     year, quarter = (match[1], match[2]) if match[1] else (match[4], match[3])
     return datetime(int(year), 3 * int(quarter) - 2, 1, tzinfo=UTC)
+
+
+def _has_zone(word: str) -> bool:
+    return datetime.fromisoformat(word).tzinfo is not None
 
 
 def _read_date(word: str, _first: int) -> datetime | None:

@@ -98,3 +98,20 @@ def test_read_periods_takes_labels_of_one_instant_for_one_period(labels, numbers
     periods = read_periods(labels, "file")
     assert periods.numbers == numbers
     assert len(periods.labels) == len(periods.starts) == 2
+
+
+BERLIN = ["2024-03-31 22:00:00+00", "2024-04-01 22:00:00+00"]
+
+
+def test_place_refuses_a_date_without_zone_beside_periods_of_a_zone():
+    periods = read_periods(BERLIN, "file")
+    with pytest.raises(UsageError, match="without a time zone"):
+        periods.place("2024-04-02")
+    assert periods.place("2024-04-02T00:00:00+02:00") == 1
+    midnights = [label.replace("22:00", "00:00") for label in BERLIN]
+    assert read_periods(midnights, "file").place("2024-04-01") == 1
+
+
+def test_place_refuses_a_date_beside_plain_numbers():
+    with pytest.raises(UsageError, match="not a period"):
+        read_periods(["20000101", "20000102"], "file").place("2000-01-02")
