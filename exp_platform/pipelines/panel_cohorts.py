@@ -8,7 +8,7 @@ from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.panel_request import PanelRequest
 from exp_platform.pipelines.panel_rows import label_of, unit_of
-from exp_platform.pipelines.periods import Periods
+from exp_platform.pipelines.periods import NEVER, Periods
 
 _MOST_NAMES = 5
 """Units that an error names."""
@@ -28,7 +28,7 @@ def place_treatments(
         Sentences about how treatment was read.
 
     Raises:
-        UsageError: a value that says nothing.
+        UsageError: a value that says nothing, or that may say two things.
     """
     if request.treated is not None:
         _require_flags(engine, request, file)
@@ -43,6 +43,7 @@ def place_treatments(
     flags: dict[str | None, bool] = dict.fromkeys(labels, False)
     if request.cohort is not None:
         where = f"{file}, column {request.cohort!r}"
+        _refuse_zero(labels, request, periods, where)
         numbers = {label: periods.place(label, where) for label in labels}
         notes = [f"treated from column {request.cohort!r}"]
     elif request.policy_date is None:
@@ -63,6 +64,29 @@ def place_treatments(
         "    on t.label is not distinct from cast(c.label as varchar)"
     )
     return notes
+
+
+def _refuse_zero(
+    labels: list[str | None], request: PanelRequest, periods: Periods, where: str
+) -> None:
+    """Where 0 is the first period, a cohort of 0 is always treated, or never.
+
+    Units that are called never treated by another word leave 0 to the period.
+    """
+    if "0" not in labels or periods.labels[0] != "0":
+        return
+    if any((label or "").lower() in NEVER for label in labels):
+        return
+    option = request.option("cohort", request.cohort or "")
+    raise UsageError(
+        "a cohort of 0 may be the period 0, or mean never treated",
+        where=where,
+        found=f"0 in {option}, and no unit that is said to be never treated",
+        allowed="nothing or `never` for units never treated; 0 where periods begin "
+        "with 1 or later",
+        next_step="empty the column for units never treated, or number the periods "
+        "from 1",
+    )
 
 
 def _require_flags(engine: Engine, request: PanelRequest, file: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -316,3 +317,18 @@ def test_did_needs_no_treatment_of_rows_without_unit_or_period(answer):
     nowhere = frame.head(1).assign(year=float("nan"), treated=float("nan"))
     found = _did(pd.concat([frame, nowhere]))
     assert found[0].difference == _did(frame)[0].difference
+
+
+def test_did_refuses_a_cohort_of_0_that_may_mean_never():
+    unit, period = np.repeat(np.arange(40), 6), np.tile(np.arange(6), 40)
+    since = np.where(unit % 2, 3, 0)
+    sales = np.random.default_rng(1).normal(0, 1, unit.size) + (unit % 2) * (period > 2)
+    frame = pd.DataFrame({"u": unit, "t": period, "since": since, "sales": sales})
+    columns = {"unit": "u", "time": "t", "cohort": "since", "methods": "did_2x2"}
+    with pytest.raises(UsageError, match="may be the period 0, or mean never"):
+        exp_platform.did(frame, "sales", **columns)
+    told = frame.assign(since=frame["since"].where(frame["since"] > 0))
+    later = frame.assign(t=frame["t"] + 1, since=np.where(unit % 2, 4, 0))
+    rows = [exp_platform.did(one, "sales", **columns)[0] for one in (told, later)]
+    assert rows[0].difference == rows[1].difference
+    assert rows[0].n_control == 20
