@@ -339,6 +339,8 @@ def _check_units(engine: Engine, request: PanelRequest, file: Path) -> None:
             allowed=allowed,
             next_step="correct the column, or name the unit that was assigned",
         )
+    if request.cluster is not None:
+        _require_clusters(engine, request, file)
     if (unit := _find(engine, "cluster_changes")) is not None:
         raise ContractError(
             f"column {request.cluster!r} changes within a unit",
@@ -347,6 +349,24 @@ def _check_units(engine: Engine, request: PanelRequest, file: Path) -> None:
             allowed=allowed,
             next_step="correct the column, or name the unit that was assigned",
         )
+
+
+def _require_clusters(engine: Engine, request: PanelRequest, file: Path) -> None:
+    """A unit of no cluster would be one of its own, finer than what was assigned."""
+    condition = "cluster is null and not cluster_changes"
+    unit = _find(engine, condition)
+    if unit is None:
+        return
+    count = engine.rows(f"select count(*) from exp_run.panel_units where {condition}")[
+        0
+    ][0]
+    raise ContractError(
+        "a unit has no cluster",
+        where=f"{file}, column {request.cluster!r}",
+        found=f"null in {count:,} units, e.g. unit {unit}",
+        allowed="a cluster for every unit",
+        next_step="fill the column in, or leave these units out",
+    )
 
 
 def _find(engine: Engine, condition: str) -> str | None:

@@ -332,3 +332,15 @@ def test_did_refuses_a_cohort_of_0_that_may_mean_never():
     rows = [exp_platform.did(one, "sales", **columns)[0] for one in (told, later)]
     assert rows[0].difference == rows[1].difference
     assert rows[0].n_control == 20
+
+
+def test_did_refuses_units_without_a_cluster():
+    unit, period = np.repeat(np.arange(60), 4), np.tile(np.arange(1, 5), 60)
+    sales = np.random.default_rng(1).normal(0, 1, unit.size)
+    frame = pd.DataFrame({"u": unit, "t": period, "sales": sales})
+    frame["since"], frame["town"] = np.where(unit % 2, 3, 0), unit % 40
+    frame["town"] = frame["town"].where(frame["u"] >= 10)
+    columns = {"unit": "u", "time": "t", "cohort": "since", "cluster": "town"}
+    with pytest.raises(ContractError, match="has no cluster") as told:
+        exp_platform.did(frame, "sales", **columns)
+    assert "null in 10 units" in str(told.value)
