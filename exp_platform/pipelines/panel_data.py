@@ -75,6 +75,15 @@ class PanelMetric:
         """Units that are treated in some period."""
         return np.isfinite(self.units.cohort)
 
+    @cached_property
+    def share_astray(self) -> float:
+        """Share of units whose cluster lies for the larger part in the other arm."""
+        units, treated = self.units, self.is_treated
+        n_units = np.bincount(units.cluster, minlength=units.n_clusters)
+        n_treated = np.bincount(units.cluster[treated], minlength=units.n_clusters)
+        astray = np.minimum(n_treated, n_units - n_treated).sum()
+        return float(astray) / max(treated.size, 1)
+
     def name_clusters(self, numbers: NDArray[np.int64]) -> tuple[str, ...]:
         """Labels of some of the analysed units' clusters, as they were delivered."""
         names = self.read_names()

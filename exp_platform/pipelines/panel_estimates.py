@@ -40,6 +40,8 @@ def find_facts(metric: PanelMetric) -> PanelFacts:
             n_clusters_control=units.count_clusters(is_control),
             n_clusters_treatment=units.count_clusters(treated),
             treatment_timings=int(cohorts.size),
+            # Effects by cohort are summed by cluster, whichever cohorts it has.
+            share_astray=0.0 if is_staggered else metric.share_astray,
         ),
         metric.layout.is_cross_section,
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.causal.choice_rules import MOST_ASTRAY
 from exp_platform.causal.cluster_sums import ClusterSums
 from exp_platform.causal.did import estimate_did, panel_of
 from exp_platform.causal.event_average import estimate_event_study
@@ -50,11 +51,12 @@ def has_one_date(metric: PanelMetric) -> bool:
 
 
 def total_arms(metric: PanelMetric) -> tuple[GramTotals, GramTotals] | None:
-    """Totals by period of both arms; None when treatment began on several dates.
+    """Totals by period of both arms, as if these had no cluster in common.
 
-    Periods are numbered from the event: 0 is the first treated one.
+    Periods are numbered from the event: 0 is the first treated one. None when treatment
+    began on several dates, or clusters lie in both arms.
     """
-    if not has_one_date(metric):
+    if not has_one_date(metric) or metric.share_astray > MOST_ASTRAY:
         return None
     units = metric.units
     event = int(units.cohorts[0])
@@ -78,6 +80,19 @@ def total_arms(metric: PanelMetric) -> tuple[GramTotals, GramTotals] | None:
         for variant, side in _sides(metric)
     )
     return _count_means(control, treatment)
+
+
+def follows_cohorts(metric: PanelMetric) -> bool:
+    """Is the path over time that of effects by cohort, where arms have no totals?
+
+    Their errors are by cluster, whichever units it has.
+
+    Args:
+        metric: of the panel.
+    """
+    if metric.layout.is_cross_section:
+        return False
+    return metric.units.cohorts.size > 1 or has_one_date(metric)
 
 
 def _count_means(

@@ -13,7 +13,7 @@ from exp_platform.causal.sensitivity import (
     note_sensitivity,
 )
 from exp_platform.pipelines.panel_data import PanelMetric
-from exp_platform.pipelines.panel_methods import total_arms
+from exp_platform.pipelines.panel_methods import follows_cohorts, total_arms
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus
 from exp_platform.stats.draft import Refusal
 
@@ -37,7 +37,8 @@ def bound_estimate(estimate: Estimate, metric: PanelMetric) -> Estimate:
 def bound_panel(metric: PanelMetric, *, alpha: float) -> Sensitivity:
     """How large a violation of parallel trends would overturn the panel's effect?
 
-    With one treatment date that of the event study, with several the simple average.
+    With one treatment date that of the event study, with several, or clusters in both
+    arms, the simple average.
 
     Args:
         metric: of the panel.
@@ -47,7 +48,7 @@ def bound_panel(metric: PanelMetric, *, alpha: float) -> Sensitivity:
     if arms is not None:
         period = choose_period(arms[0].days, is_daily=is_daily(metric))
         return assess_sensitivity(*arms, alpha=alpha, period_days=period)
-    if metric.layout.is_cross_section or metric.units.cohorts.size < 2:
+    if not follows_cohorts(metric):
         return replace(_blank(metric), reason=Refusal.NO_PRE_PERIOD.value)
     return _bound_cohorts(metric, alpha)
 

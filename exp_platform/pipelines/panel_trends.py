@@ -13,7 +13,7 @@ from exp_platform.causal.group_times import GroupTimes
 from exp_platform.causal.identification import STAGGERED
 from exp_platform.causal.pretrends import assess_contrasts, assess_pretrends
 from exp_platform.pipelines.panel_data import PanelMetric
-from exp_platform.pipelines.panel_methods import total_arms
+from exp_platform.pipelines.panel_methods import follows_cohorts, total_arms
 from exp_platform.records import (
     Estimate,
     EstimateRole,
@@ -33,8 +33,9 @@ def assess_panel_trends(
 ) -> tuple[tuple[PretrendDelta, ...], PretrendTest | None]:
     """Effects by time since treatment, and whether there was any before it.
 
-    With one treatment date these are the event study's; with several, the dynamic
-    Callaway-Sant'Anna effects, all against the last period before treatment.
+    With one treatment date these are the event study's; with several, or clusters in
+    both arms, the dynamic Callaway-Sant'Anna effects, all against the last period before
+    treatment.
 
     Args:
         metric: of the panel.
@@ -53,7 +54,7 @@ def assess_panel_trends(
             arms[0], arms[1], planned_effect=None, estimate=primary, role=role
         )
         return deltas, test
-    if metric.layout.is_cross_section or metric.units.cohorts.size < 2:
+    if not follows_cohorts(metric):
         return (), None
     simple = next((e for e in estimates if e.method == STAGGERED), None)
     return _assess_cohorts(metric, simple, role)

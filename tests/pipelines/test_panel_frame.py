@@ -344,3 +344,24 @@ def test_did_refuses_units_without_a_cluster():
     with pytest.raises(ContractError, match="has no cluster") as told:
         exp_platform.did(frame, "sales", **columns)
     assert "null in 10 units" in str(told.value)
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_did_of_clusters_in_both_arms_is_told_from_that_of_whole_ones(is_broken):
+    unit, period = np.repeat(np.arange(200), 6), np.tile(np.arange(1, 7), 200)
+    town = unit // 4
+    treated = (unit if is_broken else town) % 2
+    random = np.random.default_rng(1)
+    sales = random.normal(0, 1, (50, 6))[town, period - 1] + treated * (period > 3)
+    sales += random.normal(0, 1, unit.size)
+    frame = pd.DataFrame({"u": unit, "t": period, "sales": sales, "town": town})
+    frame["since"] = 4 * treated
+    columns = {"unit": "u", "time": "t", "cohort": "since", "cluster": "town"}
+    rows = {row.method: row for row in exp_platform.did(frame, "sales", **columns)}
+    assert rows["did_2x2"].reason == ("CLUSTERS_BROKEN" if is_broken else "")
+    assert rows["event_study"].is_ok is not is_broken
+    assert rows["callaway_santanna_simple"].n_clusters == 50
+    deltas, test = exp_platform.event_study(frame, "sales", **columns)
+    assert test.outcome is not None
+    assert all(row.standard_error for row in deltas if not row.is_reference)
+    assert exp_platform.sensitivity(frame, "sales", **columns).reason == ""
