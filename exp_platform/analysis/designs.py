@@ -16,6 +16,7 @@ from exp_platform.analysis.arms import (
     name_arm,
     read_arms,
     settings_for,
+    settle_units,
 )
 from exp_platform.causal.instrument import (
     ComplianceTotals,
@@ -62,23 +63,25 @@ def cace(
         One row per treatment arm: complier average causal effect.
 
     Raises:
-        UsageError: as `compare`, or a frame without uptake.
+        UsageError: as `compare`; a frame without uptake, or a cluster in two arms.
         ContractError: an uptake outside 0 to 1.
     """
     if uptake is None and not isinstance(data, ComplianceTotals):
         raise UsageError("a frame needs uptake", allowed="uptake=COLUMN")
     names, labels = ((name,) if name else () for name in (uptake, cluster))
     columns = Columns(metric, variant, baseline, numbers=names, labels=labels)
+    home: dict[str, str] = {}
 
     def summarise(arm: ArmUnits) -> ComplianceTotals:
         """Outcome and uptake of one arm."""
         experiment_id, metric_name, name = name_arm(arm, columns)
         taken = arm.numbers[uptake or ""]
+        clusters = settle_units(home, arm, cluster, what="cluster") if cluster else None
         _check_uptake(taken, f"column {uptake!r}, arm {name}")
         return compliance_of_units(
             arm.values,
             taken,
-            cluster=arm.labels[cluster] if cluster else None,
+            cluster=clusters,
             metric_name=metric_name,
             variant=name,
             experiment_id=experiment_id,

@@ -43,6 +43,24 @@ def test_cace_refuses_an_uptake_that_is_no_yes_or_no(code):
         )
 
 
+def test_cace_refuses_a_cluster_in_two_arms():
+    random = np.random.default_rng(3)
+    offered = random.random(2000) < 0.5
+    town = random.integers(0, 100, 2000)
+    took = offered & (random.random(2000) < 0.6)
+    units = pd.DataFrame(
+        {
+            "arm": np.where(offered, "b", "a"),
+            "took": took.astype(int),
+            "town": town,
+            "y": random.normal(0, 1, 100)[town] + took + random.normal(0, 1, 2000),
+        }
+    )
+    columns = {"uptake": "took", "metric": "y", "variant": "arm", "baseline": "a"}
+    with pytest.raises(UsageError, match="has rows in two arms"):
+        xp.cace(units, cluster="town", **columns)
+
+
 def test_aipw_and_regression_agree_with_statsmodels(golden, make):
     answer = golden("observational")
     units = {**answer["units"]}
