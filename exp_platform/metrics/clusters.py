@@ -49,7 +49,8 @@ class ClusterCounts:
     """How units lie in clusters.
 
     Attributes:
-        n_clusters: clusters with a unit in the analysis, by arm.
+        n_clusters: known clusters with a unit in the analysis, by the arm in which most
+            of their units lie.
         share_astray: share of those units whose cluster is unknown, or lies for the
             larger part in another arm.
     """
@@ -124,7 +125,10 @@ def count_clusters(engine: Engine, spec: ExperimentSpec) -> ClusterCounts:
         "group by cluster_id, variant"
     )
     counts = engine.rows(
-        "select variant, count(*) from cluster_arms group by variant order by variant"
+        "select variant, count(*) filter (where place = 1 and n_units > n_unknown)\n"
+        "from (select *, row_number() over (partition by cluster_id\n"
+        "        order by n_units desc, variant) as place from cluster_arms)\n"
+        "group by variant order by variant"
     )
     astray, total = engine.rows(
         "select sum(n_unknown + n_units - n_largest), sum(n_units) from (\n"

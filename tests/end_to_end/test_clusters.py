@@ -146,3 +146,25 @@ def test_a_policy_ships_on_trends_that_bear_violations(project, n_clusters, infe
     assert bounds["relative_magnitudes"][1]["lower"] > 0
     assert json.loads(reasons) == ["GOAL_SUPERIOR"]
     assert "keeps its sign" in project.exp("memo", "exp_policy").out
+
+
+def test_units_without_a_cluster_do_not_make_few_clusters_many(project):
+    random = np.random.default_rng(5)
+    moods = (0, 1, 0.2, 1.1)
+    lines = ["id,city,arm,spend"]
+    for unit in range(2000):
+        city = int(random.integers(0, 4))
+        name = "" if unit % 125 == 0 else f"c{city}"
+        spend = 10 + moods[city] + random.normal(0, 2)
+        lines.append(f"{unit},{name},{'AB'[city % 2]},{spend:.4f}")
+    path = project.root / "four.csv"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    answer = project.exp(
+        *("import", path, "--experiment-id", "four", "--unit", "id"),
+        *("--variant", "arm", "--control", "A", "--cluster", "city"),
+        *("--metric", "spend"),
+    )
+    assert (answer.code, answer.err) == (0, "")
+    outcome, rows, _ = run(project, "four")
+    assert rows["spend", "cluster_delta"]["reason"] == "TOO_FEW_CLUSTERS"
+    assert outcome["decision"]["outcome"] == "REVIEW"
