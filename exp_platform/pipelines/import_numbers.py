@@ -143,7 +143,7 @@ def _read_wide(
     has_flags: bool,
 ) -> list[Unreadable]:
     """All columns of texts in one scan; in numbers is nothing to find."""
-    texts = {n: c for n, c in named.items() if _may_be_text(kinds[c], has_flags)}
+    texts = {n: c for n, c in named.items() if _may_be_text(kinds[c])}
     if not texts:
         return []
     marked, sums = [ROW_NUMBER], []
@@ -166,7 +166,7 @@ def _read_long(
     engine: Engine, kinds: Mapping[str, str], long: LongColumns, names: Sequence[str]
 ) -> list[Unreadable]:
     """The column of values, by outcome, in one scan."""
-    if not _may_be_text(kinds[long.value], has_flags=True):
+    if not _may_be_text(kinds[long.value]):
         return []
     value = identifier(long.value)
     label = f"cast({identifier(long.metric_name)} as varchar)"
@@ -182,10 +182,9 @@ def _read_long(
     return [found[name] for name in names if name in found]
 
 
-def _may_be_text(kind: str, has_flags: bool) -> bool:
-    return kind.partition("(")[0] not in (
-        _NUMBERS | {"BOOLEAN"} if has_flags else _NUMBERS
-    )
+def _may_be_text(kind: str) -> bool:
+    """A flag is 0 or 1, whatever it stands for."""
+    return kind.partition("(")[0] not in _NUMBERS | {"BOOLEAN"}
 
 
 def _mark(column: str, *, has_flags: bool) -> str:

@@ -126,12 +126,12 @@ def _exposures_sql(
 
 
 def _outcomes_sql(experiment_id: str, request: PanelRequest) -> str:
-    """Values as delivered; what is no number is ingest's to reject."""
+    """Values as delivered, flags as 0 and 1; what is no number is ingest's to reject."""
     unit = unit_of(request)
     branches = [
         f"select {text(experiment_id)} as experiment_id,\n"
         f"    cast(d.{unit} as varchar) as user_id, {text(name)} as metric_name,\n"
-        f"    cast(d.{identifier(column)} as varchar) as value,\n"
+        f"    {_as_number('d.' + identifier(column))} as value,\n"
         f"    t.start_ts as outcome_ts, d.{ROW_NUMBER}\n"
         "from exp_run.delivered as d left join exp_run.panel_times as t\n"
         f"    on d.{identifier(request.time)} = t.value"
@@ -142,6 +142,12 @@ def _outcomes_sql(experiment_id: str, request: PanelRequest) -> str:
         f"select * exclude ({ROW_NUMBER}) from ({union})\n"
         f"order by metric_name, {ROW_NUMBER}"
     )
+
+
+def _as_number(column: str) -> str:
+    """SQL of a value's text; that of a flag is 0 or 1."""
+    flag = f"cast(try_cast({column} as integer) as varchar)"
+    return f"if(typeof({column}) = 'BOOLEAN', {flag}, cast({column} as varchar))"
 
 
 def registry_row(

@@ -486,3 +486,13 @@ def test_a_month_written_in_two_ways_counts_once(analyze):
     mixed, _ = analyze(columns, *COHORTS, name="mixed")
     assert mixed["did_2x2"]["difference"] == plain["did_2x2"]["difference"]
     assert mixed["did_2x2"]["details"]["post_days"] == 4
+
+
+def test_flags_are_outcomes_of_0_and_1(analyze):
+    columns = _draw()
+    columns["sales"] = [str(value > 20).lower() for value in columns["sales"]]
+    flags, _ = analyze(columns, *COHORTS)
+    columns["sales"] = [int(value == "true") for value in columns["sales"]]
+    numbers, _ = analyze(columns, *COHORTS, name="numbers")
+    assert flags["did_2x2"]["difference"] == numbers["did_2x2"]["difference"]
+    assert flags["did_2x2"]["p_value"] == numbers["did_2x2"]["p_value"]

@@ -329,3 +329,14 @@ def test_sql_of_a_panel_is_refused(panel, project, words):
     assert (answer.code, answer.out) == (2, "")
     assert "a ready-made panel has no totals per unit" in answer.err
     assert "exp results shops" in answer.err
+
+
+def test_a_flag_as_covariate_is_no_text(panel):
+    rows = [{**row, "size": str(row["shop"] < "d").lower()} for row in _rows()]
+    answer, folder = panel(rows, *COHORTS, "--covariate", "size")
+    assert answer.code == 0
+    assert "no number" not in answer.out
+    sizes = [
+        dict(r["attributes"])["covariate:size"] for r in _table(folder, "exposures")
+    ]
+    assert sizes == ["1.0"] * 3 + ["0.0"] * 3
