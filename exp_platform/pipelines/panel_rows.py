@@ -131,7 +131,7 @@ def build_units(
     """Leave one row per unit as `exp_run.panel_units`.
 
     Its cohort is that of `exp_run.panel_treatments`; weight and covariates are those of
-    its first period.
+    its first period that has them, covariates only from before its treatment.
 
     Args:
         engine: after `number_periods` and `place_treatments`.
@@ -205,7 +205,8 @@ def _first_units_sql(request: PanelRequest, n_periods: int) -> str:
     facts.append("unit as cluster" if request.cluster is None else "cluster")
     weight = "1.0" if request.weight is None else "weight"
     facts.append(f"{weight} as weight")
-    facts.append(f"coalesce({weight} > 0, false) as is_weight_positive")
+    positive = f"{weight} > 0 and isfinite({weight})"
+    facts.append(f"coalesce({positive}, false) as is_weight_positive")
     names = [f"x{i}" for i in range(len(request.covariates))]
     changes = ("cohort", "cluster", "weight", *names)
     facts += [*names, *(f"false as {name}_changes" for name in changes)]
@@ -228,9 +229,9 @@ def _units_sql(request: PanelRequest, n_periods: int, *, is_ordered: bool) -> st
     facts.append(cluster)
     facts.append("1.0 as weight, true as is_weight_positive, false as weight_changes")
     if request.weight is not None:
-        positive = "bool_and(coalesce(weight > 0, false)) as is_weight_positive"
+        positive = "bool_and(coalesce(weight > 0 and isfinite(weight), false)) as is_weight_positive"
         facts[-1] = f"{_first('weight')}, {positive}"
-    facts += [_first(f"x{i}") for i in range(len(request.covariates))]
+    facts += [_first_before(f"x{i}") for i in range(len(request.covariates))]
     if is_ordered:
         facts.append("min(row_no) as row_no")
     return (
@@ -277,12 +278,23 @@ def _cohort(request: PanelRequest) -> str:
     )
 
 
+def _first_before(column: str) -> str:
+    """The same from before a unit's treatment; of a unit of one row, that row's value."""
+    before = "not coalesce(is_on, false) and coalesce(period_no < cohort_no, true)"
+    return (
+        f"coalesce(arg_min({column}, period_no) filter (where period_no = 0 or {before}),\n"
+        f"        case when count(*) = 1 then min({column}) end) as {column},\n"
+        f"    {_differs(column)}"
+    )
+
+
 def _first(column: str) -> str:
     """The value of a unit's first period, and whether later ones differ."""
-    return (
-        f"arg_min({column}, period_no) as {column},\n"
-        f"    coalesce(min({column}) <> max({column}), false) as {column}_changes"
-    )
+    return f"arg_min({column}, period_no) as {column},\n    {_differs(column)}"
+
+
+def _differs(column: str) -> str:
+    return f"coalesce(min({column}) <> max({column}), false) as {column}_changes"
 
 
 def _changes(column: str, name: str = "") -> str:
@@ -308,7 +320,7 @@ def _check_units(engine: Engine, request: PanelRequest, file: Path) -> None:
     allowed = "one value in all rows of a unit"
     if _find(engine, "not is_weight_positive") is not None:
         raise ContractError(
-            "a weight is missing or not above 0",
+            "a weight is missing, infinite or not above 0",
             where=f"{file}, column {request.weight!r}",
             next_step=f"correct the column, or leave {request.option('weight')} out",
         )

@@ -365,3 +365,33 @@ def test_did_of_clusters_in_both_arms_is_told_from_that_of_whole_ones(is_broken)
     assert test.outcome is not None
     assert all(row.standard_error for row in deltas if not row.is_reference)
     assert exp_platform.sensitivity(frame, "sales", **columns).reason == ""
+
+
+@pytest.mark.parametrize("how", ["cohort", "flag"])
+def test_did_takes_no_covariate_from_after_treatment(how):
+    unit, period = np.repeat(np.arange(60), 6), np.tile(np.arange(1, 7), 60)
+    size = np.random.default_rng(2).normal(0, 1, 60)[unit]
+    sales = np.random.default_rng(1).normal(0, 1, unit.size) + size * period
+    frame = pd.DataFrame({"u": unit, "t": period, "sales": sales})
+    frame["since"], frame["size"] = 4 * (unit % 2), size
+    frame["flag"] = ((unit % 2 == 1) & (period >= 4)).astype(int)
+    frame.loc[(frame["u"] < 20) & (frame["t"] < 5), "size"] = np.nan
+    said = {"cohort": "since"} if how == "cohort" else {"treated": "flag"}
+    rows = exp_platform.did(
+        frame, "sales", unit="u", time="t", covariates="size", **said
+    )
+    (row,) = (r for r in rows if r.method == "callaway_santanna_simple")
+    assert row.details["left_out"] == {
+        "treated": {"units": 10, "why": {"missing_covariate": 10}}
+    }
+    assert (row.n_control, row.n_treatment) == (30, 20)
+
+
+@pytest.mark.parametrize("weight", [float("inf"), 0.0])
+def test_did_refuses_a_weight_that_is_no_weight(weight):
+    unit, period = np.repeat(np.arange(40), 4), np.tile(np.arange(1, 5), 40)
+    frame = pd.DataFrame({"u": unit, "t": period, "sales": unit + period})
+    frame["since"], frame["w"] = 3 * (unit % 2), np.where(unit == 3, weight, 1.0)
+    columns = {"unit": "u", "time": "t", "cohort": "since", "weight": "w"}
+    with pytest.raises(ContractError, match="missing, infinite or not above 0"):
+        exp_platform.did(frame, "sales", **columns)
