@@ -264,7 +264,11 @@ def _read_panel(
 
 
 def _keep_seen(panel: Panel) -> Panel:
-    """Rows of cross-sections that have a value, and begin untreated."""
+    """Rows of cross-sections that have a value, and begin untreated.
+
+    As in a balanced panel, a period in which nobody was seen is none of the metric's.
+    """
+    panel = _drop_empty_periods(panel)
     has_value = np.asarray(np.isfinite(panel.outcomes).any(axis=1))
     is_known = np.asarray(np.isfinite(panel.covariates).all(axis=1))
     is_always = panel.cohort <= 0
@@ -278,6 +282,20 @@ def _keep_seen(panel: Panel) -> Panel:
         n_incomplete=int(np.sum(has_value & ~is_known)),
         n_always=int(np.sum(has_value & is_always)),
         left_out=left_out,
+    )
+
+
+def _drop_empty_periods(panel: Panel) -> Panel:
+    is_seen = np.asarray(np.isfinite(panel.outcomes).any(axis=0))
+    if is_seen.all():
+        return panel
+    periods = panel.periods[is_seen]
+    is_later = panel.cohort > periods.max(initial=-NEVER)
+    return replace(
+        panel,
+        periods=periods,
+        outcomes=panel.outcomes[:, is_seen],
+        cohort=np.where(is_later, NEVER, panel.cohort),
     )
 
 

@@ -496,3 +496,22 @@ def test_flags_are_outcomes_of_0_and_1(analyze):
     numbers, _ = analyze(columns, *COHORTS, name="numbers")
     assert flags["did_2x2"]["difference"] == numbers["did_2x2"]["difference"]
     assert flags["did_2x2"]["p_value"] == numbers["did_2x2"]["p_value"]
+
+
+def test_cross_sections_without_a_metric_in_some_period_go_on(analyze):
+    columns = _draw()
+    del columns["shop"]
+    sales, years = columns["sales"], columns["year"]
+    columns["asked"] = [
+        "" if y == 2002 else s for s, y in zip(sales, years, strict=True)
+    ]
+    flags = ("--time", "year", "--cohort", "since", "--outcome")
+    _, outcome = analyze(columns, *flags, "sales=sales", "--outcome", "asked=asked")
+    rows = {
+        e["metric_name"]: e for e in outcome["estimates"] if e["method"] == "did_2x2"
+    }
+    kept = _drop(columns, [y != 2002 for y in years])
+    alone, _ = analyze(kept, *flags, "sales=sales", name="alone")
+    assert rows["asked"]["difference"] == pytest.approx(alone["did_2x2"]["difference"])
+    assert rows["asked"]["details"]["pre_days"] == 3
+    assert rows["sales"]["details"]["pre_days"] == 4
