@@ -474,20 +474,6 @@ def test_stages_for_rows_by_user_refuse_a_panel(name, analyze, project, call):
     assert project.snapshots() == before
 
 
-def test_a_month_written_in_two_ways_counts_once(analyze):
-    columns = _draw()
-    columns["year"] = [f"2004-{year - 1999:02d}" for year in columns["year"]]
-    columns["since"] = [f"2004-{s - 1999:02d}" if s else "" for s in columns["since"]]
-    plain, _ = analyze(columns, *COHORTS)
-    columns["year"] = [
-        "200407" if month == "2004-07" and shop < "s030" else month
-        for month, shop in zip(columns["year"], columns["shop"], strict=True)
-    ]
-    mixed, _ = analyze(columns, *COHORTS, name="mixed")
-    assert mixed["did_2x2"]["difference"] == plain["did_2x2"]["difference"]
-    assert mixed["did_2x2"]["details"]["post_days"] == 4
-
-
 def test_flags_are_outcomes_of_0_and_1(analyze):
     columns = _draw()
     columns["sales"] = [str(value > 20).lower() for value in columns["sales"]]
@@ -496,22 +482,3 @@ def test_flags_are_outcomes_of_0_and_1(analyze):
     numbers, _ = analyze(columns, *COHORTS, name="numbers")
     assert flags["did_2x2"]["difference"] == numbers["did_2x2"]["difference"]
     assert flags["did_2x2"]["p_value"] == numbers["did_2x2"]["p_value"]
-
-
-def test_cross_sections_without_a_metric_in_some_period_go_on(analyze):
-    columns = _draw()
-    del columns["shop"]
-    sales, years = columns["sales"], columns["year"]
-    columns["asked"] = [
-        "" if y == 2002 else s for s, y in zip(sales, years, strict=True)
-    ]
-    flags = ("--time", "year", "--cohort", "since", "--outcome")
-    _, outcome = analyze(columns, *flags, "sales=sales", "--outcome", "asked=asked")
-    rows = {
-        e["metric_name"]: e for e in outcome["estimates"] if e["method"] == "did_2x2"
-    }
-    kept = _drop(columns, [y != 2002 for y in years])
-    alone, _ = analyze(kept, *flags, "sales=sales", name="alone")
-    assert rows["asked"]["difference"] == pytest.approx(alone["did_2x2"]["difference"])
-    assert rows["asked"]["details"]["pre_days"] == 3
-    assert rows["sales"]["details"]["pre_days"] == 4

@@ -395,3 +395,31 @@ def test_did_refuses_a_weight_that_is_no_weight(weight):
     columns = {"unit": "u", "time": "t", "cohort": "since", "weight": "w"}
     with pytest.raises(ContractError, match="missing, infinite or not above 0"):
         exp_platform.did(frame, "sales", **columns)
+
+
+def test_a_month_written_in_two_ways_counts_once():
+    unit, month = np.repeat(np.arange(40), 6), np.tile(np.arange(1, 7), 40)
+    sales = np.random.default_rng(1).normal(0, 1, unit.size) + (unit % 2) * (month > 3)
+    frame = pd.DataFrame({"u": unit, "sales": sales, "on": (unit % 2) * (month > 3)})
+    frame["t"] = [f"2004-{number:02d}" for number in month]
+    other = frame.assign(
+        t=frame["t"].where(frame["u"] < 30, "20040" + month.astype(str))
+    )
+    columns = {"unit": "u", "time": "t", "treated": "on", "methods": "did_2x2"}
+    (one,), (two,) = (exp_platform.did(f, "sales", **columns) for f in (frame, other))
+    assert two.difference == one.difference
+    assert two.details["post_days"] == 3
+
+
+def test_did_of_cross_sections_goes_on_without_an_empty_period():
+    unit, year = np.repeat(np.arange(40), 6), np.tile(np.arange(2001, 2007), 40)
+    sales = np.random.default_rng(1).normal(0, 1, unit.size) + (unit % 2) * (
+        year > 2003
+    )
+    frame = pd.DataFrame({"t": year, "since": 2004 * (unit % 2), "sales": sales})
+    frame.loc[frame["t"] == 2002, "sales"] = np.nan
+    columns = {"time": "t", "cohort": "since", "methods": "did_2x2"}
+    (row,) = exp_platform.did(frame, "sales", **columns)
+    (alone,) = exp_platform.did(frame[frame["t"] != 2002], "sales", **columns)
+    assert row.difference == pytest.approx(alone.difference)
+    assert (row.details["pre_days"], row.n_control) == (2, 100)
