@@ -128,16 +128,30 @@ def _count_arms(metric: PanelMetric) -> dict[str, int]:
     return {metric.spec.control: untreated, metric.spec.treatments[0]: treated}
 
 
+def _count_missing(metric: PanelMetric) -> dict[str, int]:
+    """Units that lack a value or a covariate, by arm.
+
+    Those that were always treated lack nothing: no method could compare them.
+    """
+    arms = (metric.spec.control, metric.spec.treatments[0])
+    lacking = ("missing_value", "missing_covariate")
+    counts = [metric.units.left_out.get(reason, (0, 0)) for reason in lacking]
+    return {arm: sum(count[i] for count in counts) for i, arm in enumerate(arms)}
+
+
 def _measure(
     run: Run, ingested: Ingested, metrics: Mapping[str, PanelMetric]
 ) -> Measured:
     spec = ingested.spec
     counted = run.engine.rows("select variant, count(*) from exp.exposures group by 1")
     delivered = {str(variant): int(count) for variant, count in counted}
-    counts = [_count_arms(metric) for metric in metrics.values()]
-    analysed = {
-        variant.name: min(count[variant.name] for count in counts)
-        for variant in spec.variants
+    counts = {name: _count_arms(metric) for name, metric in metrics.items()}
+    missing = {name: _count_missing(metric) for name, metric in metrics.items()}
+    names = [variant.name for variant in spec.variants]
+    analysed = {arm: min(count[arm] for count in counts.values()) for arm in names}
+    usable = {
+        arm: max(counts[metric][arm] + missing[metric][arm] for metric in metrics)
+        for arm in names
     }
     grams = {
         (arm.metric_name, arm.variant): arm
@@ -152,22 +166,23 @@ def _measure(
             n=n,
             mean=None,
             variance=None,
-            n_missing=delivered.get(variant, 0) - n,
+            n_missing=missing[name][variant],
         )
-        for name, metric in metrics.items()
-        for variant, n in _count_arms(metric).items()
+        for name, count in counts.items()
+        for variant, n in count.items()
     }
     return Measured(
         totals=totals,
         grams=grams,
         window=None,
         ledger=tuple(
-            LedgerStage(stage, order, variant.name, counts.get(variant.name, 0))
-            for stage, order, counts in (
+            LedgerStage(stage, order, arm, found.get(arm, 0))
+            for stage, order, found in (
                 ("exposed", 1, delivered),
-                ("in_analysis", 2, analysed),
+                ("untreated_at_first", 2, usable),
+                ("in_analysis", 3, analysed),
             )
-            for variant in spec.variants
+            for arm in names
         ),
         split=(),
         twin=(),

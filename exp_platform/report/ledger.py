@@ -37,7 +37,7 @@ class LedgerSection:
 
 
 # Stages that are told only where they take a unit: most of the time they take none.
-_QUIET = frozenset({"deduplicated", "resolved", "in_metric"})
+_QUIET = frozenset({"deduplicated", "resolved", "untreated_at_first", "in_metric"})
 _OF_EVENTS = frozenset({"in_window", "not_bot"})
 
 Counts = Mapping[str, int]

@@ -68,6 +68,7 @@ STAGE_TITLES = {
     "not_bot": "Not a bot",
     "not_crossover": "Met one arm only",
     "in_panel": "In the panel, as delivered",
+    "untreated_at_first": "Not treated from the first period on",
     "in_analysis": "In the analysis",
 }
 _METHOD_TITLES = {

@@ -332,7 +332,22 @@ def test_incomplete_and_always_treated_units_are_left_out_and_counted(analyze, p
     assert "4 years before the start" in ledger
     assert "reference year" in ledger
     missing = next(c for c in outcome["checks"] if c["check_name"] == "MISSING_VALUES")
-    assert missing["details"]["missing"] == {"not_treated": 1, "treated": 2}
+    assert missing["details"]["missing"] == {"not_treated": 1, "treated": 0}
+    assert "Not treated from the first period on" in ledger
+
+
+def test_units_that_were_always_treated_lack_no_value(analyze):
+    columns = _draw(200, cohorts=(4, 5))
+    first = {shop for shop in columns["shop"] if shop < "s090"}
+    columns["since"] = [
+        2000 if since and shop in first else since
+        for shop, since in zip(columns["shop"], columns["since"], strict=True)
+    ]
+    found, outcome = analyze(columns, *COHORTS)
+    assert found["callaway_santanna_simple"]["details"]["n_always_treated"] == 60
+    missing = next(c for c in outcome["checks"] if c["check_name"] == "MISSING_VALUES")
+    assert (missing["status"], missing["value"]) == ("PASSED", 0)
+    assert outcome["verdict"] != "DO_NOT_USE"
 
 
 def test_covariates_adjust_the_cohorts(analyze):
