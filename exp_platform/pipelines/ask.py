@@ -16,7 +16,7 @@ from exp_platform.metrics.query import (
     compile_query,
     compile_values,
 )
-from exp_platform.pipelines.registry import read_spec
+from exp_platform.pipelines.registry import read_spec, require_totals
 from exp_platform.pipelines.run import nothing_stored
 from exp_platform.pipelines.shown import check_format
 from exp_platform.records import ExperimentSpec, MetricType
@@ -162,7 +162,7 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
             raise nothing_stored(experiment_id, table)
         return found
 
-    spec = read_spec(rows("experiment_registry")[0])
+    spec = require_totals(read_spec(rows("experiment_registry")[0]))
     definitions = rows("metric_definitions")
     last = max(rows("analysis_runs"), key=lambda r: (r["computed_at"], r["run_id"]))
     variants = (spec.control, *spec.treatments)

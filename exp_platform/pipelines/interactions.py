@@ -13,7 +13,7 @@ from exp_platform.metrics.joint import (
     count_joint_units,
     read_joint_totals,
 )
-from exp_platform.pipelines.registry import read_spec
+from exp_platform.pipelines.registry import read_spec, require_totals
 from exp_platform.pipelines.run import nothing_stored
 from exp_platform.records import Assignment, ExperimentSpec
 from exp_platform.stats.contingency import TableTest, assess_table
@@ -83,7 +83,7 @@ def assess_experiments(
         metrics: names of either plan; none = all.
 
     Raises:
-        UsageError: the same experiment twice, or an unknown metric.
+        UsageError: the same experiment twice, an unknown metric, or a panel.
         ContractError: nothing stored, different kinds of units, assignment not by
             chance and by unit, or no unit in both.
     """
@@ -199,7 +199,10 @@ def _attach(lake: Lake, engine: Engine, side: str, name: str) -> ExperimentSpec:
         (count,) = engine.rows(f"select count(*) from {view}")[0]
         if not count:
             raise nothing_stored(name, table)
-    return read_spec(engine.records(f"select * from exp.{side}_registry")[0])
+        if short == "registry":
+            rows = engine.records(f"select * from {view}")
+            spec = require_totals(read_spec(rows[0]))
+    return spec
 
 
 def _require_same_units(specs: Sequence[ExperimentSpec]) -> None:

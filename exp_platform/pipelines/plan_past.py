@@ -21,6 +21,7 @@ from exp_platform.pipelines.plan_rows import (
     answer_whole,
     has_target,
 )
+from exp_platform.pipelines.registry import require_totals
 from exp_platform.pipelines.run import nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import (
@@ -56,12 +57,13 @@ def answer_from_experiment(settings: Settings, request: PowerRequest) -> PowerAn
         request: names it, and says what is wanted.
 
     Raises:
-        UsageError: no target, or a metric that is not in its plan.
+        UsageError: no target, a metric that is not in its plan, or a panel.
         ContractError: it has no stored totals.
     """
     experiment_id = request.experiment_id or ""
     with open_reader(settings, experiment_id) as run:
         ingested = load_ingested(run)
+        require_totals(ingested.spec)
         rows = run.lake.read(_OVERALL, experiment_id=experiment_id).to_pylist()
         ranks = run.lake.read(_QUANTILES, experiment_id=experiment_id).to_pylist()
         estimates = load_estimates(run) if ingested.spec.cluster else ()

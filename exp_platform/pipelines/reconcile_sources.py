@@ -15,7 +15,7 @@ from exp_platform.metrics.models import check_raw_events, find_event_copies
 from exp_platform.metrics.scope import write_scope
 from exp_platform.metrics.stored import read_stored
 from exp_platform.metrics.totals import Key, read_quantiles, read_totals
-from exp_platform.pipelines.registry import read_spec
+from exp_platform.pipelines.registry import read_spec, require_totals
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import Run, nothing_stored
 from exp_platform.records import (
@@ -86,7 +86,8 @@ def open_published(run: Run, metric: str) -> Published:
         lake.attach(
             engine, table, experiment_id=experiment_id, snapshot_id=pins.get(table)
         )
-    spec = read_spec(engine.records("select * from exp.experiment_registry")[0])
+    rows = engine.records("select * from exp.experiment_registry")
+    spec = require_totals(read_spec(rows[0]))
     definition = _read_definition(lake, experiment_id, metric, pins)
     unknown = _open_events(run, spec, pins)
     _open_delivered(engine)

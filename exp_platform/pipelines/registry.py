@@ -88,6 +88,25 @@ class _PlanText(_Strict):
     adjust_by: tuple[Name, ...] = ()
 
 
+def require_totals(spec: ExperimentSpec) -> ExperimentSpec:
+    """The same experiment; refused where it is a panel, of which no totals are stored.
+
+    Args:
+        spec: of the registry.
+
+    Raises:
+        UsageError: a ready-made panel.
+    """
+    if spec.panel is None:
+        return spec
+    raise UsageError(
+        f"{spec.experiment_id} is a ready-made panel: no totals of its arms are stored",
+        where=spec.experiment_id,
+        allowed="an experiment with rows by user",
+        next_step=f"`exp results {spec.experiment_id}` has its numbers",
+    )
+
+
 def read_spec(row: Mapping[str, Any]) -> ExperimentSpec:
     """The experiment that a registry row describes.
 

@@ -340,3 +340,20 @@ def test_a_flag_as_covariate_is_no_text(panel):
         dict(r["attributes"])["covariate:size"] for r in _table(folder, "exposures")
     ]
     assert sizes == ["1.0"] * 3 + ["0.0"] * 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("power", "--from-experiment", "shops"),
+        ("interactions", "shops", "other"),
+        ("reconcile", "shops", "sales", "--value", "3"),
+    ],
+)
+def test_what_needs_totals_says_that_a_panel_has_none(words, panel, project):
+    panel(_rows(), *COHORTS)
+    assert project.exp("run", "shops").code == 0
+    answer = project.exp(*words)
+    assert answer.code == 2
+    assert "shops is a ready-made panel: no totals" in answer.err
+    assert "`exp results shops` has its numbers" in answer.err
