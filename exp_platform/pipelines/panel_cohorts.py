@@ -91,7 +91,10 @@ def _refuse_zero(
 
 def _require_flags(engine: Engine, request: PanelRequest, file: Path) -> None:
     """Whether a unit was treated is unknown where it is null; "never" is a guess."""
-    missing = "({0} is null or coalesce(isnan(try_cast({0} as double)), false))"
+    missing = (
+        "({0} is null or trim(cast({0} as varchar)) = ''\n"
+        "    or coalesce(isnan(try_cast({0} as double)), false))"
+    )
     profile = f"from exp_run.panel_profile where {missing.format('group_value')}"
     if not engine.rows(f"select 1 {profile} limit 1"):
         return
@@ -120,7 +123,7 @@ def _require_flags(engine: Engine, request: PanelRequest, file: Path) -> None:
         f"column {request.treated!r} does not say of every row who was treated",
         where=str(file),
         found=found,
-        allowed="a value in every row; null is no control",
+        allowed="a value in every row; null or blank is no control",
         next_step="fill the column in, or leave these units out",
     )
 

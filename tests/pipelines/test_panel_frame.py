@@ -423,3 +423,13 @@ def test_did_of_cross_sections_goes_on_without_an_empty_period():
     (alone,) = exp_platform.did(frame[frame["t"] != 2002], "sales", **columns)
     assert row.difference == pytest.approx(alone.difference)
     assert (row.details["pre_days"], row.n_control) == (2, 100)
+
+
+def test_did_refuses_a_blank_treatment():
+    unit, period = np.repeat(np.arange(40), 4), np.tile(np.arange(1, 5), 40)
+    frame = pd.DataFrame({"u": unit, "t": period, "sales": unit + period})
+    frame["state"] = np.where(unit < 5, " ", np.where(unit % 2, "NJ", "PA"))
+    columns = {"unit": "u", "time": "t", "treated": "state=NJ", "policy_date": 3}
+    with pytest.raises(UsageError, match="who was treated") as told:
+        exp_platform.did(frame, "sales", **columns)
+    assert "null in 20 rows of 5 units" in str(told.value)
