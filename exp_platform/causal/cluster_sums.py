@@ -16,9 +16,11 @@ class ClusterSums:
     """Sums over the units of each cluster, arrays of shape (n_clusters,).
 
     Attributes:
-        units: number of units; of a ratio the sum of their denominators.
+        units: number of units; of a ratio the sum of their denominators, of weighted
+            units that of their weights, on one scale in both arms.
         pre, post: sum over units of their average daily value in the period. Without a
             period before (arms compared by their means) pre is 0, and pre_days too.
+        n_units: of the arm, where `units` are sums of weights; None = their sum.
     """
 
     experiment_id: str
@@ -29,6 +31,7 @@ class ClusterSums:
     post: Array
     pre_days: int
     post_days: int
+    n_units: int | None = None
 
     def __post_init__(self) -> None:
         shapes = {self.units.shape, self.pre.shape, self.post.shape}
@@ -81,15 +84,19 @@ def collapse_clusters(sums: ClusterSums) -> PanelTotals:
     Args:
         sums: at least one cluster.
     """
-    n = float(sums.units.sum())
-    mean_pre, mean_post = float(sums.pre.sum() / n), float(sums.post.sum() / n)
+    size = float(sums.units.sum())
+    mean_pre, mean_post = float(sums.pre.sum() / size), float(sums.post.sum() / size)
     before = sums.pre - mean_pre * sums.units
     change = sums.changes - (mean_post - mean_pre) * sums.units
+    n = int(size) if sums.n_units is None else sums.n_units
+    if sums.n_units is not None:
+        # Scores count units; weights are relative to each other.
+        before, change = before * (n / size), change * (n / size)
     return PanelTotals(
         experiment_id=sums.experiment_id,
         metric_name=sums.metric_name,
         variant=sums.variant,
-        n=int(n),
+        n=n,
         n_clusters=sums.n_clusters,
         pre_days=sums.pre_days,
         post_days=sums.post_days,

@@ -22,7 +22,6 @@ from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.unit_matrix import read_matrix
 from exp_platform.pipelines.panel_request import PanelLayout
 from exp_platform.records import ExperimentSpec
-from exp_platform.stats.inference import Array
 
 NUMBERED, CLUSTERS = "panel_unit_numbers", "panel_cluster_numbers"
 """Temporary relations of a panel's units and clusters, and their numbers."""
@@ -302,11 +301,3 @@ def _drop_empty_periods(panel: Panel) -> Panel:
 def _read_names(engine: Engine) -> Sequence[str]:
     sql = f"select cast(label as varchar) from {CLUSTERS} order by number"
     return [str(row[0]) for row in engine.rows(sql)]
-
-
-def relative_weights(weight: Array) -> Array:
-    """Weights that add to the number of units, or a breath more.
-
-    Cluster sums take the number of units from the weights' sum, rounded down.
-    """
-    return np.asarray(weight * (len(weight) / weight.sum()) * (1 + 1e-12))

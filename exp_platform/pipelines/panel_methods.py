@@ -34,7 +34,7 @@ from exp_platform.causal.synthetic_control import (
 )
 from exp_platform.causal.twfe import estimate_twfe
 from exp_platform.causal.two_by_two import Adjustment
-from exp_platform.pipelines.panel_data import PanelMetric, relative_weights
+from exp_platform.pipelines.panel_data import PanelMetric
 from exp_platform.records import Estimate, GramTotals
 from exp_platform.stats.inference import Array
 from exp_platform.stats.settings import EstimateSettings
@@ -166,7 +166,8 @@ def estimate_permuted(
 def _sum_clusters(metric: PanelMetric, variant: str, side: Any) -> ClusterSums:
     units, members = metric.units, np.flatnonzero(side)
     is_pre = units.periods < units.cohorts[0]
-    weight = relative_weights(units.weight[members])
+    # One scale for both arms: resampling moves clusters from one to the other.
+    weight = units.weight[members] / units.weight.mean()
     # A cluster that has no member is one of the other arm.
     used, cluster = np.unique(units.cluster[members], return_inverse=True)
 
@@ -183,7 +184,14 @@ def _sum_clusters(metric: PanelMetric, variant: str, side: Any) -> ClusterSums:
         for inside in (is_pre, ~is_pre)
     )
     days = int(is_pre.sum()), int((~is_pre).sum())
-    return ClusterSums(*_named(metric, variant), add_up(weight), pre, post, *days)
+    return ClusterSums(
+        *_named(metric, variant),
+        add_up(weight),
+        pre,
+        post,
+        *days,
+        n_units=members.size,
+    )
 
 
 def estimate_average_path(
