@@ -217,6 +217,7 @@ def _describe(engine: Engine, request: PanelRequest, layout: PanelLayout) -> lis
     notes = [f"{len(labels)} periods by {layout.grain}, {labels[0]} to {labels[-1]}"]
     notes.append(f"{n_units:,} {kind}; {treated:,} treated, from {dates:,} {since} on")
     notes.append(f"{clusters:,} clusters")
+    notes += _tell_covariates(request, layout, has_one_date=dates == 1)
     lost = (
         engine.rows("select count(*) from exp_run.delivered")[0][0]
         - engine.rows("select sum(n_rows) from exp_run.panel_units")[0][0]
@@ -234,6 +235,21 @@ def _describe(engine: Engine, request: PanelRequest, layout: PanelLayout) -> lis
             for name, count in count_changing(engine, request).items()
         ]
     return notes
+
+
+def _tell_covariates(
+    request: PanelRequest, layout: PanelLayout, *, has_one_date: bool
+) -> list[str]:
+    """Which methods adjust for the covariates: the deciding one may not."""
+    if not request.covariates:
+        return []
+    named = f"covariates {', '.join(request.covariates)}: "
+    if layout.is_cross_section:
+        return [f"{named}no method of repeated cross-sections adjusts for them"]
+    beside = ", which stand beside did_2x2, unadjusted, on one date"
+    return [
+        f"{named}callaway_santanna_* adjust for them{beside if has_one_date else ''}"
+    ]
 
 
 def _count(engine: Engine, relation: str) -> int:

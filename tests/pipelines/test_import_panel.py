@@ -331,6 +331,14 @@ def test_sql_of_a_panel_is_refused(panel, project, words):
     assert "exp results shops" in answer.err
 
 
+def test_an_import_says_which_methods_adjust(panel):
+    answer, _ = panel(_rows(), *COHORTS, "--covariate", "size")
+    assert "size: callaway_santanna_* adjust for them\n" in answer.out
+    rows = [{**row, "since": row["since"] and 2005} for row in _rows()]
+    answer, _ = panel(rows, *COHORTS, "--covariate", "size")
+    assert "which stand beside did_2x2, unadjusted" in answer.out
+
+
 def test_a_flag_as_covariate_is_no_text(panel):
     rows = [{**row, "size": str(row["shop"] < "d").lower()} for row in _rows()]
     answer, folder = panel(rows, *COHORTS, "--covariate", "size")
