@@ -23,12 +23,15 @@ def csv_dialect(file: Path, as_text: Sequence[str] = ()) -> str:
     Args:
         file: its header gives the delimiter and the columns.
         as_text: columns that are names: `12.1` and `12.10` are two of them.
+
+    Dates and instants are ISO or text: `05/01/2026` is two days, by where it was written.
     """
     present = [name for name in dict.fromkeys(as_text) if name in _columns(file)]
     types = ", ".join(f"{text(name)}: 'VARCHAR'" for name in present)
     return (
         f"strict_mode = true, header = true, skip = 0, delim = {text(_delimiter(file))}"
         """, quote = '"', escape = '"', dateformat = '%Y-%m-%d'"""
+        ", timestampformat = '%Y-%m-%d %H:%M:%S'"
         + (f", types = {{{types}}}" if types else "")
     )
 

@@ -64,7 +64,8 @@ def import_file(
     validate_experiment_id(experiment_id)
     lake = open_lake(settings)
     with lake.engine() as engine:
-        named = (request.unit, request.variant, *request.facts)
+        named = [request.unit, request.variant, *request.facts]
+        named += [request.long.metric_name] if request.long is not None else []
         columns = open_file(engine, file, as_text=[name for name in named if name])
         check_request(request, columns, file)
         _check_rows(engine, request, file)

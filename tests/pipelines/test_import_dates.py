@@ -101,3 +101,26 @@ def test_import_is_not_stretched_by_one_date_from_the_future(project, bring):
     assert project.exp("run", "exp_file").code == 0
     (registry,) = rows(project, "experiment_registry")
     assert registry["end_ts"].year == 2026
+
+
+@pytest.mark.parametrize(
+    "instant", ["05/0{}/2026 10:00:00", "05-0{}-2026 10:00:00 AM", "05/0{}/2026"]
+)
+def test_import_does_not_guess_which_number_is_the_day(project, bring, instant):
+    content = csv(DATED, lambda i: f"{spend(i)},{instant.format(1 + i % 5)}")
+    answer = bring(content, *BASE, "--exposure-ts", "ts")
+    assert answer.code == 2
+    assert "holds no instant that can be read" in answer.err
+
+
+def test_import_of_a_long_file_keeps_names_that_look_like_decimals_apart(
+    project, bring
+):
+    def line(i):
+        unit, name = i // 2, ("12.1", "12.10")[i % 2]
+        return f"u{unit},{arm(unit)},2026-01-01,{name},{5 if i % 2 else unit % 4},2026-01-02"
+
+    content = csv("user,grp,ts,m,v,ots", line, 480)
+    assert bring(content, *LONG, "--metric", "12.1").code == 0
+    assert project.exp("run", "exp_file").code == 0
+    assert welch(project, "12.1")["control_mean"] == 1.0
