@@ -61,6 +61,9 @@ class Unreadable:
             without the header.
         foreign: of the texts, those that are numbers in another notation.
         first_foreign, foreign_row: the first of these.
+        words: that mean yes or no, and are no texts.
+        first_word, word_row: the first of these.
+        amounts: numbers other than 0 and 1.
     """
 
     name: str
@@ -71,6 +74,10 @@ class Unreadable:
     foreign: int = 0
     first_foreign: str = ""
     foreign_row: int = 0
+    words: int = 0
+    first_word: str = ""
+    word_row: int = 0
+    amounts: int = 0
 
 
 def check_values(
@@ -88,7 +95,8 @@ def check_values(
         Metrics and covariates with values that are no number, and a sentence for each.
 
     Raises:
-        ContractError: values are numbers in another notation.
+        ContractError: values are numbers in another notation, or words for yes and no
+            among amounts.
     """
     past = [name for name in request.past if name not in request.metrics]
     names = (*request.metrics, *past)
@@ -98,6 +106,7 @@ def check_values(
         own = {name: name for name in names}
         found = _read_wide(engine, columns, own, has_flags=True)
     _refuse_notations(found, file)
+    _refuse_words(found, file)
     bad = [one for one in found if one.texts]
     outcomes = frozenset(request.metrics)
     return frozenset(one.name for one in bad), [_say(one, outcomes) for one in bad]
@@ -188,20 +197,26 @@ def _may_be_text(kind: str) -> bool:
 
 
 def _mark(column: str, *, has_flags: bool) -> str:
-    """0 = a number, 1 = a text, 2 = a number in another notation, null = missing."""
+    """0 = a number, 1 = a text, 2 = a number in another notation, 3 = yes or no in words.
+
+    Null = missing.
+    """
     value = f"cast({column} as varchar)"
-    number = readable(column) if has_flags else f"try_cast({value} as double)"
+    word = f"when try_cast({value} as boolean) is not null then 3\n        "
     return (
         f"case when {column} is null or upper(trim({value})) in ('', 'NULL') then null\n"
-        f"        when {number} is not null then 0\n"
+        f"        when try_cast({value} as double) is not null then 0\n"
+        f"        {word if has_flags else ''}"
         f"        when regexp_full_match({value}, {text(_NOTATION)}) then 2 else 1 end"
     )
 
 
 def _sums(value: str, mark: str) -> str:
-    """Values, then number, first and its row: of all texts, of foreign numbers."""
-    parts = [f"count({mark})"]
-    for which in (f"{mark} > 0", f"{mark} = 2"):
+    """Values and amounts; number, first and its row of texts, foreign numbers, words."""
+    number = f"try_cast({value} as double)"
+    amounts = f"{mark} = 0 and isfinite({number}) and {number} not in (0, 1)"
+    parts = [f"count({mark})", f"count(*) filter ({amounts})"]
+    for which in (f"{mark} in (1, 2)", f"{mark} = 2", f"{mark} = 3"):
         parts += [
             f"count(*) filter ({which})",
             f"arg_min({value}, {ROW_NUMBER}) filter ({which})",
@@ -212,7 +227,8 @@ def _sums(value: str, mark: str) -> str:
 
 def _unreadable(name: str, row: Sequence[Any]) -> Unreadable:
     """What a row of `_sums` says; where nothing was found, there is no first."""
-    values, texts, first, at, foreign, first_foreign, foreign_at = row
+    values, amounts, texts, first, at = row[:5]
+    foreign, first_foreign, foreign_at, words, first_word, word_at = row[5:]
     return Unreadable(
         name,
         values,
@@ -222,6 +238,10 @@ def _unreadable(name: str, row: Sequence[Any]) -> Unreadable:
         foreign,
         first_foreign or "",
         foreign_at or 0,
+        words,
+        first_word or "",
+        word_at or 0,
+        amounts,
     )
 
 
@@ -245,6 +265,21 @@ def _refuse_notations(found: Sequence[Unreadable], file: Path) -> None:
         next_step="write them as plain numbers, or drop these rows if they are none, and "
         "import again; nothing was written",
     )
+
+
+def _refuse_words(found: Sequence[Unreadable], file: Path) -> None:
+    """`N` among amounts is no 0: it may as well say that nothing is known."""
+    for one in found:
+        if one.words and one.amounts:
+            raise ContractError(
+                f"values of {one.name!r} are amounts and words that mean yes or no",
+                where=str(file),
+                found=f"{one.words:,} of {format_count(one.values, 'value')}, e.g. "
+                f"{_shorten(one.first_word)} in row {one.word_row:,} of the data",
+                allowed="numbers, or yes and no, in one column",
+                next_step="write 0 or 1 where that is meant, leave the value empty where "
+                "it is not known, and import again; nothing was written",
+            )
 
 
 def _say(one: Unreadable, outcomes: frozenset[str]) -> str:

@@ -51,14 +51,14 @@ def _infer_type(
     number = f"try_cast({column} as double)"
     value = readable(column)
     row = engine.records(
-        f"select count({column}) as n_values, count({number}) as n_numbers,\n"
+        f"select count({column}) as n_values, count({value}) as n_readable,\n"
         f"    bool_and({value} in (0, 1)) as is_flag,\n"
         f"    bool_and({value} = floor({value}) and {value} >= 0) as is_count\n"
         f"from exp_run.delivered where {where} and isfinite(coalesce({number}, 0))"
     )[0]
     if not row["n_values"]:
         return "mean", "it has no value at all"
-    if not row["n_numbers"]:
+    if not row["n_readable"]:
         raise UsageError(
             f"metric {name!r} has no number at all",
             allowed="a column of numbers, or of true and false",

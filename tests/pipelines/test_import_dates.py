@@ -106,7 +106,7 @@ def test_import_is_not_stretched_by_one_date_from_the_future(project, bring):
 @pytest.mark.parametrize(
     "instant", ["05/0{}/2026 10:00:00", "05-0{}-2026 10:00:00 AM", "05/0{}/2026"]
 )
-def test_import_does_not_guess_which_number_is_the_day(project, bring, instant):
+def test_import_does_not_guess_which_number_is_the_day(bring, instant):
     content = csv(DATED, lambda i: f"{spend(i)},{instant.format(1 + i % 5)}")
     answer = bring(content, *BASE, "--exposure-ts", "ts")
     assert answer.code == 2

@@ -68,6 +68,25 @@ def test_import_says_nothing_of_numbers_and_of_nulls(bring, value):
     assert "spend: mean, because its values are numbers" in answer.out
 
 
+@pytest.mark.parametrize("value", ["N", "no", "T"])
+def test_import_refuses_words_for_yes_and_no_among_amounts(project, bring, value):
+    answer = bring(odd(value), *BASE)
+    assert answer.code == 3
+    assert "'spend' are amounts and words that mean yes or no" in answer.err
+    assert f"1 of 240 values, e.g. {value!r} in row 17" in answer.err
+    assert not project.raw.exists()
+
+
+@pytest.mark.parametrize("plain", [("yes", "no"), ("TRUE", "FALSE"), ("1", "no")])
+def test_import_takes_yes_and_no_beside_what_is_not_known(project, bring, plain):
+    answer = bring(odd("NA", plain=lambda i: plain[i % 3 > 0]), *BASE)
+    assert (answer.code, answer.err) == (0, "")
+    assert "spend: proportion, because its readable values are 0 or 1" in answer.out
+    assert "spend: 1 of 240 values is no number (first: 'NA', in row 17" in answer.out
+    assert project.exp("run", "exp_file").code == 0
+    assert welch(project)["control_mean"] == pytest.approx(40 / 119)
+
+
 def test_import_counts_every_column_with_foreign_numbers(bring):
     def line(i):
         return f'{arm(i)};"{i},5";{i};{i}.5;{i}.000,1'
@@ -127,7 +146,7 @@ def test_import_reads_texts_of_parquet_as_it_reads_those_of_csv(project):
     answer = bring(["1", "2", "", None, "1,234", "x"])
     assert answer.code == 3
     assert "spend: 1 of 4 values, e.g. '1,234' in row 5" in answer.err
-    answer = bring(["1", "2", "", None, "true", "x"])
+    answer = bring(["1", "2", "", None, "0", "x"])
     assert "spend: 1 of 4 values is no number (first: 'x', in row 6" in answer.out
     assert "spend: count, because its readable values are whole" in answer.out
 
