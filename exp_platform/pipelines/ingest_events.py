@@ -38,8 +38,7 @@ create or replace temp table touched_days as
 select event_date from exp_run.int_checked_events where reason is null
 union
 select event_date from exp_run.published_events
-where event_id in (
-    select event_id from exp_run.int_checked_events where reason is null)"""
+where event_id in (select event_id from exp_run.int_checked_events)"""
 _KEPT = """\
 select * from exp_run.published_events
 where event_date in (select event_date from touched_days)"""

@@ -338,6 +338,34 @@ def test_ingest_events_quarantines_another_event_under_the_same_id(
     assert (kept["user_id"], kept["source_row"]) == ("u2", 2)
 
 
+@pytest.mark.parametrize("order", ["ab", "ba", "a|b", "b|a"])
+def test_ingest_events_knows_a_rejected_event_that_also_came_in_order(
+    shop: Shop, order: str
+) -> None:
+    files = {
+        "a": [
+            event("e1", properties='{"value": "2,5"}'),
+            event("e2", properties='{"value": "2,5"}'),
+            event("e3", properties='{"value": "2,5"}', received_ts=NOON + HOUR),
+            event("e4", "u2", properties='{"value": "2,5"}'),
+        ],
+        "b": [event("e1"), event("e3"), event("e4", "u1")],
+    }
+    for name in order.replace("|", ""):
+        shop.collect(name, files[name])
+        if "|" in order:
+            shop.ingest()
+    delivery = shop.ingest()
+    assert shop.ids() == ["e1", "e3", "e4"]
+    assert (delivery.delivered, delivery.accepted) == (7, 3)
+    assert {r["event_id"]: r["reason"] for r in shop.table("event_quarantine")} == {
+        "e1": "EVENT_ID_REUSED",
+        "e2": "NOT_A_NUMBER",
+        "e3": "EVENT_ID_REUSED",
+        "e4": "NOT_A_NUMBER",
+    }
+
+
 def test_ingest_events_of_a_changed_file_reads_everything_again(shop: Shop) -> None:
     shop.collect("a", [event("e1"), event("gone", at=NOON - 3 * DAY)])
     shop.collect("b", [event("e2")])
@@ -455,3 +483,13 @@ def test_events_in_portions_equal_events_at_once(
     assert by_portions.table("dim_user") == at_once.table("dim_user")
     ids = [row["event_id"] for row in at_once.table()]
     assert len(set(ids)) == len(ids)
+    assert unknown(by_portions) == unknown(at_once)
+
+
+def unknown(shop: Shop) -> list[tuple[str, int, str]]:
+    """Rejected rows of events that came in no readable form."""
+    return sorted(
+        (row["source_file"], row["source_row"], row["reason"])
+        for row in shop.table("event_quarantine")
+        if row["reason"] != "EVENT_ID_REUSED"
+    )
