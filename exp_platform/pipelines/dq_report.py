@@ -160,17 +160,24 @@ def _late_facts(run: Run, ingested: Ingested) -> LateFacts:
     spec = ingested.spec
     microseconds = round(LATE_HOURS * 3_600_000_000)
     late = f"epoch_us(received_ts) - epoch_us(happened) > {microseconds}"
-    rows = "select outcome_ts as happened, received_ts from exp.outcomes"
+    read = f"is_own and happened < {_instant(spec.watermark_ts)}"
+    rows = (
+        "select outcome_ts as happened, received_ts, true as is_own from exp.outcomes"
+    )
     names = [events_of(definition) for definition in ingested.definitions.values()]
     listed = ", ".join(quote_text(name) for name in sorted(set().union(*names)))
     if listed and spec.namespace:
+        # others' events tell that the feed is alive, and delay no number of this one
         rows += (
-            "\nunion all select event_ts as happened, received_ts from exp.fact_event\n"
+            "\nunion all select event_ts as happened, received_ts,\n"
+            "    user_id in (select user_id from exp.exposures) as is_own\n"
+            "from exp.fact_event\n"
             f"where event_name in ({listed}) and event_ts >= {_instant(spec.start_ts)}"
         )
     row = run.engine.records(
-        "select count(received_ts) as n_rows, max(happened) as last_ts,\n"
-        f"    count(*) filter (where {late}) as n_late from ({rows})"
+        f"select count(received_ts) filter (where {read}) as n_rows,\n"
+        f"    max(happened) as last_ts,\n"
+        f"    count(*) filter (where {read} and {late}) as n_late from ({rows})"
     )[0]
     return LateFacts(
         spec.experiment_id,

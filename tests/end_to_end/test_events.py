@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +314,51 @@ def test_regenerated_events_replace_the_old_ones(project: Any) -> None:
     assert {row["source_file"] for row in second["event_files"]} == {
         path.relative_to(project.raw.parent).as_posix() for path in on_disk
     }
+
+
+def test_late_events_of_others_and_after_the_watermark_delay_nothing(
+    project: Any,
+) -> None:
+    _generate(project)
+    purchases = {
+        "name": "purchases",
+        "type": "count",
+        "source": {"event": "purchase"},
+        "aggregation": "count",
+        "description": "Purchases.",
+    }
+    plan = {"metrics": [{"metric_name": "purchases", "role": "goal"}]}
+    definitions = json.dumps({"purchases": purchases})
+    _change_registry(project, plan=json.dumps(plan), definitions=definitions)
+    before = _late_data(project)
+    found = project.tables("experiment_registry", "experiment_assignments")
+    (spec,), unit = found["experiment_registry"], found["experiment_assignments"][0]
+    folder = project.raw.parent / "events" / f"namespace={ID}"
+    some = next(folder.glob("event_date=*/*.parquet"))
+    rows = [
+        {
+            "event_id": f"late{number}{user}",
+            "event_name": "purchase",
+            "user_id": user,
+            "client_ts": at,
+            "received_ts": at + timedelta(days=4),
+        }
+        for number in range(3000)
+        for user, at in (
+            (unit["user_id"], spec["watermark_ts"] + timedelta(days=20)),
+            ("stranger", spec["start_ts"] + timedelta(days=1)),
+        )
+    ]
+    schema = pq.read_schema(some)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), some.parent / "z.parquet")
+    assert _late_data(project) == before
+
+
+def _late_data(project: Any) -> tuple[str, float]:
+    assert project.job(ID).code == 0
+    (check,) = (
+        row
+        for row in project.tables("check_results")["check_results"]
+        if row["check_name"] == "LATE_DATA"
+    )
+    return check["status"], check["value"]
