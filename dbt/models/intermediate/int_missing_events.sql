@@ -1,6 +1,6 @@
 with quarantine as (
 
-    select * from {{ input('exp', 'event_quarantine') }}
+    {{ input_rows('exp', 'event_quarantine', ['namespace', 'event_name', 'user_id'], ['reason', 'event_ts']) }}
 
 ),
 

@@ -60,12 +60,17 @@ AWKWARD = (
         " map(['page'], ['/']) as properties, 'NL' as country, 'phone' as device,"
         " 'web' as platform, 'shop' as app, '1' as app_version from shop.visits"
     ),
+    (
+        "create table shop.refused as select 'NOT_A_NUMBER' as why, customer_id,"
+        " 'click' as clicked, visited_at as event_ts from shop.visits limit 9"
+    ),
 )
 INPUTS = {
     "exposures": "shop.arm_views",
     "outcomes": "shop_outcomes",
     "experiment_assignments": "shop.given",
     "fact_event": "shop.clicks",
+    "event_quarantine": "shop.refused",
 }
 COLUMNS = {
     "outcomes": {"experiment_id": "experiment_id"},
@@ -79,6 +84,12 @@ COLUMNS = {
         "namespace": "namespace",
         "event_id": "alpha",
         "user_id": "customer_id",
+    },
+    "event_quarantine": {
+        "namespace": "'shop'",
+        "reason": "why",
+        "user_id": "customer_id",
+        "event_name": "clicked",
     },
 }
 
@@ -116,7 +127,7 @@ def _name_awkwardly(project: Path) -> None:
     package["columns"]["exposures"]["variant"] = "assignment"
     place.write_text(yaml.safe_dump(settings), "utf-8")
     sources = project / "models" / "sources.yml"
-    more = "      - name: given\n      - name: clicks\n"
+    more = "      - name: given\n      - name: clicks\n      - name: refused\n"
     sources.write_text(sources.read_text("utf-8") + more, "utf-8")
 
 
