@@ -6,10 +6,11 @@ skips rows or sees one column.
 
 import csv
 import gzip
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from exp_platform.errors import ContractError
+from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as text
 
@@ -30,10 +31,29 @@ def csv_dialect(file: Path, as_text: Sequence[str] = ()) -> str:
     types = ", ".join(f"{text(name)}: 'VARCHAR'" for name in present)
     return (
         f"strict_mode = true, header = true, skip = 0, delim = {text(_delimiter(file))}"
-        """, quote = '"', escape = '"', dateformat = '%Y-%m-%d'"""
+        """, quote = '"', escape = '"', comment = '', dateformat = '%Y-%m-%d'"""
         ", timestampformat = '%Y-%m-%d %H:%M:%S'"
         + (f", types = {{{types}}}" if types else "")
     )
+
+
+def refuse_repeated(file: Path, named: Iterable[str]) -> None:
+    """Refuse flags that name one of several columns of that name; it takes the first.
+
+    Raises:
+        UsageError: a name that the header has more than once.
+    """
+    if file.name.endswith((".parquet", ".pq")):
+        return
+    counts = Counter(_columns(file))
+    for name in named:
+        if counts[name] > 1:
+            raise UsageError(
+                f"several columns of the file are called {name!r}",
+                where=str(file),
+                allowed="one column of each name that a flag names",
+                next_step="rename or drop the other one; nothing was written",
+            )
 
 
 def find_broken_line(engine: Engine, file: Path) -> str:
@@ -58,7 +78,8 @@ def _columns(file: Path) -> list[str]:
 def _read_header(file: Path) -> bytes:
     opener = gzip.open if file.name.endswith(".gz") else open
     with opener(file, "rb") as stream:
-        return bytes(stream.readline(_LONGEST_HEADER))
+        # old exports end a line by a carriage return alone
+        return bytes(stream.readline(_LONGEST_HEADER)).partition(b"\r")[0]
 
 
 def _delimiter(file: Path) -> str:

@@ -15,6 +15,7 @@ from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.definitions import parse_definition
 from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
+from exp_platform.pipelines.import_csv import refuse_repeated
 from exp_platform.pipelines.import_file import Imported
 from exp_platform.pipelines.import_numbers import check_panel_values
 from exp_platform.pipelines.panel_layout import (
@@ -63,6 +64,7 @@ def import_panel(
         names = (request.unit, request.cluster)
         columns = open_file(engine, file, as_text=[n for n in names if n])
         check_panel_request(request, columns, file)
+        refuse_repeated(file, request.columns.values())
         missing = check_panel_values(engine, request, columns, file)
         layout, notes = lay_out_panel(engine, request, file, is_ordered=True)
         tables = _tables(engine, experiment_id, request, layout, file)

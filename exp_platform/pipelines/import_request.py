@@ -9,6 +9,7 @@ from typing import Any
 from exp_platform.checks.wording import join_words
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.metrics.query import VARIANT
+from exp_platform.pipelines.import_csv import refuse_repeated
 from exp_platform.records import LookMethod
 
 _TYPES = ("mean", "count", "proportion")
@@ -126,6 +127,7 @@ def check_request(
                 allowed=did_you_mean(name, columns),
                 next_step="correct the flag; nothing was written",
             )
+    refuse_repeated(file, named)
     if not request.metrics:
         raise UsageError("name at least one metric with --metric", where=str(file))
     _check_metrics(request)

@@ -73,13 +73,20 @@ def test_import_and_run_never_execute_names_and_values(project, bring, name):
     [
         (GOOD, "file.csv"),
         (GOOD.replace("\n", "\r\n"), "file.csv"),
+        (GOOD.replace("\n", "\r"), "file.csv"),
+        (GOOD.replace("\nu", "\n#u"), "file.csv"),
+        (GOOD.replace("\nu1", "\n#u1"), "file.csv"),
+        (GOOD.replace("user,", "id,id,user,").replace("\nu", "\n1,2,u"), "file.csv"),
         (b"\xef\xbb\xbf" + GOOD.encode(), "file.csv"),
         (GOOD.replace(",", ";"), "file.csv"),
         (GOOD.replace(",", "\t"), "file.tsv"),
         (gzip.compress(GOOD.encode()), "file.csv.gz"),
         (GOOD + GOOD.split("\n", 1)[1], "file.csv"),
     ],
-    ids=["plain", "crlf", "bom", "semicolon", "tabs", "gzip", "delivered twice"],
+    ids=[
+        *("plain", "crlf", "cr", "ids with #", "some ids with #", "unnamed columns"),
+        *("bom", "semicolon", "tabs", "gzip", "delivered twice"),
+    ],
 )
 def test_import_gives_the_same_numbers_in_every_form(project, bring, content, name):
     answer = bring(content, *BASE, name=name)

@@ -365,3 +365,15 @@ def test_what_needs_totals_says_that_a_panel_has_none(words, panel, project):
     assert answer.code == 2
     assert "shops is a ready-made panel: no totals" in answer.err
     assert "`exp results shops` has its numbers" in answer.err
+
+
+def test_a_column_that_stands_twice_is_refused(project, bring):
+    lines = ["shop,year,sales,since,sales"]
+    lines += [
+        f"{s},{y},{s + y},{2005 * (s < 5)},1" for s in range(9) for y in (2004, 2005)
+    ]
+    flags = ("--design", "did", "--unit", "shop", "--time", "year", "--cohort", "since")
+    answer = bring("\n".join(lines), *flags, "--outcome", "m=sales")
+    assert answer.code == 2
+    assert "several columns of the file are called 'sales'" in answer.err
+    assert not project.raw.exists()

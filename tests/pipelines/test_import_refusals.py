@@ -52,6 +52,13 @@ REFUSED = {
         2,
         ("no column 'grp'", "known: "),
     ),
+    "two columns of one name": (
+        csv("user,grp,spend,spend", lambda i: f"{spend(i)},{i}"),
+        BASE,
+        2,
+        ("several columns of the file are called 'spend'", "file.csv"),
+    ),
+    "a comment": ("# made by hand\n" + GOOD, BASE, 3, ("file.csv", "Line: 2")),
     "mistyped column": (
         GOOD,
         ("--unit", "usr", *BASE[2:]),
