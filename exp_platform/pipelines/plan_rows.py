@@ -229,5 +229,5 @@ def _target_text(metric: MetricDesign) -> str:
         is_relative = target.margin_scale is MarginScale.RELATIVE
         size = f"{target.margin:.3g}"
         return f"margin {target.margin:.2%}" if is_relative else f"margin {size}"
-    share = f" ({target.difference / noise.mean:+.2%})" if noise.mean else ""
+    share = f" ({target.difference / abs(noise.mean):+.2%})" if noise.mean else ""
     return f"{target.difference:+.4g}{share}"

@@ -31,6 +31,12 @@ def test_units_ask_for_power_and_the_smallest_effect():
     assert only["difference"] == rows[2]["difference"]
 
 
+def test_a_share_of_a_negative_value_keeps_the_sign_of_the_difference():
+    (row,) = _ask(baseline=-5.0, sd=2.0, mde=0.05).rows
+    assert row["difference"] == 0.25
+    assert row["target"] == "+0.25 (+5.00%)"
+
+
 @pytest.mark.parametrize("target", [{"mde": 0.0}, {"difference": 0.0}])
 @pytest.mark.parametrize("looks", [None, "group_sequential"])
 def test_a_target_of_zero_is_a_row_with_its_reason(target, looks):
