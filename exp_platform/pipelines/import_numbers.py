@@ -109,7 +109,23 @@ def check_values(
     _refuse_words(found, file)
     bad = [one for one in found if one.texts]
     outcomes = frozenset(request.metrics)
-    return frozenset(one.name for one in bad), [_say(one, outcomes) for one in bad]
+    said = [_say(one, outcomes) for one in bad]
+    said += _check_facts(engine, request, columns, file)
+    return frozenset(one.name for one in bad), said
+
+
+def _check_facts(
+    engine: Engine, request: ImportRequest, columns: Mapping[str, str], file: Path
+) -> list[str]:
+    """Facts to adjust by are numbers or names; one name makes all numbers names."""
+    own = {name: name for name in request.adjust_by}
+    found = _read_wide(engine, columns, own, has_flags=True)
+    mixed = [one for one in found if 0 < one.texts < one.values - one.words]
+    _refuse_notations([one for one in mixed if one.foreign == one.texts], file)
+    return [
+        f"{_count_texts(one)}; each of its values is a category, no number"
+        for one in mixed
+    ]
 
 
 def check_panel_values(
@@ -283,13 +299,17 @@ def _refuse_words(found: Sequence[Unreadable], file: Path) -> None:
 
 
 def _say(one: Unreadable, outcomes: frozenset[str]) -> str:
-    are = "is" if one.texts == 1 else "are"
     missing = "they count as missing"
     if one.name in outcomes:
         missing = "their units are left out as missing"
+    return f"{_count_texts(one)}; {missing}"
+
+
+def _count_texts(one: Unreadable) -> str:
+    are = "is" if one.texts == 1 else "are"
     return (
         f"{one.name}: {one.texts:,} of {format_count(one.values, 'value')} {are} no "
-        f"number (first: {_shorten(one.first)}, in row {one.row:,} of the data); {missing}"
+        f"number (first: {_shorten(one.first)}, in row {one.row:,} of the data)"
     )
 
 

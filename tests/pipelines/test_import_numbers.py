@@ -151,6 +151,44 @@ def test_import_reads_texts_of_parquet_as_it_reads_those_of_csv(project):
     assert "spend: count, because its readable values are whole" in answer.out
 
 
+def chosen(value, plain=lambda i: 18 + i % 50):
+    """Units that chose their arm, with an age; that of one is given."""
+    return csv(
+        "user,grp,spend,age",
+        lambda i: f'u{i},{arm(i)},{i % 7}.5,"{value if i == 16 else plain(i)}"',
+    )
+
+
+CHOSEN = (*BASE, "--assignment", "self_selected", "--covariate", "age")
+
+
+def test_import_says_that_a_text_makes_categories_of_a_fact(bring):
+    answer = bring(chosen("n/a"), *CHOSEN)
+    assert (answer.code, answer.err) == (0, "")
+    assert (
+        "age: 1 of 240 values is no number (first: 'n/a', in row 17 of the data); each "
+        "of its values is a category, no number"
+    ) in answer.out
+
+
+def test_import_refuses_foreign_numbers_of_a_fact(project, bring):
+    answer = bring(chosen("1,018"), *CHOSEN)
+    assert answer.code == 3
+    assert "values of 'age' look like numbers in another notation" in answer.err
+    assert not project.raw.exists()
+
+
+@pytest.mark.parametrize("value", ["", "19", "NULL"])
+def test_import_says_nothing_of_facts_that_are_numbers(bring, value):
+    assert "category" not in bring(chosen(value), *CHOSEN).out
+
+
+@pytest.mark.parametrize("value", ["10%", "north"])
+def test_import_says_nothing_of_facts_that_are_names(bring, value):
+    answer = bring(chosen(value, lambda i: f"{i % 5}0%"), *CHOSEN)
+    assert (answer.code, "category" in answer.out) == (0, False)
+
+
 def panel(value):
     """Six shops over four years; one cell of `sales` is given."""
     lines = ["shop;year;sales;since;size"]
