@@ -18,9 +18,7 @@ def exposures_sql(experiment_id: str, request: ImportRequest, start: datetime) -
         request: the mapping of columns.
         start: instant of exposure of an undated file.
     """
-    pairs = ", ".join(
-        f"{text(name)}: cast({identifier(name)} as varchar)" for name in request.facts
-    )
+    pairs = ", ".join(f"{text(name)}: {_fact(request, name)}" for name in request.facts)
     attributes = f"map {{{pairs}}}" if pairs else "cast(null as map(varchar, varchar))"
     exposure = _exposure_ts(request, start)
     distinct = "distinct " if request.long is not None else ""
@@ -77,6 +75,17 @@ def outcomes_sql(
     return (
         f"select * exclude (__exp_row_number) from ({union})\n"
         "order by metric_name, outcome_ts, __exp_row_number"
+    )
+
+
+def _fact(request: ImportRequest, name: str) -> str:
+    """The column as text; what is missing of a covariate is no category of its own."""
+    value = f"cast({identifier(name)} as varchar)"
+    if name not in request.adjust_by:
+        return value
+    return (
+        f"case when upper(trim({value})) not in ('', 'NULL')\n"
+        f"        and isfinite(coalesce(try_cast({value} as double), 0)) then {value} end"
     )
 
 

@@ -1,5 +1,8 @@
 """`exp import`: numbers in another notation are refused, other texts are said."""
 
+import json
+import random
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -187,6 +190,19 @@ def test_import_says_nothing_of_facts_that_are_numbers(bring, value):
 def test_import_says_nothing_of_facts_that_are_names(bring, value):
     answer = bring(chosen(value, lambda i: f"{i % 5}0%"), *CHOSEN)
     assert (answer.code, "category" in answer.out) == (0, False)
+
+
+@pytest.mark.parametrize("value", ["", "NULL", "nan"])
+def test_import_takes_no_category_from_a_fact_that_is_missing(project, bring, value):
+    def line(i):
+        dice = random.Random(i)
+        fact = value if i % 20 < 2 else dice.randint(18, 80)
+        return f"u{i},{dice.choice('AB')},{dice.gauss(5, 1):.3f},{fact}"
+
+    assert bring(csv("user,grp,spend,age", line, 600), *CHOSEN).code == 0
+    assert project.exp("run", "exp_file").code == 0
+    (row,) = rows(project, "analysis_results", method="regression_adjustment")
+    assert json.loads(row["details"])["covariates"] == ["age", "age missing"]
 
 
 def panel(value):
