@@ -188,7 +188,11 @@ def transpile(sql: str, dialect: str) -> str:
 
     tree = sqlglot.parse_one(sql, read="duckdb")
     if dialect != "duckdb":
-        tree = tree.transform(lambda node: _translate(node, dialect))
+        # parts first: what was put in another's place is not looked into again
+        for node in reversed(list(tree.walk())):
+            written = _translate(node, dialect)
+            if written is not node:
+                node.replace(written)
     return tree.sql(dialect, pretty=True)
 
 

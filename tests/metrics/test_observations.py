@@ -180,6 +180,16 @@ def test_transpile_asks_trino_for_a_map_entry_that_may_be_absent() -> None:
     assert "ELEMENT_AT(attributes, 'p')" in transpile(segment_sql(["p"]), "trino")
 
 
+def test_transpile_asks_so_inside_a_sum_too() -> None:
+    sql = (
+        "select list_sum(list_sort(list(properties['a'])"
+        " filter (where properties['b'] = 'x'))) from t"
+    )
+    text = transpile(sql, "trino")
+    assert text.count("ELEMENT_AT(") == 2
+    assert "[" not in text
+
+
 def test_transpile_folds_a_list_in_spark_and_trino() -> None:
     sql = observation_sql(_metric(), fixed_point=[])
     assert "AGGREGATE(" in transpile(sql, "spark")
