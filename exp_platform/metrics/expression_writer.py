@@ -327,8 +327,13 @@ class Writer:
             raise self._refuse(
                 f"round takes 0 to {_MAX_DECIMALS} decimals", decimals.sql()[:80]
             )
-        sql = f"round({inner.sql}, {int(decimals.name)})"
-        return Written(sql, "number", inner.is_double, inner.may_be_null)
+        if int(decimals.name) == 0:
+            sql = f"round({inner.sql})"
+            return Written(sql, "number", inner.is_double, inner.may_be_null)
+        # engines do not agree about 1.005; about the two steps they do
+        scale = f"1e{int(decimals.name)}"
+        sql = f"(round(({inner.sql}) * {scale}) / {scale})"
+        return Written(sql, "number", True, inner.may_be_null)
 
     def _cast(self, node: "Expr") -> Written:
         target = node.args["to"].sql("duckdb").upper()
