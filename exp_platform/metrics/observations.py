@@ -41,6 +41,25 @@ if TYPE_CHECKING:
 CROSSOVER_SEGMENT = "population=without_crossover"
 BOT_SEGMENT = "population=without_bots"
 
+_START, _ADD = "cast(0 as double)", "(total, item) -> total + item"
+_LIST_SUM = {
+    "spark": f"aggregate(content, {_START}, {_ADD})",
+    "trino": f"reduce(content, {_START}, {_ADD}, total -> total)",
+}
+# One letter becomes one letter, wherever it stands: Spark makes SS of ß, two letters of İ,
+# another sigma of a last one. Its iota below the line stays there.
+_SMALL = "ßᾀᾁᾂᾃᾄᾅᾆᾇᾐᾑᾒᾓᾔᾕᾖᾗᾠᾡᾢᾣᾤᾥᾦᾧᾳῃῳ"
+_LARGE = "ẞᾈᾉᾊᾋᾌᾍᾎᾏᾘᾙᾚᾛᾜᾝᾞᾟᾨᾩᾪᾫᾬᾭᾮᾯᾼῌῼ"
+_LETTERS = "array_join(transform(split(content, ''), letter -> {}), '')"
+_CASES = {
+    ("spark", "lower"): _LETTERS.format("if(letter = 'İ', 'i', lower(letter))"),
+    ("spark", "upper"): _LETTERS.format(
+        "if(length(upper(letter)) = 1, upper(letter),"
+        f" translate(letter, '{_SMALL}', '{_LARGE}'))"
+    ),
+    ("trino", "upper"): "replace(upper(content), 'ß', 'ẞ')",
+}
+
 
 def observation_sql(
     definition: MetricDefinition, *, fixed_point: Collection[str]
@@ -197,23 +216,28 @@ def transpile(sql: str, dialect: str) -> str:
 
 
 def _translate(node: "Expr", dialect: str) -> "Expr":
-    """What sqlglot leaves as it is: the sum of a list, the entry of a map."""
-    import sqlglot
+    """What sqlglot leaves as it is, where engines mean something else by it."""
     from sqlglot import exp
 
     if isinstance(node, exp.Anonymous) and node.name.lower() == "list_sum":
-        zero, add = "cast(0 as double)", "(total, item) -> total + item"
-        fold = f"reduce(items, {zero}, {add}, total -> total)"
-        if dialect == "spark":
-            fold = f"aggregate(items, {zero}, {add})"
-        template = sqlglot.parse_one(fold, read=dialect)
-        return exp.replace_tree(
-            template,
-            lambda part: node.expressions[0] if part.sql() == "items" else part,
-        )
+        return _fill(_LIST_SUM[dialect], node.expressions[0], dialect)
     if isinstance(node, exp.Bracket) and dialect == "trino":
         return exp.func("element_at", node.this, node.expressions[0])
+    if isinstance(node, exp.Lower | exp.Upper):
+        template = _CASES.get((dialect, type(node).__name__.lower()))
+        return _fill(template, node.this, dialect) if template else node
     return node
+
+
+def _fill(template: str, content: "Expr", dialect: str) -> "Expr":
+    """The template's SQL with a part in place of the word `content`."""
+    import sqlglot
+    from sqlglot import exp
+
+    return exp.replace_tree(
+        sqlglot.parse_one(template, read=dialect),
+        lambda part: content if part.sql() == "content" else part,
+    )
 
 
 def _describe_spans(definition: MetricDefinition) -> str:
