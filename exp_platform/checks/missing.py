@@ -60,7 +60,9 @@ def check_missing_values(facts: MissingFacts) -> CheckResult:
     p_value = compare_shares(facts.units, facts.missing)
     adjusted = None if p_value is None else min(1.0, p_value * facts.n_metrics)
     shares = {
-        arm: facts.missing.get(arm, 0) / n for arm, n in facts.units.items() if n > 0
+        arm: facts.missing.get(arm, 0) / n
+        for arm, n in sorted(facts.units.items())
+        if n > 0
     }
     gap = max(shares.values(), default=0.0) - min(shares.values(), default=0.0)
     share = lost / units if units else 0.0
@@ -89,8 +91,8 @@ def check_missing_values(facts: MissingFacts) -> CheckResult:
         impact_unit=facts.metric_name if is_bounded else "",
         can_fail=True,
         details={
-            "units": dict(facts.units),
-            "missing": dict(facts.missing),
+            "units": dict(sorted(facts.units.items())),
+            "missing": dict(sorted(facts.missing.items())),
             "silent": silent,
         },
     )
@@ -104,7 +106,7 @@ def _find_silent(facts: MissingFacts) -> dict[str, int]:
     rate = sum(facts.active[arm] for arm in others) / sum(others.values())
     expected = {
         arm: math.floor(rate * (facts.units[arm] - facts.missing.get(arm, 0)))
-        for arm in facts.active
+        for arm in sorted(facts.active)
         if arm not in others
     }
     return {arm: count for arm, count in expected.items() if count >= SILENT_FROM}

@@ -99,3 +99,13 @@ def test_count_active_of_an_arm_without_values():
     assert count_active(MetricTotals("e", "x", "A", 0, None, None)) == 0
     # extremes that nobody took say nothing
     assert count_active(MetricTotals("e", "x", "A", 10, 0.0, 0.0)) == 1
+
+
+def test_check_missing_values_says_the_same_in_whatever_order_arms_come():
+    facts = replace(NONE, missing={"A": 100, "B": 300})
+    turned = replace(
+        facts, units={"B": 10_000, "A": 10_000}, missing={"B": 300, "A": 100}
+    )
+    one, other = map(check_missing_values, (facts, turned))
+    assert one.message == other.message
+    assert str(one.details) == str(other.details)
