@@ -8,11 +8,16 @@
 {% macro spark__json_text(document, key) -%}get_json_object({{ document }}, '$.{{ key }}'){%- endmacro %}
 {% macro trino__json_text(document, key) -%}json_extract_scalar({{ document }}, '$.{{ key }}'){%- endmacro %}
 
-{# A map as text, to break ties the same way every time. #}
+{# A map as text, to break ties the same way every time: JSON, entries as they came. #}
 {% macro map_text(map) -%}{{ return((dialect_macro('map_text') or adapter.dispatch('map_text', 'exp_platform'))(map)) }}{%- endmacro %}
-{% macro default__map_text(map) -%}cast({{ map }} as varchar){%- endmacro %}
+{% macro default__map_text(map) -%}cast(to_json({{ map }}) as varchar){%- endmacro %}
 {% macro spark__map_text(map) -%}to_json({{ map }}){%- endmacro %}
-{% macro trino__map_text(map) -%}json_format(cast({{ map }} as json)){%- endmacro %}
+{% macro trino__map_text(map) -%}
+    '{' || array_join(transform(
+        map_entries({{ map }}),
+        entry -> json_format(cast(entry[1] as json)) || ':' || coalesce(json_format(cast(entry[2] as json)), 'null')
+    ), ',') || '}'
+{%- endmacro %}
 
 {# Anything as text. #}
 {% macro text_of(value) -%}{{ return((dialect_macro('text_of') or adapter.dispatch('text_of', 'exp_platform'))(value)) }}{%- endmacro %}

@@ -22,7 +22,7 @@ numbered as (
         and exposures.exposure_us < experiments.end_us as is_in_window,
         row_number() over (
             partition by exposures.experiment_id, exposures.user_id
-            order by exposures.exposure_us, exposures.variant, cast(exposures.attributes as varchar) nulls last
+            order by exposures.exposure_us, exposures.variant, cast(to_json(exposures.attributes) as varchar) nulls last
         ) as exposure_number
     from exp_run.stg_exposures as exposures
     inner join exp_run.run_experiments as experiments

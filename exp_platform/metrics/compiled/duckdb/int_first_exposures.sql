@@ -20,7 +20,7 @@ in_window as (
                 exposures.exposure_us,
                 exposures.variant,
                 exposures.first_seen_us nulls last,
-                cast(exposures.attributes as varchar) nulls last
+                cast(to_json(exposures.attributes) as varchar) nulls last
         ) as exposure_order
     from exposures
     inner join experiments

@@ -22,7 +22,10 @@ numbered as (
         and exposures.exposure_us < experiments.end_us as is_in_window,
         row_number() over (
             partition by exposures.experiment_id, exposures.user_id
-            order by exposures.exposure_us, exposures.variant, json_format(cast(exposures.attributes as json)) nulls last
+            order by exposures.exposure_us, exposures.variant, '{' || array_join(transform(
+        map_entries(exposures.attributes),
+        entry -> json_format(cast(entry[1] as json)) || ':' || coalesce(json_format(cast(entry[2] as json)), 'null')
+    ), ',') || '}' nulls last
         ) as exposure_number
     from exp_run.stg_exposures as exposures
     inner join exp_run.run_experiments as experiments

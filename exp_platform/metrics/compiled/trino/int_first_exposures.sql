@@ -20,7 +20,10 @@ in_window as (
                 exposures.exposure_us,
                 exposures.variant,
                 exposures.first_seen_us nulls last,
-                json_format(cast(exposures.attributes as json)) nulls last
+                '{' || array_join(transform(
+        map_entries(exposures.attributes),
+        entry -> json_format(cast(entry[1] as json)) || ':' || coalesce(json_format(cast(entry[2] as json)), 'null')
+    ), ',') || '}' nulls last
         ) as exposure_order
     from exposures
     inner join experiments

@@ -1,0 +1,104 @@
+"""One model at a time on DuckDB, Spark and Trino: of odd rows the same answer."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from exp_platform.lake import Engine, LakeSettings, open_lake
+from exp_platform.lake.scratch import ScratchWriter
+from exp_platform.metrics.handover import send_sources
+from exp_platform.metrics.models import model_sql, place_relations
+from exp_platform.spark.engine import SparkEngine
+from exp_platform.trino.engine import TrinoEngine
+
+Ask = Callable[..., list[list[str]]]
+START = 1_767_225_600_000_000
+EXPERIMENT = {"experiment_id": "odd", "start_us": START, "end_us": START + 10**12}
+EXPERIMENTS = ("exp_run.run_experiments", [EXPERIMENT])
+TEXTS = pa.map_(pa.string(), pa.string())
+WHOLE = ("exposure_us", "first_seen_us", "row_number", "start_us", "end_us")
+TYPES = dict.fromkeys(WHOLE, pa.int64()) | {"value": pa.float64(), "attributes": TEXTS}
+
+
+@pytest.fixture
+def ask(shared: Any, spark: Any, tmp_path: Path) -> Iterator[Ask]:
+    """What each engine answers, in the order of the engines."""
+    settings = LakeSettings(
+        warehouse=tmp_path,
+        catalog=tmp_path / "catalog.db",
+        raw=tmp_path,
+        temp_directory=tmp_path / "spill",
+    )
+    host, port = (os.environ[f"EXP_TRINO_{n}"] for n in ("HOST", "PORT"))
+    with ExitStack() as open_ones:
+        home = open_ones.enter_context(closing(Engine(settings)))
+        lake = open_ones.enter_context(open_lake(shared.settings()))
+        writer = open_ones.enter_context(closing(ScratchWriter(lake.settings)))
+        others: list[Any] = [
+            SparkEngine(spark, tmp_path / "spark"),
+            TrinoEngine(f"http://{host}:{port}", writer),
+        ]
+        for other in others:
+            open_ones.enter_context(closing(other))
+
+        def answer(
+            select: Callable[[str], str], tables: dict[str, list[dict[str, Any]]]
+        ) -> list[list[str]]:
+            for name, rows in tables.items():
+                columns = {key: TYPES.get(key, pa.string()) for key in rows[0]}
+                home.register(
+                    name, pa.Table.from_pylist(rows, pa.schema([*columns.items()]))
+                )
+            found = [home.arrow(select("duckdb"))]
+            for other in others:
+                send_sources(home, other, tables)
+                sql = place_relations(select(other.dialect), other.dialect, other.place)
+                other.create_table("exp_run.answer", sql)
+                found.append(other.fetch("exp_run.answer"))
+            return [sorted(map(repr, table.to_pylist())) for table in found]
+
+        yield answer
+
+
+def exposed(user: str, second: int = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "experiment_id": "odd",
+        "user_id": user,
+        "variant": "control",
+        "exposure_ts": "",
+        "exposure_us": START + second,
+        "first_seen_us": None,
+        "attributes": None,
+    } | more
+
+
+def test_of_two_exposures_at_one_instant_the_same_is_first(ask: Ask) -> None:
+    pairs = [
+        ({"v": "1"}, {"v": "10"}),
+        ({"v": "1"}, {"v": "1", "w": "1"}),
+        ({"v": "a"}, {"v": "a b"}),
+        ({"v": "a"}, {"v": 'a"'}),
+        ({"v": "a"}, {"v": "a!"}),
+        ({"v": None}, {"v": "a"}),
+        ({"v": None}, {"v": "null"}),
+        ({"b": "2", "a": "1"}, {"a": "1", "c": "3"}),
+        ({"v": "é"}, {"v": "e\u0301"}),
+        ({"v": "\x00"}, {"v": "\t"}),
+        ({"v": "A"}, {"v": "a"}),
+        ({}, {"v": ""}),
+    ]
+    rows = [
+        exposed(f"u{place}", attributes=list(attributes.items()))
+        for place, pair in enumerate(pairs)
+        for attributes in pair
+    ]
+    tables = {"exp_run.stg_exposures": rows, EXPERIMENTS[0]: EXPERIMENTS[1]}
+    duckdb, spark, trino = ask(lambda d: model_sql("int_first_exposures", d), tables)
+    assert len(duckdb) == len(pairs)
+    assert spark == duckdb
+    assert trino == duckdb
