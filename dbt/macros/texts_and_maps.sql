@@ -19,6 +19,22 @@
     ), ',') || '}'
 {%- endmacro %}
 
+{# A text without the blanks around it, which are all of Unicode's category Zs. #}
+{% macro trimmed(text) -%}{{ return((dialect_macro('trimmed') or adapter.dispatch('trimmed', 'exp_platform'))(text)) }}{%- endmacro %}
+{% macro default__trimmed(text) -%}trim({{ text }}){%- endmacro %}
+{% macro spark__trimmed(text) -%}
+btrim({{ text }}, '{% for code in blanks() %}\u{{ code }}{% endfor %}')
+{%- endmacro %}
+{% macro trino__trimmed(text) -%}
+trim({{ text }}, U&'{% for code in blanks() %}\{{ code }}{% endfor %}')
+{%- endmacro %}
+{% macro blanks() -%}
+{{ return([
+    '0020', '00a0', '1680', '2000', '2001', '2002', '2003', '2004', '2005', '2006', '2007', '2008', '2009', '200a',
+    '202f', '205f', '3000',
+]) }}
+{%- endmacro %}
+
 {# Anything as text. #}
 {% macro text_of(value) -%}{{ return((dialect_macro('text_of') or adapter.dispatch('text_of', 'exp_platform'))(value)) }}{%- endmacro %}
 {% macro default__text_of(value) -%}cast({{ value }} as varchar){%- endmacro %}

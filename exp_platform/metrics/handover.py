@@ -32,6 +32,9 @@ _PYTHON_READS = (
     "int_cluster_sums",
 )
 """Besides what is published: panels, tails, cohorts and clusters are made of these."""
+_INSTANTS = ("exposure_ts", "outcome_ts")
+_EVERYWHERE_READ = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d([.]\d{1,6})?[+-]\d\d(:\d\d)?$"
+_FIRST, _LAST = "0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"
 
 
 class Receiver(Protocol):
@@ -98,5 +101,31 @@ def send_sources(home: Engine, other: Receiver, names: Iterable[str]) -> None:
         names: qualified.
     """
     for name in names:
-        schema = home.arrow(f"select * from {name} limit 0").schema
-        other.receive(name, schema, home.batches(f"select * from {name}"))
+        select = _QUARANTINE if name == "exp.quarantine" else f"select * from {name}"
+        schema = home.arrow(f"{select} limit 0").schema
+        other.receive(name, schema, home.batches(select))
+
+
+def _say_again(payload: str, key: str) -> str:
+    """The payload with an instant as every engine reads it, or without the instant.
+
+    A delivered text may be one that only DuckDB reads, and Trino stops at a zone or a year
+    that it does not know.
+    """
+    said = f"json_extract_string(payload, '$.{key}')"
+    instant = f"try_cast({said} as timestamptz)"
+    first, last = (f"timestamptz '{end}'" for end in (_FIRST, _LAST))
+    told = f"cast(greatest(least({instant}, {last}), {first}) as varchar)"
+    known = f"case when isfinite({instant}) then {told} end"
+    return (
+        f"case when regexp_matches({said}, '{_EVERYWHERE_READ}') or {said} is null"
+        f" then {payload} else cast(json_merge_patch({payload},"
+        f" json_object('{key}', {known})) as varchar) end"
+    )
+
+
+_QUARANTINE = (
+    "select * replace"
+    f" ({_say_again(_say_again('payload', _INSTANTS[0]), _INSTANTS[1])} as payload)"
+    " from exp.quarantine"
+)

@@ -1,5 +1,6 @@
 """One model at a time on DuckDB, Spark and Trino: of odd rows the same answer."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -100,5 +101,58 @@ def test_of_two_exposures_at_one_instant_the_same_is_first(ask: Ask) -> None:
     tables = {"exp_run.stg_exposures": rows, EXPERIMENTS[0]: EXPERIMENTS[1]}
     duckdb, spark, trino = ask(lambda d: model_sql("int_first_exposures", d), tables)
     assert len(duckdb) == len(pairs)
+    assert spark == duckdb
+    assert trino == duckdb
+
+
+INSTANTS = (
+    "2026-01-05 08:00:00+00",
+    "2026/01/05 07:00:00",
+    "2026-01-05 06:00Z",
+    "2026-01-05  05:00:00",
+    "2026-01-05 04:00:00 utc",
+    "2026-01-05 03:00:00+00:00:30",
+    "2026-01-05 02:00:00 Nowhere/At All",
+    "294247-01-10 04:00:54.775806+00",
+    "0044-03-15 (BC) 00:00:00+00",
+    *("infinity", "now", "2026", "08:00:00", "", None),
+)
+BLANKS = (" ", "\t", "\u00a0", "\u3000\u2003", "\u200b", "", "\n", "\x00", "u ")
+
+
+def test_rejected_rows_have_the_same_units_and_instants(ask: Ask) -> None:
+    payloads = [
+        {"user_id": f"v{place}", "variant": "control", "exposure_ts": text}
+        for place, text in enumerate(INSTANTS)
+    ]
+    payloads += [
+        {"user_id": text, "variant": "control", "exposure_ts": INSTANTS[0]}
+        for text in BLANKS
+    ]
+    rejected = [
+        {
+            "experiment_id": "odd",
+            "table_name": "exposures",
+            "row_number": place,
+            "reason": "MISSING_KEY",
+            "payload": json.dumps(payload),
+        }
+        for place, payload in enumerate(payloads)
+    ]
+    tables = {
+        "exp.quarantine": rejected,
+        "exp_run.stg_exposures": [exposed("u")],
+        EXPERIMENTS[0]: EXPERIMENTS[1],
+    }
+
+    def select(dialect: str) -> str:
+        # what no calendar has is as early or as late as can be
+        near = "when exposure_us > 9e15 then 'late' when exposure_us < 0 then 'early'"
+        exact = "cast(exposure_us as varchar(20))"
+        model = model_sql("int_delivered_rows", dialect)
+        return f"select user_id, case {near} else {exact} end as at from ({model}) as r"
+
+    duckdb, spark, trino = ask(select, tables)
+    assert len(duckdb) == 1 + len(INSTANTS) + 5
     assert spark == duckdb
     assert trino == duckdb

@@ -50,4 +50,4 @@ select
     0 as is_accepted,
     case when is_copy then 1 else 0 end as is_copy
 from set_aside
-where trim(user_id) <> ''
+where {{ trimmed('user_id') }} <> ''

@@ -50,4 +50,4 @@ select
     0 as is_accepted,
     case when is_copy then 1 else 0 end as is_copy
 from set_aside
-where trim(user_id) <> ''
+where btrim(user_id, '\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000') <> ''

@@ -50,4 +50,4 @@ select
     0 as is_accepted,
     case when is_copy then 1 else 0 end as is_copy
 from set_aside
-where trim(user_id) <> ''
+where trim(user_id, U&'\0020\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\202f\205f\3000') <> ''
