@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -154,5 +155,36 @@ def test_rejected_rows_have_the_same_units_and_instants(ask: Ask) -> None:
 
     duckdb, spark, trino = ask(select, tables)
     assert len(duckdb) == 1 + len(INSTANTS) + 5
+    assert spark == duckdb
+    assert trino == duckdb
+
+
+VALUES = (
+    *(0.0, -0.0, 0.1, -2.5, 5e-7, 1.5e-6, -5e-7, 0.1234565, 8.1987145, 100.0000005),
+    *(33554432.0000005, 1073741824.0000005, 4476985786.1, 8983817152.61, 1e12 + 1),
+    *(2.0**52 + 1, -(2.0**62), 1e15 + 0.5, 12345678901234567890.0, -9.9e19, 1e20),
+    *(5e-324, 1 / 3, 2 / 3, 987923631860.69, 546746.5062305, 9007199254740991.0),
+)
+
+
+def test_a_fixed_point_sum_is_the_same(ask: Ask) -> None:
+    rows = [{"user_id": f"u{i:02}", "value": value} for i, value in enumerate(VALUES)]
+    rows += [{"user_id": "all", "value": value} for value in VALUES if value < 1e20]
+
+    def select(dialect: str) -> str:
+        model = model_sql("int_cohort_days", dialect)
+        (found,) = re.findall(
+            r"case\s+when max\(abs\(unit_days.value.*?\bend as fixed_sum",
+            model,
+            re.DOTALL,
+        )
+        kind = "string" if dialect == "spark" else "varchar"
+        text = f"cast({found.removesuffix(' as fixed_sum')} as {kind}) as fixed_sum"
+        return (
+            f"select user_id, {text} from exp.unit_days as unit_days group by user_id"
+        )
+
+    duckdb, spark, trino = ask(select, {"exp.unit_days": rows})
+    assert len(duckdb) == len(VALUES) + 1
     assert spark == duckdb
     assert trino == duckdb

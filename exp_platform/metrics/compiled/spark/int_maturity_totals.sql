@@ -58,7 +58,10 @@ select
     max(value) as max_value,
     cast(case
         when max(abs(value)) < 1e20
-            then sum(case when abs(value) < 1e20 then cast(value as decimal(38, 6)) end)
+            then sum(case when abs(value) < 1e20 then transform(array(round(value * 1e6)), x -> (
+    cast(floor(x / 4294967296e0) as decimal(17, 0)) * cast(4294967296 as decimal(10, 0))
+    + cast(x - floor(x / 4294967296e0) * 4294967296e0 as decimal(10, 0))
+) * cast(0.000001 as decimal(6, 6)))[0] end)
     end as string) as exact_sum,
     avg(denominator) as denominator_mean,
     var_samp(denominator) as denominator_variance,

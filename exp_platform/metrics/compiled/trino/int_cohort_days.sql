@@ -31,7 +31,10 @@ active as (
         coalesce(var_samp(unit_days.value), 0.0) * (count(*) - 1) as active_squares,
         case
         when max(abs(unit_days.value)) < 1e20
-            then sum(case when abs(unit_days.value) < 1e20 then cast(unit_days.value as decimal(38, 6)) end)
+            then sum(case when abs(unit_days.value) < 1e20 then element_at(transform(array[round(unit_days.value * 1e6)], x -> (
+    cast(floor(x / 4294967296e0) as decimal(17, 0)) * cast(4294967296 as decimal(10, 0))
+    + cast(x - floor(x / 4294967296e0) * 4294967296e0 as decimal(10, 0))
+) * cast(0.000001 as decimal(6, 6))), 1) end)
     end as fixed_sum
     from unit_days
     inner join assignments

@@ -38,7 +38,10 @@ moments as (
         max(unit_values.value) as max_value,
         cast(case
         when max(abs(unit_values.value)) < 1e20
-            then sum(case when abs(unit_values.value) < 1e20 then cast(unit_values.value as decimal(38, 6)) end)
+            then sum(case when abs(unit_values.value) < 1e20 then element_at(transform(array[round(unit_values.value * 1e6)], x -> (
+    cast(floor(x / 4294967296e0) as decimal(17, 0)) * cast(4294967296 as decimal(10, 0))
+    + cast(x - floor(x / 4294967296e0) * 4294967296e0 as decimal(10, 0))
+) * cast(0.000001 as decimal(6, 6))), 1) end)
     end as varchar) as exact_sum,
         avg(unit_values.denominator) as denominator_mean,
         var_samp(unit_values.denominator) as denominator_variance,
