@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pyiceberg.types import IcebergType
 
 _PARTITION_FIELD_ID = 1000
+_SURE_DIGITS = 15
 _FIELD_ID_KEY = b"PARQUET:field_id"
 _DUCKDB = {
     "string": "VARCHAR",
@@ -91,6 +92,13 @@ def quote_name(name: str) -> str:
 def quote_text(text: str) -> str:
     """A string literal, safe inside SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def write_number(number: float) -> str:
+    """A number's literal, to the last bit; Trino rounds long decimals on their way."""
+    text = repr(number)
+    is_long = sum(mark.isdecimal() for mark in text) > _SURE_DIGITS
+    return f"{text}e0" if is_long and "e" not in text else text
 
 
 def field_ids_clause(table: TableSchema) -> str:

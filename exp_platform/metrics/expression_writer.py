@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from exp_platform.errors import UsageError, did_you_mean
-from exp_platform.lake.types import quote_text
+from exp_platform.lake.types import quote_text, write_number
 
 if TYPE_CHECKING:
     from sqlglot.expressions.core import Expr
@@ -168,7 +168,8 @@ class Writer:
         if not abs(number) < _LARGEST:
             raise self._refuse("this number is too large", node.name)
         is_short = node.name.isdecimal() and len(node.name) <= _MAX_DIGITS
-        return Written(str(int(number)) if is_short else repr(number), "number")
+        written = str(int(number)) if is_short else write_number(number)
+        return Written(written, "number")
 
     def _boolean(self, node: "Expr") -> Written:
         return Written("true" if node.this else "false", "boolean")

@@ -10,6 +10,7 @@ rows are read again.
 from collections.abc import Collection, Mapping, Sequence
 
 from exp_platform.lake.types import quote_text as quote
+from exp_platform.lake.types import write_number
 from exp_platform.metrics.measures import COLUMNS, Chain, Measure, columns_of
 from exp_platform.metrics.spans import day_of
 from exp_platform.metrics.unit_values import (
@@ -198,7 +199,7 @@ def _merge(
     else:
         merge = "max" if state in (MAX, ANY) else "sum"
         value = f"coalesce({merge}(case when {own} then number end), 0.0)"
-    return value if part.cap is None else f"least({value}, {part.cap!r})"
+    return value if part.cap is None else f"least({value}, {write_number(part.cap)})"
 
 
 def _missing_column(column: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from exp_platform.lake.types import quote_text as quote
+from exp_platform.lake.types import write_number
 from exp_platform.metrics.expression_writer import Columns
 from exp_platform.metrics.expressions import (
     may_be_null,
@@ -160,7 +161,7 @@ def unit_sql(part: Part, fixed_point: Collection[str]) -> str:
         fixed_point: outcomes whose values all have at most six decimals.
     """
     value = _uncapped_sql(part, fixed_point)
-    return value if part.cap is None else f"least({value}, {part.cap!r})"
+    return value if part.cap is None else f"least({value}, {write_number(part.cap)})"
 
 
 def _uncapped_sql(part: Part, fixed_point: Collection[str]) -> str:

@@ -11,6 +11,7 @@ from exp_platform.lake.types import (
     quote_name,
     quote_text,
     schema_map_clause,
+    write_number,
 )
 from exp_platform.schemas import load_schema, table_names
 
@@ -64,3 +65,19 @@ def test_clauses_and_arrow_schema_agree_on_ids(settings, rows, tmp_path):
 def test_quote_doubles_quotes():
     assert quote_name('a"b') == '"a""b"'
     assert quote_text("a'b") == "'a''b'"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.5, "0.5"),
+        (-40.0, "-40.0"),
+        (1e22, "1e+22"),
+        (123456789.012345, "123456789.012345"),
+        (12345678951.234568, "12345678951.234568e0"),
+        (0.12345678912345678, "0.12345678912345678e0"),
+    ],
+)
+def test_write_number_keeps_every_bit(number, text):
+    assert write_number(number) == text
+    assert float(text) == number

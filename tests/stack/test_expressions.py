@@ -12,7 +12,16 @@ from exp_platform.metrics.expressions import write_value
 from exp_platform.metrics.observations import transpile
 
 COLUMNS = Columns(ts="event_us", event="event_name", properties="properties")
-NUMBERS = ("1.005", "0.285", "2.675", "-2.5", "8.325", "0.49999999999999994", "1e30")
+NUMBERS = (
+    "1e99",
+    "1.005",
+    "0.285",
+    "2.675",
+    "-2.5",
+    "8.325",
+    "0.49999999999999994",
+    "1e30",
+)
 TEXTS = (
     *(
         "7d",
@@ -43,6 +52,8 @@ TEXTS = (
     *("İstanbul", "ΟΔΟΣ", "straße", "STRAẞE", "ᾳ", "ǰﬁ", "it's", "a\\b", "😀", None),
 )
 VALUES = (
+    "least(value, 94527.06955539223)",
+    "value * 1898.4972911602638",
     "properties.x",
     "length(properties.x)",
     "round(value, 2)",
