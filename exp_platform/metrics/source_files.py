@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as quote
+from exp_platform.metrics.unit_values import IS_FIXED_POINT
 
 EXPOSURES, OUTCOMES, EVENTS = "exposures", "outcomes", "fact_event"
 _INSTANTS = {EXPOSURES: "exposure_ts", OUTCOMES: "outcome_ts", EVENTS: "event_ts"}
@@ -154,7 +155,7 @@ def _notes_sql(table: str, union: str) -> str:
     return (
         f"select file_no, metric_name, max({instant}) as last_us,\n"
         f"    min({instant}) as first_us,\n"
-        "    not bool_and(value = round(value, 6) and abs(value) < 1e11) as is_inexact,\n"
+        f"    not {IS_FIXED_POINT} as is_inexact,\n"
         f"    sum(abs(value)) >= {_LARGEST_SUM!r} as is_large\n"
         f"from (\n{union}\n) group by file_no, metric_name"
     )

@@ -17,6 +17,8 @@ from exp_platform.records import RowRule, SourceKind
 
 ANY, COUNT, DISTINCT, MAX, SUM = "any", "count", "distinct", "max", "sum"
 AGGREGATIONS = (SUM, COUNT, MAX, DISTINCT)
+IS_FIXED_POINT = "bool_and(value = round(value, 6) and abs(value) < 1e9)"
+"""Whether rows are added as decimals; of larger doubles engines make different ones."""
 
 
 @dataclass(frozen=True, slots=True)

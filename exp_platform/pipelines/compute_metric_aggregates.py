@@ -22,6 +22,7 @@ from exp_platform.metrics.totals import (
     read_quantiles,
     read_totals,
 )
+from exp_platform.metrics.unit_values import IS_FIXED_POINT
 from exp_platform.metrics.uptake import UptakeTotals, measure_uptake
 from exp_platform.pipelines.engines import open_stage_engine
 from exp_platform.pipelines.panel_runs import require_rows_by_user
@@ -284,13 +285,10 @@ def _relation(suffix: str) -> str:
 
 
 def fixed_point(run: Run) -> set[str]:
-    """Outcome names whose sums are exact in DECIMAL(18, 6) and in whole millionths.
-
-    Up to 1e9 each engine makes the same decimal of a double.
-    """
+    """Outcome names whose sums are exact in DECIMAL(18, 6) and in whole millionths."""
     rows = run.engine.rows(
         "select metric_name from exp.outcomes group by metric_name\n"
-        "having bool_and(value = round(value, 6) and abs(value) < 1e9)\n"
+        f"having {IS_FIXED_POINT}\n"
         "    and sum(cast(least(ceil(abs(value)), 1e12) as bigint)) < 9000000000000"
     )
     return {str(row[0]) for row in rows}

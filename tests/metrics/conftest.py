@@ -173,7 +173,7 @@ def _generated(
     inexact = {
         row["metric"]
         for row in outcomes
-        if row["value"] != round(row["value"], 6) or abs(row["value"]) >= 1e11
+        if row["value"] != round(row["value"], 6) or abs(row["value"]) >= 1e9
     }
     return generate_selects(
         definitions.values(), spec.plan.segments, fixed_point=names - inexact
