@@ -24,11 +24,6 @@ ALLOWED = (
 )
 _LARGEST = 1e100
 _MAX_DECIMALS = 6
-_BLANKS = r"[ \t-\r]*"
-_DIGITS = "[0-9](_?[0-9])*"
-_FRACTION = f"({_DIGITS}[.]?({_DIGITS})?|[.]{_DIGITS})"
-_PLAIN_NUMBER = f"^{_BLANKS}[+-]?{_FRACTION}([eE][+-]?{_DIGITS})?{_BLANKS}$"
-"""What DuckDB casts to a number; Java takes 7d and 0x1p3 for numbers too."""
 _MAX_DIGITS = 15
 
 
@@ -87,9 +82,8 @@ def as_number(part: Written) -> Written:
     """A property's text as a number; what is none, and infinity, is null."""
     if part.kind != "property":
         return part
-    is_plain = f"regexp_matches({part.sql}, {quote_text(_PLAIN_NUMBER)})"
-    number = f"try_cast(replace({part.sql}, '_', '') as double)"
-    sql = f"case when {is_plain} and abs({number}) < 1e100 then {number} end"
+    number = f"try_cast({part.sql} as double)"
+    sql = f"case when abs({number}) < 1e100 then {number} end"
     return Written(sql, "number", is_double=True, may_be_null=True)
 
 

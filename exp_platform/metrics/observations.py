@@ -50,6 +50,14 @@ _LIST_SUM = {
 # another sigma of a last one. Its iota below the line stays there.
 _SMALL = "ßᾀᾁᾂᾃᾄᾅᾆᾇᾐᾑᾒᾓᾔᾕᾖᾗᾠᾡᾢᾣᾤᾥᾦᾧᾳῃῳ"
 _LARGE = "ẞᾈᾉᾊᾋᾌᾍᾎᾏᾘᾙᾚᾛᾜᾝᾞᾟᾨᾩᾪᾫᾬᾭᾮᾯᾼῌῼ"
+_BLANKS, _DIGITS = r"[ \t-\r]*", "[0-9](_?[0-9])*"
+_FRACTION = f"({_DIGITS}[.]?({_DIGITS})?|[.]{_DIGITS})"
+_NUMBER = f"^{_BLANKS}[+-]?{_FRACTION}([eE][+-]?{_DIGITS})?{_BLANKS}$"
+# What DuckDB casts to a number; Java takes 7d and 0x1p3 for numbers too.
+_AS_NUMBER = (
+    f"case when regexp_matches(content, '{_NUMBER}')"
+    " then try_cast(replace(content, '_', '') as double) end"
+)
 _LETTERS = "array_join(transform(split(content, ''), letter -> {}), '')"
 _CASES = {
     ("spark", "lower"): _LETTERS.format("if(letter = 'İ', 'i', lower(letter))"),
@@ -223,6 +231,8 @@ def _translate(node: "Expr", dialect: str) -> "Expr":
         return _fill(_LIST_SUM[dialect], node.expressions[0], dialect)
     if isinstance(node, exp.Bracket) and dialect == "trino":
         return exp.func("element_at", node.this, node.expressions[0])
+    if isinstance(node, exp.TryCast) and node.to.is_type("double"):
+        return _fill(_AS_NUMBER, node.this, "duckdb")
     if isinstance(node, exp.Lower | exp.Upper):
         template = _CASES.get((dialect, type(node).__name__.lower()))
         return _fill(template, node.this, dialect) if template else node
