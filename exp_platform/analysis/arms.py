@@ -212,14 +212,22 @@ def read_arms(frame: Any, columns: Columns) -> Arms[ArmUnits]:
     )
     covariates = (*extra, *columns.covariates)
     for name in covariates:
-        _require_values(units, name)
+        require_values(units, name)
     if not columns.keeps_origin:
         units = centre_covariates(units, covariates)
     return keep_arms(units, units)
 
 
-def _require_values(units: Sequence[ArmUnits], covariate: str) -> None:
-    """Without a value in an arm there is nothing to adjust, or nothing to compare with."""
+def require_values(units: Sequence[ArmUnits], covariate: str) -> None:
+    """Without a value in an arm there is nothing to adjust, or nothing to compare with.
+
+    Args:
+        units: of all arms.
+        covariate: by name.
+
+    Raises:
+        UsageError: an arm has none.
+    """
     for arm in units:
         if np.isnan(arm.numbers[covariate]).all():
             raise UsageError(

@@ -11,10 +11,13 @@ from exp_platform.analysis.arms import (
     Method,
     columns_for,
     find_method,
+    require_values,
     settings_for,
+    total_arm,
 )
+from exp_platform.analysis.origins import centre_covariates
 from exp_platform.errors import ContractError, UsageError
-from exp_platform.pipelines.frames import read_numbers, to_arrow
+from exp_platform.pipelines.frames import ArmUnits, read_numbers, to_arrow
 from exp_platform.records import Covariate, Direction, MarginScale, MetricTotals
 from exp_platform.stats.design import (
     Design,
@@ -23,7 +26,6 @@ from exp_platform.stats.design import (
     noise_of_rate,
     noise_of_totals,
 )
-from exp_platform.stats.moments import summarise_units
 from exp_platform.stats.power import (
     MetricDesign,
     SampleSize,
@@ -164,8 +166,9 @@ def noise(
         covariate: column, for CUPED.
 
     Raises:
-        UsageError: a frame without its columns.
-        ContractError: values that do not vary.
+        UsageError: a frame without its columns, a covariate without a value, or values
+            of a proportion other than 0 and 1.
+        ContractError: values that do not vary, or that the method could not compare.
     """
     kind, _ = find_method(method)
     columns = columns_for(
@@ -183,6 +186,8 @@ def noise(
             "the past data do not vary, or are missing",
             where=f"metric {totals.metric_name}",
             found=f"{totals.n} units, variance {totals.variance}",
+            allowed="values that vary by more than their rounding; of a proportion 0 "
+            "and 1, of a ratio a mean denominator well above 0",
             next_step="give the numbers: sample_size(MEAN, sd=SD, ...)",
         )
     return found
@@ -198,11 +203,13 @@ def _total(frame: Any, columns: Columns) -> MetricTotals:
     )
     needed = [column for column in (values, below) if column is not None]
     inside = ~np.any([np.isnan(column) for column in needed], axis=0)
-    values, below, x = (
-        None if column is None else column[inside] for column in (values, below, x)
-    )
-    names = ("", columns.metric, "past")
-    return summarise_units(names, needed[0][inside], denominator=below, covariate=x)
+    named = ((columns.denominator, below), (columns.covariate, x))
+    numbers = {n: found[inside] for n, found in named if n and found is not None}
+    units: tuple[ArmUnits, ...] = (ArmUnits("past", needed[0][inside], numbers, {}),)
+    if columns.covariate and inside.any():
+        require_values(units, columns.covariate)
+        units = centre_covariates(units, (columns.covariate,))
+    return total_arm(units[0], columns)
 
 
 def _check_design(design: Any) -> None:

@@ -14,7 +14,9 @@ from exp_platform.records import (
     QuantileTotals,
 )
 from exp_platform.stats.cuped import estimate_cuped
-from exp_platform.stats.ratio import ratio_arm
+from exp_platform.stats.draft import Refusal, judge_spread, spread_of
+from exp_platform.stats.proportion import is_share
+from exp_platform.stats.ratio import has_denominator, ratio_arm
 from exp_platform.stats.sequential_cost import SequentialCost
 from exp_platform.stats.settings import EstimateSettings
 
@@ -151,26 +153,37 @@ def noise_of_totals(totals: MetricTotals, settings: EstimateSettings) -> Noise |
     """Noise of a metric as past data show it; None where they do not.
 
     With a covariate in the definition the variance ratio is that of CUPED in this arm.
+    There is none where the comparison itself would be refused: a spread lost in the
+    rounding of large values, a mean denominator near 0, a proportion of other values
+    than 0 and 1.
 
     Args:
         totals: moments of one arm, as a rule control.
         settings: metric definition and least units.
     """
-    ratio = _variance_ratio(totals, settings)
     kind = settings.definition.type
-    if totals.mean is None or totals.variance is None or totals.n < 2:
+    if totals.mean is None or totals.variance is None or not _can_compare(totals, kind):
         return None
+    ratio = _variance_ratio(totals, settings)
     if kind is MetricType.RATIO:
-        if not totals.denominator_mean:
-            return None
         arm = ratio_arm(totals)
         mean, variance = float(arm.mean[0]), float(arm.variance[0])
         return _noise_or_none(mean, variance, "normal", ratio)
     if kind.is_share:
-        if not 0 < totals.mean < 1:
-            return None
         return noise_of_rate(totals.mean, variance_ratio=ratio)
     return _noise_or_none(totals.mean, totals.variance, "t", ratio)
+
+
+def _can_compare(totals: MetricTotals, kind: MetricType) -> bool:
+    """Would two arms like this one have a comparison?"""
+    mean, variance, extent = spread_of(totals)
+    if mean is None or variance is None or totals.n < 2:
+        return False
+    lost = judge_spread(math.sqrt(max(variance, 0.0)), mean, extent=extent)
+    if kind is MetricType.RATIO:
+        # A constant numerator makes a ratio that varies all the same.
+        return lost is not Refusal.PRECISION_LOST and has_denominator(totals)
+    return lost is None and (not kind.is_share or (0 < mean < 1 and is_share(totals)))
 
 
 def noise_of_quantile(totals: QuantileTotals) -> Noise | None:

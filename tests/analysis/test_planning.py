@@ -74,6 +74,57 @@ def test_noise_of_constant_data_is_refused():
         xp.noise(pd.DataFrame({"y": [1.0] * 10}), metric="y")
 
 
+def _past(seed=5, n=400):
+    random = np.random.default_rng(seed)
+    before = random.gamma(2, 2, n)
+    return pd.DataFrame({"before": before, "y": before + random.normal(0, 1, n)})
+
+
+def test_noise_with_a_covariate_far_from_0_is_that_of_one_near_0():
+    past = _past()
+    past.loc[past.before < 2, "before"] = np.nan
+    columns = {"metric": "y", "method": "cuped", "covariate": "before"}
+    near = xp.noise(past, **columns).variance_ratio
+    far = xp.noise(past.assign(before=past.before + 1e9), **columns).variance_ratio
+    assert far == pytest.approx(near, abs=0.02)
+
+
+def test_noise_with_an_empty_covariate_is_refused():
+    past = _past().assign(before=np.nan)
+    with pytest.raises(UsageError, match="'before' is empty"):
+        xp.noise(past, metric="y", method="cuped", covariate="before")
+
+
+def test_noise_of_a_proportion_takes_only_0_and_1():
+    past = _past().assign(share=lambda frame: frame.before / frame.before.max())
+    with pytest.raises(UsageError, match="one yes or no per unit"):
+        xp.noise(past, metric="share", method="proportion")
+    one, other = xp.moments(
+        past.assign(arm=np.arange(len(past)) % 2),
+        metric="share",
+        variant="arm",
+        baseline=0,
+    )
+    assert one.n == other.n
+    with pytest.raises(ContractError, match="of a proportion 0 and 1"):
+        xp.noise(one, method="proportion")
+
+
+@pytest.mark.parametrize("denominator", [-1.0, 0.0])
+def test_noise_of_a_ratio_without_a_denominator_is_refused(denominator):
+    below = np.random.default_rng(6).normal(denominator, 1, 400)
+    with pytest.raises(ContractError, match="mean denominator well above 0"):
+        xp.noise(
+            _past().assign(below=below), metric="y", method="ratio", denominator="below"
+        )
+
+
+def test_noise_that_is_rounding_is_refused():
+    past = _past().assign(y=lambda frame: frame.y + 1e16)
+    with pytest.raises(ContractError, match="more than their rounding"):
+        xp.noise(past, metric="y")
+
+
 def test_check_srm_agrees_with_scipy(golden, make):
     for case in golden("srm")["large"]:
         names = [f"arm{i}" for i in range(len(case["observed"]))]
