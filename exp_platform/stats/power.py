@@ -14,6 +14,9 @@ from exp_platform.stats.welch import welch_df
 MOST_UNITS = 1e12
 """Beyond so many units a target counts as out of reach."""
 
+FEWEST_UNITS = 2
+"""Units of an arm below which no method compares it."""
+
 HALVINGS = 200
 
 
@@ -133,7 +136,8 @@ def find_units(metric: MetricDesign, design: Design) -> SampleSize:
         """Power above the wanted one, in units."""
         return find_power(metric.noise, metric.target, design, n) - wanted
 
-    n = None if reason else _find_root(excess, 2.0, MOST_UNITS)
+    least = FEWEST_UNITS / min(design.shares)
+    n = None if reason else _find_root(excess, least, MOST_UNITS)
     return _describe_size(metric, design, n, reason)
 
 

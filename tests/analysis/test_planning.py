@@ -250,3 +250,11 @@ def test_looks_that_are_not_cumulative_are_refused(looks, words):
 def test_weights_that_are_a_list_are_refused():
     with pytest.raises(UsageError, match="no shares by arm"):
         xp.check_srm({"a": 1, "b": 1}, [1, 1])
+
+
+@pytest.mark.parametrize("design", [xp.Design(), xp.Design(control_share=0.1)])
+def test_sample_size_leaves_no_arm_with_a_single_unit(design):
+    size = xp.sample_size(10, sd=1e-9, mde=1, design=design)
+    assert min(size.n_control, size.n_treatment) == 2
+    assert size.n_total == size.n_control + size.n_treatment
+    assert size.power == pytest.approx(1)
