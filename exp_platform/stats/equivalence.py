@@ -24,6 +24,9 @@ ALPHA = 0.05
 """Error rate of calling a change of the margin's size equivalent; the interval that
 decides has 1 - 2 alpha."""
 
+NO_TEST = "NO_TEST"
+"""The row has no test, as a posterior."""
+
 TINY = 1e-9
 """Distance kept from a difference of 1, where score tests end."""
 
@@ -126,8 +129,8 @@ def assess_equivalence(
 
     Outcomes:
         EQUIVALENT; NOT_SHOWN; UNKNOWN with CONTROL_MEAN_NOT_POSITIVE,
-        BASELINE_VARIANCE_MISSING, ARM_WITHOUT_VARIANCE, INVALID_MOMENTS or the
-        estimate's reason.
+        BASELINE_VARIANCE_MISSING, ARM_WITHOUT_VARIANCE, NO_TEST (a posterior),
+        INVALID_MOMENTS or the estimate's reason.
 
     References:
         Schuirmann (1987); Berger and Hsu (1996); Miettinen and Nurminen (1985).
@@ -185,6 +188,9 @@ def _find_unknown(estimate: Estimate, margins: Margins, counts: Counts | None) -
     if counts is not None:
         has_events = bool(counts.control_events[0] > 0)
         return "" if has_events or not is_relative else "CONTROL_MEAN_NOT_POSITIVE"
+    # A posterior is drawn towards its prior: a test of it has no error rate.
+    if estimate.is_ok and estimate.p_value is None:
+        return NO_TEST
     if not estimate.is_ok or not estimate.standard_error:
         return estimate.reason or estimate.status.value
     return explain_no_baseline(estimate) if is_relative else ""

@@ -202,3 +202,26 @@ def test_interaction_of_other_than_two_is_refused(variants, baselines, words):
 def test_p_values_that_are_none_are_refused(values):
     with pytest.raises(UsageError, match=r"several results|p-value lies"):
         xp.adjust(values)
+
+
+@pytest.mark.parametrize("scale", ["relative", "absolute"])
+@pytest.mark.parametrize("method", ["mean", "proportion"])
+def test_equivalence_of_a_posterior_is_unknown(method, scale):
+    random = np.random.default_rng(3)
+    users = pd.DataFrame(
+        {
+            "arm": np.repeat(["old", "new"], 200),
+            "paid": np.repeat([0.2, 0.6], 200) > random.random(400),
+        }
+    )
+    rows = xp.bayes(
+        users,
+        metric="paid",
+        variant="arm",
+        baseline="old",
+        method=method,
+        prior=xp.NormalPrior(sd=1e-4),
+    )
+    (found,) = xp.equivalence(rows, 0.05, scale=scale)
+    assert (found.status, found.reason) == ("UNKNOWN", "NO_TEST")
+    assert found.p_value is None
