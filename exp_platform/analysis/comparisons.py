@@ -301,13 +301,20 @@ def capped(
         control: ArmUnits, other: ArmUnits, settings: EstimateSettings
     ) -> Estimate:
         """One pair of arms under the common cap."""
-        totals = [total_arm(arm, columns) for arm in (control, other)]
+        pair = (control, other)
+        totals = [total_arm(arm, columns) for arm in pair]
         first, second = (
             summarise_tail(name_arm(arm, columns), arm.values, threshold)
-            for arm in (control, other)
+            for arm in pair
         )
+        below = [total_arm(cap_units(arm, threshold), columns) for arm in pair]
         return estimate_capped(
-            totals[0], totals[1], (first, second), settings, top_share=top_share
+            totals[0],
+            totals[1],
+            (first, second),
+            settings,
+            top_share=top_share,
+            capped=(below[0], below[1]),
         )
 
     return compare_each(arms, estimate, settings)

@@ -26,6 +26,9 @@ METHOD = "tail_capped"
 
 TOP_SHARE = 0.001
 
+Pair = tuple[MetricTotals, MetricTotals]
+"""Moments of control and treatment."""
+
 
 @dataclass(frozen=True, slots=True)
 class TailInfluence:
@@ -100,6 +103,7 @@ def assess_tail(
     tails: tuple[TailTotals, TailTotals],
     *,
     alpha: float = 0.05,
+    capped: Pair | None = None,
 ) -> TailInfluence | None:
     """What is left of the difference when the tail is capped?
 
@@ -108,9 +112,12 @@ def assess_tail(
         treatment: moments of the treatment arm.
         tails: of control and treatment, with one threshold.
         alpha: error rate of the intervals inside; only p-values are handed on.
+        capped: moments of the capped values where units are at hand; else they follow
+            from the tails.
 
     Returns:
-        None where moments are missing or nothing varies.
+        None where moments are missing or nothing varies, or the tails are so large that
+        no digits are left below them.
 
     References:
         Dixon (1960), winsorised means.
@@ -132,10 +139,12 @@ def assess_tail(
     error = float(plain.standard_error[0])
     if not (math.isfinite(error) and error > 0):
         return None
-    capped_arms = [_cap(arm, tail) for arm, tail in zip(arms, tails, strict=True)]
-    capped = compare_arms(capped_arms[0], capped_arms[1], alpha).inference
-    difference, left = float(plain.difference[0]), float(capped.difference[0])
-    p = float(capped.p_value[0])
+    found = _cap_arms(arms, tails, capped)
+    if found is None:
+        return None
+    below = compare_arms(*found, alpha=alpha).inference
+    difference, left = float(plain.difference[0]), float(below.difference[0])
+    p = float(below.p_value[0])
     return TailInfluence(
         threshold=tails[0].threshold,
         n_above=(tails[0].n_above, tails[1].n_above),
@@ -146,7 +155,7 @@ def assess_tail(
         carried=difference - left,
         carried_share=(difference - left) / difference if difference else None,
         shift=(difference - left) / error,
-        error_ratio=float(capped.standard_error[0]) / error,
+        error_ratio=float(below.standard_error[0]) / error,
     )
 
 
@@ -157,6 +166,7 @@ def estimate_capped(
     settings: EstimateSettings,
     *,
     top_share: float = TOP_SHARE,
+    capped: Pair | None = None,
 ) -> Estimate:
     """By how much do the arms differ when the most extreme units are put on a cap?
 
@@ -169,6 +179,7 @@ def estimate_capped(
         tails: of control and treatment, with one threshold.
         settings: metric, role, alpha, least units.
         top_share: that the threshold was chosen for; stored.
+        capped: as `assess_tail`.
 
     Estimand:
         Average effect on the capped value: another one than on the value itself. The
@@ -179,7 +190,9 @@ def estimate_capped(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS (also when the share is not one unit),
-        ZERO_VARIANCE or PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
+        ZERO_VARIANCE or PRECISION_LOST (also when moments alone are at hand and the tail
+        is so large that they have no digits left below it); METRIC_ERRORED with
+        INVALID_MOMENTS.
 
     References:
         Dixon (1960).
@@ -201,14 +214,15 @@ def estimate_capped(
         reason = Refusal.TOO_FEW_UNITS
     if reason is not None:
         return refuse_estimate(draft, reason, means=means)
-    found = assess_tail(control, treatment, tails, alpha=settings.alpha)
-    if found is None:
+    found = assess_tail(control, treatment, tails, alpha=settings.alpha, capped=capped)
+    arms = _cap_arms((control, treatment), tails, capped)
+    if found is None or arms is None:
         plain = compare_arms(arm_of(control), arm_of(treatment), settings.alpha)
         is_flat = float(plain.inference.standard_error[0]) == 0
         lacking = Refusal.ZERO_VARIANCE if is_flat else Refusal.INVALID_MOMENTS
+        lacking = Refusal.PRECISION_LOST if arms is None else lacking
         return refuse_estimate(draft, lacking, means=means)
-    capped = _cap(control, tails[0]), _cap(treatment, tails[1])
-    comparison = compare_arms(*capped, alpha=settings.alpha)
+    comparison = compare_arms(*arms, alpha=settings.alpha)
     return complete_estimate(draft, comparison, details=_describe(found, top_share))
 
 
@@ -226,21 +240,36 @@ def _describe(found: TailInfluence, top_share: float) -> dict[str, Any]:
     }
 
 
-def _cap(totals: MetricTotals, tail: TailTotals) -> Arm:
+def _cap_arms(
+    arms: Pair, tails: tuple[TailTotals, TailTotals], capped: Pair | None
+) -> tuple[Arm, Arm] | None:
+    """Both arms on the cap; None where their moments have no digits left for it."""
+    if capped is not None:
+        return arm_of(capped[0]), arm_of(capped[1])
+    first, second = (_cap(arm, tail) for arm, tail in zip(arms, tails, strict=True))
+    return None if first is None or second is None else (first, second)
+
+
+def _cap(totals: MetricTotals, tail: TailTotals) -> Arm | None:
     """The arm's moments with every unit above the threshold put on it.
 
-    Sums of squares are about the threshold, so that nothing large cancels.
+    Sums of squares are about the threshold, so that nothing large cancels but the
+    tail's own.
     """
     share = tail.n_above / totals.n
     mean, variance = totals.mean or 0.0, totals.variance or 0.0
     excess = (tail.mean_above or 0.0) - tail.threshold if tail.n_above else 0.0
     below = mean - tail.threshold
     # products, not powers: these overflow to infinity instead of raising
-    squares = variance * (totals.n - 1) / totals.n + below * below
-    squares -= share * ((tail.variance_above or 0.0) + excess * excess)
+    whole = variance * (totals.n - 1) / totals.n + below * below
+    squares = whole - share * ((tail.variance_above or 0.0) + excess * excess)
     capped_mean = mean - share * excess
     left = squares - (capped_mean - tail.threshold) * (capped_mean - tail.threshold)
-    left = left if left > ROUNDING * squares else 0.0
+    least = totals.min_value
+    if tail.n_above == totals.n or (least is not None and least >= tail.threshold):
+        capped_mean, left = tail.threshold, 0.0
+    elif tail.n_above and left <= ROUNDING * whole:
+        return None
     return Arm(
         n=np.array([float(totals.n)]),
         mean=np.array([capped_mean]),

@@ -288,3 +288,17 @@ def test_control_without_any_value_is_told_so():
     frame = pd.DataFrame({"y": [None, None, 1.0, 2.0], "arm": list("aabb")})
     with pytest.raises(UsageError, match="no row of the arm 'a' has a value"):
         xp.compare(frame, metric="y", variant="arm", baseline="a")
+
+
+@pytest.mark.parametrize("size", [1e3, 1e9, 1e12])
+def test_capped_does_not_depend_on_the_size_of_what_is_capped(size):
+    random = np.random.default_rng(1)
+    values = random.normal(5, 1, 2000)
+    values[0] = size
+    users = pd.DataFrame({"arm": np.repeat(["a", "b"], 1000), "y": values})
+    columns = {"metric": "y", "variant": "arm", "baseline": "a"}
+    (row,) = xp.capped(users, top_share=0.001, **columns)
+    on_cap = users.assign(y=users.y.clip(upper=row.details["threshold"]))
+    (welch,) = xp.compare(on_cap, **columns)
+    assert row.standard_error == pytest.approx(welch.standard_error, rel=1e-9)
+    assert row.p_value == pytest.approx(welch.p_value, rel=1e-9)

@@ -119,3 +119,25 @@ def test_capped_row_is_refused_without_a_tail_or_spread(total, settings):
     capped = _row([np.ones(2000), lump], total, settings)
     assert (capped.reason, capped.difference) == ("ZERO_VARIANCE", 0.0)
     assert capped.details["carried_share"] == 1.0
+
+
+@pytest.mark.parametrize("size", [1e6, 1e9, 1e12])
+def test_capped_row_of_moments_is_right_or_refused(size, total, settings):
+    random = np.random.default_rng(2)
+    draws = [random.normal(5, 1, 1000), random.normal(5.1, 1, 1000)]
+    draws[0][0] = size
+    threshold = find_threshold(np.concatenate(draws))
+    below = [total(np.minimum(values, threshold)) for values in draws]
+    expected = estimate_welch(*below, settings)
+    row = _row(draws, total, settings)
+    if size > 1e6:
+        assert (row.reason, row.standard_error) == ("PRECISION_LOST", None)
+    else:
+        assert row.standard_error == pytest.approx(expected.standard_error, rel=1e-6)
+
+
+def test_capped_row_of_units_all_on_the_cap_does_not_vary(total, settings):
+    random = np.random.default_rng(2)
+    draws = [np.append(0.1, 0.1 + random.random(399)) for _ in range(2)]
+    row = _row(draws, total, settings, top_share=0.999)
+    assert (row.reason, row.p_value) == ("ZERO_VARIANCE", None)
