@@ -22,7 +22,7 @@ from exp_platform.analysis.arms import (
     tell_left_out,
     total_arm,
 )
-from exp_platform.analysis.split import find_share, read_weights
+from exp_platform.analysis.split import find_share, name_shares, read_weights
 from exp_platform.errors import UsageError
 from exp_platform.records import Estimate, MetricTotals, SpendingKind
 from exp_platform.stats.confidence_sequence import (
@@ -125,7 +125,7 @@ def _read_plan(
         )
     check_number("planned_units", units, 2, is_closed=True)
     names = [history[0].variant for history in histories]
-    return _Plan(units, read_weights(weights, names))
+    return _Plan(units, read_weights(name_shares(weights), names))
 
 
 def _follow(

@@ -28,7 +28,10 @@ def check_srm(
         UsageError: an arm that was not planned, a frame without its column, units that
             are no whole numbers of 0 or more, or a share that is not positive.
     """
-    counts = data if isinstance(data, Mapping) else _count(data, variant)
+    if isinstance(data, Mapping):
+        counts = data
+    else:
+        counts, weights = _count(data, variant), name_shares(weights)
     shares = read_weights(weights, counts)
     return assess_split(_order(counts, shares), list(shares.values()))
 
@@ -100,6 +103,17 @@ def read_weights(
     for arm, share in shares.items():
         check_number(f"the share of the arm {arm!r}", share, 0)
     return shares
+
+
+def name_shares(weights: Any) -> Any:
+    """The same shares by the arms' names as a frame's are read: numbers as text.
+
+    Args:
+        weights: as given.
+    """
+    if not isinstance(weights, Mapping):
+        return weights
+    return {str(arm): share for arm, share in weights.items()}
 
 
 def find_share(shares: Mapping[str, float], arm: str) -> float:

@@ -258,3 +258,16 @@ def test_sample_size_leaves_no_arm_with_a_single_unit(design):
     assert min(size.n_control, size.n_treatment) == 2
     assert size.n_total == size.n_control + size.n_treatment
     assert size.power == pytest.approx(1)
+
+
+def test_shares_are_of_arms_whose_names_are_numbers():
+    users = pd.DataFrame({"arm": [0] * 300 + [1] * 100, "y": np.arange(400) % 7})
+    found = xp.check_srm(users, {0: 3, 1: 1}, variant="arm")
+    assert (found.observed, found.expected) == ((300, 100), (300, 100))
+    look = users.assign(look=1)
+    columns = {"metric": "y", "variant": "arm", "baseline": 0, "look": "look"}
+    rows = [
+        xp.sequential(look, planned_units=800, weights=weights, **columns)
+        for weights in ({0: 3, 1: 1}, {"0": 3, "1": 1})
+    ]
+    assert rows[0] == rows[1]
