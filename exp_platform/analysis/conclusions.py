@@ -266,7 +266,8 @@ def adjust(
         estimates: rows of one family, or p-values.
         method: `bonferroni`, `holm`, `hochberg`, `bh`, `by`; for rows of several arms
             against one control also `dunnett`, which has intervals too.
-        family_size: planned tests, when more than those given.
+        family_size: planned tests, when more than those given; one without a p-value
+            counts.
 
     Returns:
         The rows with `p_value_adjusted`, or the adjusted p-values; None where there was
@@ -293,7 +294,9 @@ def adjust(
         return adjust_estimates(listed, family_size=family_size, method=method)  # type: ignore[arg-type]
     if method == "dunnett":
         raise UsageError("Dunnett's test needs rows, not p-values")
-    found = CORRECTIONS[method](_read_p_values(listed), family_size=family_size)
+    # A test without a p-value was planned all the same, as in a family of rows.
+    size = max(len(listed), family_size or 0)
+    found = CORRECTIONS[method](_read_p_values(listed), family_size=size)
     return tuple(None if np.isnan(p) else float(p) for p in found)
 
 

@@ -225,3 +225,16 @@ def test_equivalence_of_a_posterior_is_unknown(method, scale):
     (found,) = xp.equivalence(rows, 0.05, scale=scale)
     assert (found.status, found.reason) == ("UNKNOWN", "NO_TEST")
     assert found.p_value is None
+
+
+@pytest.mark.parametrize("method", ["holm", "hochberg", "bonferroni", "bh", "by"])
+def test_p_values_and_their_rows_are_one_family(method):
+    draws = np.random.default_rng(7).normal(0, 1, (3, 400))
+    rows = []
+    for values in (draws[0], draws[1] * 0, draws[2]):
+        users = pd.DataFrame({"arm": ["a", "b"] * 200, "value": values})
+        rows += xp.compare(users, metric="value", **ARMS)
+    assert [row.p_value is None for row in rows] == [False, True, False]
+    by_row = [row.p_value_adjusted for row in xp.adjust(rows, method=method)]
+    found = xp.adjust([row.p_value for row in rows], method=method)
+    assert list(found) == by_row
