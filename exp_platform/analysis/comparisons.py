@@ -1,5 +1,6 @@
 """Arms of a randomised experiment beside each other, by the kind of metric."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, get_args
@@ -7,7 +8,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from exp_platform.analysis.arguments import check_number, check_whole, check_word
+from exp_platform.analysis.arguments import (
+    check_alpha,
+    check_number,
+    check_whole,
+    check_word,
+)
 from exp_platform.analysis.arms import (
     LARGE_SAMPLE,
     Arms,
@@ -358,7 +364,7 @@ def bootstrap(
             n_columns), and weights, shape (n_resamples, n_units), to one number per
             resample.
         denominator: second column of the values.
-        n_resamples: how many.
+        n_resamples: how many, 2 / alpha at least.
         seed: the same seed gives the same row.
         min_units: units an arm needs.
         alpha: two-sided error rate of the interval.
@@ -368,11 +374,12 @@ def bootstrap(
 
     Raises:
         UsageError: as `compare`, an unknown statistic, one that does not give a number
-            per resample, or a seed that is no whole number of 0 or more.
+            per resample, too few resamples, or a seed that is no whole number of 0 or
+            more.
     """
     find = _find_statistic(statistic)
     check_whole("seed", seed, 0)
-    check_whole("n_resamples", n_resamples, 1)
+    _check_resamples(n_resamples, alpha)
     columns = Columns(metric, variant, baseline, denominator=denominator)
 
     def summarise(arm: ArmUnits) -> UnitSample:
@@ -388,6 +395,18 @@ def bootstrap(
         estimate_bootstrap, statistic=find, seed=seed, n_resamples=n_resamples
     )
     return compare_each(arms, estimate, settings)
+
+
+def _check_resamples(n_resamples: int, alpha: float) -> None:
+    """Fewer have no tail of that size: an interval without 0 beside a p above alpha."""
+    check_alpha(alpha)
+    check_whole("n_resamples", n_resamples, 1)
+    if n_resamples + 1 < 2 / alpha:
+        raise UsageError(
+            "these are too few resamples for alpha",
+            found=f"n_resamples={n_resamples}, alpha={alpha:g}",
+            allowed=f"at least {math.ceil(2 / alpha) - 1:,}, better ten times as many",
+        )
 
 
 def _apply_statistic(

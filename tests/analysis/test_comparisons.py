@@ -302,3 +302,17 @@ def test_capped_does_not_depend_on_the_size_of_what_is_capped(size):
     (welch,) = xp.compare(on_cap, **columns)
     assert row.standard_error == pytest.approx(welch.standard_error, rel=1e-9)
     assert row.p_value == pytest.approx(welch.p_value, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n_resamples", "alpha"), [(38, 0.05), (1, 0.05), (2000, 5e-4)]
+)
+def test_bootstrap_with_too_few_resamples_for_alpha_is_refused(n_resamples, alpha):
+    values = np.random.default_rng(4).normal(0, 1, 400)
+    users = pd.DataFrame({"arm": ["a", "b"] * 200, "y": values})
+    columns = {"metric": "y", "variant": "arm", "baseline": "a"}
+    with pytest.raises(UsageError, match="too few resamples"):
+        xp.bootstrap(users, n_resamples=n_resamples, alpha=alpha, **columns)
+    enough = round(2 / alpha) - 1
+    (row,) = xp.bootstrap(users, n_resamples=enough, alpha=alpha, **columns)
+    assert (row.p_value <= alpha) == (row.ci_lower > 0 or row.ci_upper < 0)
