@@ -170,7 +170,7 @@ def non_inferiority(
         denominator: column, for a ratio.
         covariate: column, for CUPED.
         min_units: units an arm needs.
-        alpha: one-sided error rate.
+        alpha: one-sided error rate, below .5.
 
     Returns:
         One assessment per treatment arm: NON_INFERIOR, NOT_SHOWN or UNKNOWN.
@@ -179,7 +179,8 @@ def non_inferiority(
         UsageError: as `compare`.
     """
     kind, estimator = find_method(method)
-    check_alpha(alpha)
+    # One-sided: from a half on the bound would lie beyond the estimate.
+    check_number("alpha", alpha, 0, 0.5)
     check_number("margin", margin, 0)
     check_word("scale", scale, tuple(MarginScale))
     named = Columns(metric, variant, baseline, denominator, covariate)
@@ -340,7 +341,7 @@ def segments(
     if isinstance(data, Sequence):
         return assess_segments(_require_segments(data), scale=scale)
     kind, estimator = find_method(method)
-    names = list_names(segment, "segment")
+    names = _name_attributes(segment)
     columns = columns_for(
         data,
         method,
@@ -355,6 +356,20 @@ def segments(
     ]
     ordered = sorted(rows, key=lambda row: (row.treatment, row.segment))
     return assess_segments(tell_left_out(ordered, arms), scale=scale)
+
+
+def _name_attributes(segment: str | Sequence[str]) -> tuple[str, ...]:
+    """Columns of segments; `attribute=value` could not be taken apart with more signs."""
+    names = list_names(segment, "segment")
+    for name in names:
+        if "=" in name:
+            raise UsageError(
+                "the name of a segment's column holds =",
+                found=repr(name),
+                allowed="a name without it",
+                next_step="rename the column",
+            )
+    return names
 
 
 def _pair_levels(

@@ -238,3 +238,24 @@ def test_p_values_and_their_rows_are_one_family(method):
     by_row = [row.p_value_adjusted for row in xp.adjust(rows, method=method)]
     found = xp.adjust([row.p_value for row in rows], method=method)
     assert list(found) == by_row
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.6])
+def test_one_sided_alpha_is_refused_as_it_was_given(alpha):
+    users = pd.DataFrame({"arm": ["a", "b"] * 200, "value": np.arange(400) % 7})
+    with pytest.raises(UsageError, match="between 0 and 0.5") as raised:
+        xp.non_inferiority(users, margin=0.05, alpha=alpha, metric="value", **ARMS)
+    assert repr(alpha) in str(raised.value)
+
+
+def test_segments_of_columns_with_an_equals_sign_are_refused():
+    users = pd.DataFrame(
+        {
+            "arm": ["a", "b"] * 400,
+            "value": np.arange(800) % 7,
+            "age=old": np.arange(800) % 3,
+            "age=new": np.arange(800) % 5,
+        }
+    )
+    with pytest.raises(UsageError, match="'age=old'"):
+        xp.segments(users, segment=["age=old", "age=new"], metric="value", **ARMS)
