@@ -88,12 +88,14 @@ class Goal:
             correction would make it easier to ship.
         harm_p: one-sided p of "there is no harm". All of them hold at every look so
             far.
+        leans_better: the evidence so far points the good way, proven or not.
     """
 
     estimate: Estimate
     is_superior: bool
     is_worse: bool
     harm_p: float
+    leans_better: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +307,7 @@ def _judge_goal(estimate: Estimate, inputs: Inputs, *, is_complete: bool) -> Goa
         is_superior=_is_superior(estimate, proof, alpha),
         is_worse=proof.worse_p <= alpha,
         harm_p=proof.harm_p,
+        leans_better=proof.gain > 0 and proof.better_p <= proof.worse_p,
     )
 
 

@@ -232,18 +232,29 @@ def _say_needed(reason: Reason, evidence: Evidence) -> str:
         ]
         return f"the worst case of {join_words(moves)}, which takes more units"
     if reason is Reason.NO_GOAL_EFFECT:
-        smallest = min(evidence.goals, key=lambda g: g.estimate.p_value_adjusted or 0.0)
-        p_value = format_p(smallest.estimate.p_value_adjusted or 0.0)
-        alpha = format_measure(evidence.spec.plan.alpha)
-        return (
-            f"a gain with p after Holm of at most {alpha} (nearest: "
-            f"{smallest.estimate.metric_name}, {p_value}), which takes more units or a "
-            "larger effect"
-        )
+        return _say_needed_gain(evidence)
     if reason is Reason.GOAL_WORSE:
         worse = join_words(g.estimate.metric_name for g in evidence.goals if g.is_worse)
         return f"an interval of {worse} that reaches 0"
     return _NEEDED.get(reason, "")
+
+
+def _say_needed_gain(evidence: Evidence) -> str:
+    """The goal that is nearest to a gain: a small p of a loss is none."""
+    alpha = format_measure(evidence.spec.plan.alpha)
+    needed = f"a gain with p after Holm of at most {alpha}"
+    known = [
+        (p_value, goal.estimate.metric_name)
+        for goal in evidence.goals
+        if goal.leans_better and (p_value := goal.estimate.p_value_adjusted) is not None
+    ]
+    if not known:
+        return f"{needed} (no goal leans that way), which takes another effect"
+    p_value, name = min(known)
+    return (
+        f"{needed} (nearest: {name}, {format_p(p_value)}), which takes more units or a "
+        "larger effect"
+    )
 
 
 def _unproven(evidence: Evidence) -> list[GuardrailAssessment]:

@@ -144,3 +144,14 @@ def test_decide_without_an_end_waits_for_the_planned_units(shippable, planned, o
     assert decision.outcome is outcome
     if outcome is Outcome.KEEP_RUNNING:
         assert "12,000 units are planned" in decision.rationale
+
+
+def test_decide_calls_no_loss_the_nearest_to_a_gain(shippable):
+    lost = {"difference": -0.01, "statistic": -2.1, "p_value": 0.036}
+    worse = of_arm(shippable, "B", "orders", **lost, p_value_adjusted=0.072)
+    decision = worse.decide()[0]
+    assert decision.reasons == ("GOAL_WORSE", "NO_GOAL_EFFECT")
+    assert "(nearest: revenue, p = 0.84)" in decision.would_change
+    both = of_arm(worse, "B", "revenue", difference=-0.001, statistic=-0.2)
+    words = "(no goal leans that way), which takes another effect."
+    assert both.decide()[0].would_change.endswith(words)
