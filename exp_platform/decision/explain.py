@@ -19,6 +19,7 @@ from exp_platform.decision.phrases import (
     describe_guardrail,
     format_change,
     format_margin,
+    say_crossing,
 )
 from exp_platform.decision.reasons import MEANINGS, Reason
 from exp_platform.decision.rules import Match, find_obstacles
@@ -119,6 +120,11 @@ def _explain_ship(_: Match, evidence: Evidence) -> _Explanation:
         + join_words(goal.estimate.metric_name for goal in better)
         + f" rose above {alpha}",
         *(
+            f"the effect on {goal.estimate.metric_name} were no gain at the last look"
+            for goal in better
+            if say_crossing(goal.estimate)
+        ),
+        *(
             f"the worst case of {g.metric_name} passed its margin of {format_margin(g)}"
             for g in evidence.guardrails
         ),
@@ -185,7 +191,8 @@ def _list_subjects(reason: Reason, evidence: Evidence) -> list[str]:
     """The metrics, or the number, that an obstacle is about."""
     tests = _count_tests(evidence)
     if reason is Reason.GOAL_WORSE:
-        return [describe_effect(g.estimate) for g in evidence.goals if g.is_worse]
+        worse = [goal.estimate for goal in evidence.goals if goal.is_worse]
+        return [_join(describe_effect(e), say_crossing(e)) for e in worse]
     if reason is Reason.NO_GOAL_EFFECT:
         return [describe_effect(g.estimate, tests=tests) for g in evidence.goals]
     if reason is Reason.GUARDRAIL_INCONCLUSIVE:
@@ -276,15 +283,21 @@ def _say_harm(evidence: Evidence) -> str:
         if (p := g.harm_p_value) is not None
     ]
     told = [
-        f"{describe_effect(estimate) if estimate else words}, one-sided {format_p(p)}"
+        _say_harmed(estimate, p) if estimate else f"{words}, one-sided {format_p(p)}"
         for estimate, words, p in found
     ]
-    told += [
-        f"{describe_effect(g.estimate)}, one-sided {format_p(g.harm_p)}"
-        for g in evidence.harmed_goals
-    ]
+    told += [_say_harmed(g.estimate, g.harm_p) for g in evidence.harmed_goals]
     limit = format_measure(evidence.harm_level)
     return f"{'; '.join(told)} (harm is called at {limit} or less)" if told else ""
+
+
+def _say_harmed(estimate: Estimate, harm_p: float) -> str:
+    tested = f"{describe_effect(estimate)}, one-sided {format_p(harm_p)}"
+    return _join(tested, say_crossing(estimate, is_harm=True))
+
+
+def _join(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def _count_tests(evidence: Evidence) -> int:

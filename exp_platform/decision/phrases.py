@@ -28,7 +28,25 @@ def describe_effect(estimate: Estimate, *, tests: int | None = None) -> str:
     if tests is not None and estimate.p_value_adjusted is not None:
         adjusted = "adjusted " if tests > 1 else ""
         parts.append(f"{adjusted}{format_p(estimate.p_value_adjusted)}")
+        parts.extend(filter(None, [say_crossing(estimate)]))
     return f"{name} {change}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def say_crossing(estimate: Estimate, *, is_harm: bool = False) -> str:
+    """The earlier look that proved it: the interval beside it is of this one.
+
+    Args:
+        estimate: a row of a look.
+        is_harm: of the test for harm, not of the effect.
+    """
+    place = estimate.details.get("sequential", {})
+    crossing = place.get("harm_crossing" if is_harm else "first_crossing")
+    if crossing in (None, estimate.look):
+        return ""
+    sides = [place.get("p_greater"), place.get("p_less")]
+    is_both = all(p is not None and p <= estimate.alpha for p in sides)
+    # One number stands for both directions: which of them it was is not known.
+    return f"bound first crossed at look {crossing}" if is_harm or not is_both else ""
 
 
 def _format_effect(estimate: Estimate, difference: float) -> tuple[str, str]:

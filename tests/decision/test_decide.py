@@ -155,3 +155,20 @@ def test_decide_calls_no_loss_the_nearest_to_a_gain(shippable):
     both = of_arm(worse, "B", "revenue", difference=-0.001, statistic=-0.2)
     words = "(no goal leans that way), which takes another effect."
     assert both.decide()[0].would_change.endswith(words)
+
+
+def test_decide_names_the_look_on_which_a_finding_rests(shippable):
+    sides = {"p_greater": 1e-4, "p_less": 0.4, "is_final": True}
+    place = {"first_crossing": 6, "harm_crossing": None, **sides}
+    row = {"look": 14, "harm_p_value": 0.4, "details": {"sequential": place}}
+    decision = of_arm(shippable, "B", "orders", **row).decide()[0]
+    assert decision.outcome is Outcome.SHIP
+    assert "p = 0.00013, bound first crossed at look 6)" in decision.rationale
+    words = "or the effect on orders were no gain at the last look, or the worst case"
+    assert words in decision.would_change
+    harmed = {**place, "first_crossing": None, "harm_crossing": 3}
+    row |= {"harm_p_value": 1e-4, "details": {"sequential": harmed}}
+    decision = of_arm(shippable, "B", "orders", **row).decide()[0]
+    assert decision.outcome is Outcome.ROLL_BACK
+    words = "one-sided p = 0.0001, bound first crossed at look 3 (harm is called at"
+    assert words in decision.rationale

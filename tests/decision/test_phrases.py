@@ -2,7 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from exp_platform.decision.phrases import describe_effect, describe_guardrail
+from exp_platform.decision.phrases import (
+    describe_effect,
+    describe_guardrail,
+    say_crossing,
+)
 from exp_platform.records import Estimate, EstimateStatus, MarginScale
 from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
 
@@ -59,3 +63,21 @@ def test_describe_effect_says_what_there_is(changes, tests, words):
 )
 def test_describe_guardrail_says_what_there_is(changes, words):
     assert describe_guardrail(replace(GUARDRAIL, **changes)) == words
+
+
+def test_describe_effect_names_the_earlier_look_that_proved_it():
+    place = {"critical_value": 2.1, "first_crossing": 6, "harm_crossing": 3}
+    sides = {"p_greater": 0.006, "p_less": 0.4}
+    row = replace(
+        BARE,
+        difference=0.5,
+        p_value_adjusted=0.006,
+        look=15,
+        details={"sequential": place | sides},
+    )
+    words = "orders +0.500 (p = 0.006, bound first crossed at look 6)"
+    assert describe_effect(row, tests=1) == words
+    assert say_crossing(row, is_harm=True) == "bound first crossed at look 3"
+    assert say_crossing(replace(row, look=6)) == ""
+    both = {"sequential": place | {"p_greater": 0.006, "p_less": 0.01}}
+    assert say_crossing(replace(row, details=both)) == ""
