@@ -34,6 +34,27 @@ def name_look(row: Estimate) -> str:
     return f"{number} ({row.look_ts:%Y-%m-%d %H:%M} UTC)"
 
 
+def list_shares(row: Estimate) -> list[tuple[float, str]]:
+    """How far a look has come, each share with what it is a share of.
+
+    The spending clock tells the schedule only while it follows it: it may follow the
+    units, and stands at 1 once the planned ones are in.
+
+    Args:
+        row: of a look.
+    """
+    place = row.details.get("sequential", {})
+    time, share = place.get("spending_time"), place.get("information_share")
+    planned = place.get("looks_planned")
+    is_by_units = share is not None and time == min(share, 1.0)
+    has_schedule = planned is not None and (row.look == planned or not is_by_units)
+    told = [
+        (time if has_schedule else None, "of the schedule"),
+        (share, "of the planned information"),
+    ]
+    return [(share, words) for share, words in told if share is not None]
+
+
 def say_when(evidence: Evidence, finding: str) -> str:
     """The start of a finding: the look it rests on, while the plan goes on.
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
+from exp_platform.decision.look_words import list_shares
 from exp_platform.decision.trends import describe_power
 from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import open_lake
@@ -182,12 +183,7 @@ def _name_look(e: Estimate, place: Mapping[str, Any]) -> str:
     words = [f"look {e.look}" + (f" of {planned}" if planned else "")]
     if e.look_ts is not None:
         words[0] += f" ({e.look_ts:%Y-%m-%d %H:%M} UTC)"
-    for name, what in (
-        ("spending_time", "of the schedule"),
-        ("information_share", "of the planned information"),
-    ):
-        if place.get(name) is not None:
-            words.append(f"{place[name]:.0%} {what}")
+    words += [f"{share:.0%} {what}" for share, what in list_shares(e)]
     bound = "no bound yet" if critical is None else f"bound {critical:.4g}"
     spending = place.get("spending") or place["method"]
     words.append(f"{bound} standard errors ({spending})" if critical else bound)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from exp_platform.checks import numbers
+from exp_platform.decision.look_words import list_shares
 from exp_platform.decision.proof import is_followed
 from exp_platform.records import (
     Estimate,
@@ -120,12 +121,9 @@ def name_place(row: Estimate) -> str:
     if row.look_ts is not None:
         words += f" ({numbers.format_instant(row.look_ts)})"
     shares = [
-        f"{numbers.format_percent(place[name])} of {what}"
-        for name, what in (
-            ("spending_time", "the schedule"),
-            ("information_share", "the planned information"),
-        )
-        if numbers.is_number(place.get(name))
+        f"{numbers.format_percent(share)} {what}"
+        for share, what in list_shares(row)
+        if numbers.is_number(share)
     ]
     return ", ".join([words, *shares])
 

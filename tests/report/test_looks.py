@@ -200,3 +200,13 @@ def test_render_memo_counts_all_data_once_in_the_methods(looked_at, comparisons)
     assert "### Looks" in memo.markdown
     assert memo.html.count("by-look-") >= 2
     assert len(memo.document["estimates"]) == len(looked_at.estimates)
+
+
+def test_name_place_takes_planned_units_for_no_schedule(comparisons):
+    row = of(comparisons, "conversion").primary
+    place = row.details["sequential"] | {"spending_time": 1.0}
+    over = place | {"information_share": 1.01, "looks_planned": 14}
+    early = replace(row, details={"sequential": over})
+    assert "schedule" not in name_place(early)
+    assert name_place(early).endswith("UTC), 101 % of the planned information")
+    assert "100 % of the schedule" in name_place(replace(early, look=14))
