@@ -27,20 +27,22 @@ def format_count(count: int | None) -> str:
     return NO_NUMBER if count is None else f"{count:,}".replace("-", MINUS)
 
 
-def format_number(value: float | None, *, signed: bool = False) -> str:
+def format_number(
+    value: float | None, *, signed: bool = False, digits: int = _SIGNIFICANT_DIGITS
+) -> str:
     """A plain number with three significant digits: 1,234 or 0.0312."""
     if not is_number(value):
         return NO_NUMBER
-    return _fixed(value, count_decimals(value), signed=signed)
+    return _fixed(value, count_decimals(value, digits=digits), signed=signed)
 
 
-def format_measure(value: float | None) -> str:
+def format_measure(value: float | None, *, digits: int = _SIGNIFICANT_DIGITS) -> str:
     """A number that stands alone, without trailing zeros: 0.01, 1 or 3.0e-8."""
     if not is_number(value):
         return NO_NUMBER
     if value and not _SMALL <= abs(value) < _HUGE:
         return _scientific(value)
-    text = _fixed(value, count_decimals(value))
+    text = _fixed(value, count_decimals(value, digits=digits))
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -164,12 +166,12 @@ def is_number(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(100 * value)
 
 
-def count_decimals(*values: float) -> int:
+def count_decimals(*values: float, digits: int = _SIGNIFICANT_DIGITS) -> int:
     """Decimals that give the largest value three significant digits."""
     largest = max(abs(value) for value in values)
     if largest == 0:
         return 0
-    return max(_SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(largest)), 0)
+    return max(digits - 1 - math.floor(math.log10(largest)), 0)
 
 
 def _share_decimals(scale: float, *values: float | None) -> int:

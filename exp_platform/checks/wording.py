@@ -15,13 +15,24 @@ def format_share(share: float) -> str:
     return f"{percent:.3g} %" if abs(percent) < 100 else f"{percent:.0f} %"
 
 
-def format_p(p_value: float) -> str:
-    """A p-value with its letter.
+_DIGITS = range(2, 8)
 
-    >>> format_p(0.03214), format_p(1e-9)
-    ('p = 0.032', 'p < 0.0001')
+
+def format_p(p_value: float, level: float | None = None) -> str:
+    """A p-value with its letter, on the side of its level where it stands.
+
+    >>> format_p(0.03214), format_p(1e-9), format_p(0.0502, 0.05)
+    ('p = 0.032', 'p < 0.0001', 'p = 0.0502')
     """
-    return "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
+    if p_value < 0.0001:
+        return "p < 0.0001"
+    texts = [f"{p_value:.{digits}g}" for digits in _DIGITS]
+    if level is None:
+        return f"p = {texts[0]}"
+    # The level is shown too, with three digits.
+    shown, is_within = float(f"{level:.3g}"), p_value <= level
+    told = (text for text in texts if (float(text) <= shown) is is_within)
+    return f"p = {next(told, texts[0])}"
 
 
 def format_count(count: int, noun: str) -> str:

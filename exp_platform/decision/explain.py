@@ -17,7 +17,7 @@ from exp_platform.decision.look_words import (
 from exp_platform.decision.phrases import (
     describe_effect,
     describe_guardrail,
-    format_change,
+    describe_move,
     format_margin,
     say_crossing,
 )
@@ -233,11 +233,8 @@ _NEEDED = {
 def _say_needed(reason: Reason, evidence: Evidence) -> str:
     """What would have to move, and where to."""
     if reason is Reason.GUARDRAIL_INCONCLUSIVE:
-        moves = [
-            f"{g.metric_name} from {_say_bound(g)} to inside {format_margin(g)}"
-            for g in _unproven(evidence)
-        ]
-        return f"the worst case of {join_words(moves)}, which takes more units"
+        moves = join_words(map(describe_move, _unproven(evidence)))
+        return f"the worst case of {moves}, which takes more units"
     if reason is Reason.NO_GOAL_EFFECT:
         return _say_needed_gain(evidence)
     if reason is Reason.GOAL_WORSE:
@@ -248,7 +245,8 @@ def _say_needed(reason: Reason, evidence: Evidence) -> str:
 
 def _say_needed_gain(evidence: Evidence) -> str:
     """The goal that is nearest to a gain: a small p of a loss is none."""
-    alpha = format_measure(evidence.spec.plan.alpha)
+    limit = evidence.spec.plan.alpha
+    alpha = format_measure(limit)
     needed = f"a gain with p after Holm of at most {alpha}"
     known = [
         (p_value, goal.estimate.metric_name)
@@ -259,7 +257,7 @@ def _say_needed_gain(evidence: Evidence) -> str:
         return f"{needed} (no goal leans that way), which takes another effect"
     p_value, name = min(known)
     return (
-        f"{needed} (nearest: {name}, {format_p(p_value)}), which takes more units or a "
+        f"{needed} (nearest: {name}, {format_p(p_value, limit)}), which takes more units or a "
         "larger effect"
     )
 
@@ -270,30 +268,24 @@ def _unproven(evidence: Evidence) -> list[GuardrailAssessment]:
     ]
 
 
-def _say_bound(guardrail: GuardrailAssessment) -> str:
-    if guardrail.bound is None:
-        return "no bound"
-    return format_change(guardrail.bound, guardrail.margin_scale)
-
-
 def _say_harm(evidence: Evidence) -> str:
+    level = evidence.harm_level
     found = [
         (evidence.guardrail_estimates.get(g.metric_name), describe_guardrail(g), p)
         for g in evidence.harmed_guardrails
         if (p := g.harm_p_value) is not None
     ]
+    found += [(g.estimate, "", g.harm_p) for g in evidence.harmed_goals]
     told = [
-        _say_harmed(estimate, p) if estimate else f"{words}, one-sided {format_p(p)}"
+        _join(
+            describe_effect(estimate) if estimate else words,
+            f"one-sided {format_p(p, level)}",
+            say_crossing(estimate, is_harm=True) if estimate else "",
+        )
         for estimate, words, p in found
     ]
-    told += [_say_harmed(g.estimate, g.harm_p) for g in evidence.harmed_goals]
-    limit = format_measure(evidence.harm_level)
+    limit = format_measure(level)
     return f"{'; '.join(told)} (harm is called at {limit} or less)" if told else ""
-
-
-def _say_harmed(estimate: Estimate, harm_p: float) -> str:
-    tested = f"{describe_effect(estimate)}, one-sided {format_p(harm_p)}"
-    return _join(tested, say_crossing(estimate, is_harm=True))
 
 
 def _join(*parts: str) -> str:

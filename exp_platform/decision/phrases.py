@@ -5,6 +5,8 @@ from exp_platform.checks.wording import format_p
 from exp_platform.records import Estimate, MarginScale
 from exp_platform.stats.guardrail import GuardrailAssessment
 
+_DIGITS = range(3, 9)
+
 
 def describe_effect(estimate: Estimate, *, tests: int | None = None) -> str:
     """A metric's effect with its interval and, for a goal, the adjusted p.
@@ -25,9 +27,10 @@ def describe_effect(estimate: Estimate, *, tests: int | None = None) -> str:
         level = numbers.format_measure(100 * (1 - estimate.alpha))
         kind = "repeated interval" if _is_repeated(estimate) else "interval"
         parts.append(f"{level} % {kind} {interval}")
-    if tests is not None and estimate.p_value_adjusted is not None:
+    p_value = estimate.p_value_adjusted
+    if tests is not None and p_value is not None:
         adjusted = "adjusted " if tests > 1 else ""
-        parts.append(f"{adjusted}{format_p(estimate.p_value_adjusted)}")
+        parts.append(f"{adjusted}{format_p(p_value, estimate.alpha)}")
         parts.extend(filter(None, [say_crossing(estimate)]))
     return f"{name} {change}" + (f" ({', '.join(parts)})" if parts else "")
 
@@ -71,27 +74,52 @@ def describe_guardrail(guardrail: GuardrailAssessment) -> str:
     Args:
         guardrail: an assessment with a margin.
     """
-    margin = format_margin(guardrail)
+    digits = _count_digits(guardrail)
+    margin = format_margin(guardrail, digits)
     if guardrail.bound is None:
         return f"{guardrail.metric_name} (margin {margin})"
-    bound = format_change(guardrail.bound, guardrail.margin_scale)
+    bound = format_change(guardrail.bound, guardrail.margin_scale, digits)
     return f"{guardrail.metric_name} at worst {bound} (one-sided; margin {margin})"
 
 
-def format_margin(guardrail: GuardrailAssessment) -> str:
+def describe_move(guardrail: GuardrailAssessment) -> str:
+    """From where to where a guardrail's worst case has to come.
+
+    Args:
+        guardrail: an assessment with a margin.
+    """
+    bound, digits = "no bound", _count_digits(guardrail)
+    if guardrail.bound is not None:
+        bound = format_change(guardrail.bound, guardrail.margin_scale, digits)
+    margin = format_margin(guardrail, digits)
+    return f"{guardrail.metric_name} from {bound} to inside {margin}"
+
+
+def _count_digits(guardrail: GuardrailAssessment) -> int:
+    """Digits that tell a worst case from its margin; three where nothing does."""
+    sizes = [guardrail.bound, guardrail.margin]
+    for digits in _DIGITS:
+        texts = {numbers.format_number(abs(x or 0.0), digits=digits) for x in sizes}
+        if None in sizes or len(texts) > 1:
+            return digits
+    return _DIGITS[0]
+
+
+def format_margin(guardrail: GuardrailAssessment, digits: int = 3) -> str:
     """A margin as the plan states it, without a sign.
 
     Args:
         guardrail: an assessment.
+        digits: significant ones.
     """
     if guardrail.margin is None:
         return "none"
     if guardrail.margin_scale is MarginScale.RELATIVE:
-        return f"{numbers.format_measure(100 * guardrail.margin)} %"
-    return numbers.format_measure(guardrail.margin)
+        return f"{numbers.format_measure(100 * guardrail.margin, digits=digits)} %"
+    return numbers.format_measure(guardrail.margin, digits=digits)
 
 
-def format_change(change: float, scale: MarginScale) -> str:
+def format_change(change: float, scale: MarginScale, digits: int = 3) -> str:
     """A signed change: a share as a percentage, anything else as it is.
 
     >>> format_change(0.0123, MarginScale.RELATIVE)
@@ -100,5 +128,5 @@ def format_change(change: float, scale: MarginScale) -> str:
     '+12.3'
     """
     if scale is MarginScale.RELATIVE:
-        return numbers.format_lift(change)
-    return numbers.format_difference(None, change)
+        return numbers.format_number(100 * change, signed=True, digits=digits) + " %"
+    return numbers.format_number(change, signed=True, digits=digits)

@@ -36,6 +36,11 @@ GUARDRAIL = GuardrailAssessment("e", "load", "B", GuardrailStatus.NOT_SHOWN)
             "orders +0.500 (p = 0.04)",
         ),
         (
+            {"difference": 0.5, "p_value_adjusted": 0.0502},
+            1,
+            "orders +0.500 (p = 0.0502)",
+        ),
+        (
             {"difference": 0.0, "ci_lower": -1.0, "ci_upper": 1.0, "alpha": 0.1},
             None,
             "orders 0.00 (90 % interval \N{MINUS SIGN}1.00 to 1.00)",
@@ -58,6 +63,14 @@ def test_describe_effect_says_what_there_is(changes, tests, words):
         (
             {"margin": 20.0, "bound": 0.0, "margin_scale": MarginScale.ABSOLUTE},
             "load at worst 0 (one-sided; margin 20)",
+        ),
+        (
+            {"margin": 0.02, "bound": 0.02004},
+            "load at worst +2.004 % (one-sided; margin 2 %)",
+        ),
+        (
+            {"margin": 8.7654, "bound": -8.7681, "margin_scale": MarginScale.ABSOLUTE},
+            "load at worst \N{MINUS SIGN}8.768 (one-sided; margin 8.765)",
         ),
     ],
 )
