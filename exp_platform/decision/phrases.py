@@ -49,7 +49,9 @@ def say_crossing(estimate: Estimate, *, is_harm: bool = False) -> str:
     sides = [place.get("p_greater"), place.get("p_less")]
     is_both = all(p is not None and p <= estimate.alpha for p in sides)
     # One number stands for both directions: which of them it was is not known.
-    return f"bound first crossed at look {crossing}" if is_harm or not is_both else ""
+    if is_harm:
+        return f"first found at look {crossing}"
+    return "" if is_both else f"bound first crossed at look {crossing}"
 
 
 def _format_effect(estimate: Estimate, difference: float) -> tuple[str, str]:

@@ -166,6 +166,9 @@ def _pick_tiles(
     elif has_arms and shown:
         first = shown[0].metric_name
         shown = [one for one in shown if one.metric_name == first]
+        # There is no room for all arms: the one that the decision is on comes first.
+        arm = facts.overall.details.get("arm")
+        shown.sort(key=lambda one: one.treatment != arm)
     tiles = [_lift_tile(one, facts.verdict, has_arms=has_arms) for one in shown]
     return (*tiles[: _MOST_TILES - 2], _units_tile(facts), _checks_tile(facts))
 

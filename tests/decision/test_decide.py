@@ -170,5 +170,5 @@ def test_decide_names_the_look_on_which_a_finding_rests(shippable):
     row |= {"harm_p_value": 1e-4, "details": {"sequential": harmed}}
     decision = of_arm(shippable, "B", "orders", **row).decide()[0]
     assert decision.outcome is Outcome.ROLL_BACK
-    words = "one-sided p = 0.0001, bound first crossed at look 3 (harm is called at"
+    words = "one-sided p = 0.0001, first found at look 3 (harm is called at"
     assert words in decision.rationale

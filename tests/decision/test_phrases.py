@@ -90,7 +90,7 @@ def test_describe_effect_names_the_earlier_look_that_proved_it():
     )
     words = "orders +0.500 (p = 0.006, bound first crossed at look 6)"
     assert describe_effect(row, tests=1) == words
-    assert say_crossing(row, is_harm=True) == "bound first crossed at look 3"
+    assert say_crossing(row, is_harm=True) == "first found at look 3"
     assert say_crossing(replace(row, look=6)) == ""
     both = {"sequential": place | {"p_greater": 0.006, "p_less": 0.01}}
     assert say_crossing(replace(row, details=both)) == ""

@@ -387,3 +387,12 @@ def test_a_metric_that_no_method_answers_says_why(shippable):
     rows = describe_results(comparisons)
     assert words in {row.why_no_number for row in rows}
     assert describe_headline(facts, comparisons).tiles[0].note == words
+
+
+def test_describe_headline_leads_with_the_arm_that_ships(three_arms):
+    *arms, overall = three_arms.decisions
+    overall = replace(overall, details={"arm": "Womens E-Mail"})
+    facts = replace(three_arms, decisions=(*arms, overall))
+    tiles = describe_headline(facts, sort_comparisons(facts)).tiles
+    labels = [tile.label for tile in tiles[:2]]
+    assert labels == ["visit, Womens E-Mail", "visit, Mens E-Mail"]
