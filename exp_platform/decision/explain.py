@@ -158,11 +158,13 @@ def _explain_incomplete(_: Match, evidence: Evidence) -> _Explanation:
     rationale = f"{say_reach(evidence)} {say_looks(evidence)}"
     if find_look(evidence) is None:
         return rationale, f"{say_end(evidence)}."
-    open_points = _list_reasons(find_obstacles(evidence), evidence)
+    obstacles = find_obstacles(evidence)
+    open_points = _list_reasons(obstacles, evidence)
     end = say_end(evidence)
+    days = f" after {SHIP_DAYS} whole days" if Reason.TOO_FEW_DAYS in obstacles else ""
     return f"{rationale} So far: {'; '.join(open_points)}.", (
-        "A look at which a goal and every guardrail have crossed their bounds; or "
-        f"{end[0].lower()}{end[1:]}."
+        f"A look{days} at which a goal and every guardrail have crossed their bounds; "
+        f"or {end[0].lower()}{end[1:]}."
     )
 
 

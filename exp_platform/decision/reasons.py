@@ -66,7 +66,7 @@ MEANINGS = {
     Reason.GUARDRAIL_DEGRADED: "a guardrail got worse, beyond the harm error rate",
     Reason.GOAL_DEGRADED: "a goal got worse, beyond the harm error rate",
     Reason.GOAL_SUPERIOR: "a goal got better, after correction for all goals and arms",
-    Reason.NOT_COMPLETE: "the data do not reach the registered end",
+    Reason.NOT_COMPLETE: "the data do not complete the plan yet",
     Reason.NO_PLAN: "the plan names no goal, so nothing was promised to be shipped on",
     Reason.GOAL_WORSE: "a goal is significantly worse",
     Reason.DEGRADED_WITHIN_MARGIN: "a guardrail is worse, proven inside its margin",

@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import asdict, replace
+from datetime import timedelta
 
 import pytest
 
+from exp_platform.decision.reasons import MEANINGS
 from exp_platform.records import EstimateStatus, Outcome, SequentialDesign, Variant
 from exp_platform.stats.guardrail import GuardrailStatus
 
@@ -144,6 +146,7 @@ def test_decide_without_an_end_waits_for_the_planned_units(shippable, planned, o
     assert decision.outcome is outcome
     if outcome is Outcome.KEEP_RUNNING:
         assert "12,000 units are planned" in decision.rationale
+        assert "registered end" not in MEANINGS[decision.reasons[0]]
 
 
 def test_decide_calls_no_loss_the_nearest_to_a_gain(shippable):
@@ -172,3 +175,17 @@ def test_decide_names_the_look_on_which_a_finding_rests(shippable):
     assert decision.outcome is Outcome.ROLL_BACK
     words = "one-sided p = 0.0001, first found at look 3 (harm is called at"
     assert words in decision.rationale
+
+
+def test_decide_early_says_that_seven_days_are_needed_too(shippable):
+    place = {"first_crossing": None, "harm_crossing": None}
+    sides = {"p_greater": 0.4, "p_less": 0.4}
+    early = shippable.spec.start_ts + timedelta(days=5)
+    row = {"look": 5, "look_ts": early, "details": {"sequential": place | sides}}
+    case = replace(shippable, spec=replace(shippable.spec, watermark_ts=early))
+    for one in shippable.spec.plan.metrics:
+        case = of_arm(case, "B", one.metric_name, **row, harm_p_value=0.4)
+    decision = case.decide()[0]
+    assert decision.outcome is Outcome.KEEP_RUNNING
+    assert "fewer than seven whole days were observed: 5" in decision.rationale
+    assert decision.would_change.startswith("A look after 7 whole days at which a goal")
