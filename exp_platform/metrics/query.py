@@ -77,11 +77,13 @@ class Vocabulary:
         metrics: type of each published metric.
         segments: declared segments, from before exposure.
         variants: arms, control first.
+        is_dated: exposures have days; else there is no time to cut by.
     """
 
     metrics: Mapping[str, MetricType]
     segments: tuple[str, ...]
     variants: tuple[str, ...]
+    is_dated: bool = True
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -105,8 +107,8 @@ def compile_query(query: MetricQuery, words: Vocabulary) -> str:
     Raises:
         UsageError: an unknown metric or dimension, a quantile, an empty or doubled
             list, a dimension called like another column, another clock than the
-            exposure's with segments or a metric that has no daily value, or a clock
-            with a grain it does not have.
+            exposure's with segments or a metric that has no daily value, a clock
+            with a grain it does not have, or a grain of data without dates.
     """
     _require_words(query, words)
     if query.clock is Clock.OUTCOME and query.grain is not None:
@@ -144,6 +146,7 @@ def _require_words(query: MetricQuery, words: Vocabulary) -> None:
     _require_known("dimension", query.dimensions, words.dimensions)
     filtered = tuple(f.dimension for f in query.filters)
     _require_known("dimension", filtered, words.dimensions, is_filter=True)
+    _require_dates(query, words)
     if not query.metrics:
         raise UsageError("no metric is asked for", allowed=", ".join(words.metrics))
     for name in query.metrics:
@@ -206,6 +209,16 @@ def _require_known(
             )
     if not is_filter and len(set(asked)) != len(asked):
         raise UsageError(f"a {what} is asked for twice", found=", ".join(asked))
+
+
+def _require_dates(query: MetricQuery, words: Vocabulary) -> None:
+    if query.grain is not None and not words.is_dated:
+        raise UsageError(
+            "the data of this experiment have no dates: there is no time to cut by",
+            where="grain",
+            found=query.grain,
+            next_step="leave the grain out, or import with --exposure-ts",
+        )
 
 
 def _require_clock_of_days(query: MetricQuery, words: Vocabulary) -> None:

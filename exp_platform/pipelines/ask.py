@@ -41,14 +41,14 @@ class AsOf:
     Attributes:
         definitions: metric -> version and content hash of its definition.
         snapshots: table -> Iceberg snapshot id.
-        watermark: event time up to which the data are complete.
+        watermark: event time up to which the data are complete; None = no dates.
         computed_at, run_id: the last run that published.
     """
 
     experiment_id: str
     definitions: Mapping[str, str]
     snapshots: Mapping[str, int]
-    watermark: datetime
+    watermark: datetime | None
     computed_at: datetime
     run_id: str
 
@@ -172,12 +172,13 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
             {d["metric_name"]: MetricType(d["type"]) for d in definitions},
             spec.plan.segments,
             variants,
+            spec.is_dated,
         ),
         as_of=AsOf(
             experiment_id=experiment_id,
             definitions={d["metric_name"]: d["metric_version"] for d in definitions},
             snapshots=pinned,
-            watermark=spec.watermark_ts,
+            watermark=spec.watermark_ts if spec.is_dated else None,
             computed_at=last["computed_at"],
             run_id=last["run_id"],
         ),

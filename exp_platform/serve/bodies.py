@@ -62,7 +62,9 @@ class AsOfBody(BaseModel):
     experiment_id: str
     definitions: dict[str, str] = Field(description="metric -> version:hash")
     snapshots: dict[str, str] = Field(description="table -> Iceberg snapshot id")
-    watermark: datetime = Field(description="the data are complete up to here")
+    watermark: datetime | None = Field(
+        description="the data are complete up to here; null: they have no dates"
+    )
     computed_at: datetime
     run_id: str
 
@@ -110,8 +112,8 @@ class SubjectBody(BaseModel):
     experiment_id: str
     owner: str
     hypothesis: str
-    start: datetime
-    end: datetime
+    start: datetime | None = Field(description="null: the data have no dates")
+    end: datetime | None
     variants: dict[str, float] = Field(description="arm -> planned share")
     control: str
     metrics: dict[str, str] = Field(description="metric -> type")

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -13,6 +14,7 @@ import sqlglot
 from exp_platform.errors import UsageError
 from exp_platform.metrics.observations import transpile
 from exp_platform.metrics.query import (
+    Clock,
     Filter,
     Grain,
     MetricQuery,
@@ -184,3 +186,13 @@ def test_values_are_the_same_text_in_every_dialect(dialect):
     sql = transpile(compile_query(query, WORDS), dialect)
     literals = sqlglot.parse_one(sql, read=dialect).find_all(sqlglot.exp.Literal)
     assert {"a\nb", "\\", "\t", ""} <= {literal.this for literal in literals}
+
+
+@pytest.mark.parametrize("clock", list(Clock))
+def test_data_without_dates_have_no_grain(clock):
+    undated = replace(WORDS, is_dated=False)
+    query = MetricQuery(("spend",), grain=Grain.DAY, clock=clock)
+    compile_query(query, WORDS)
+    with pytest.raises(UsageError, match="have no dates"):
+        compile_query(query, undated)
+    assert compile_query(MetricQuery(("spend",)), undated)
