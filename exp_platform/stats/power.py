@@ -97,7 +97,7 @@ def find_power(noise: Noise, target: Target, design: Design, n_total: float) -> 
     cost = design.cost_of(is_guardrail=target.margin is not None)
     n = n_total / (design.inflation * cost.inflation)
     n_control, n_treatment = (share * n for share in design.shares)
-    if min(n_control, n_treatment) <= 1:
+    if min(n_control, n_treatment) <= 1 or _lacks_baseline(noise, target):
         return 0.0
     arms = _arms(noise, target, n_control, n_treatment)
     if target.margin is not None:
@@ -124,7 +124,8 @@ def find_units(metric: MetricDesign, design: Design) -> SampleSize:
         design: arms and error rates.
 
     Outcomes:
-        A size, or none with NO_EFFECT, IMPOSSIBLE_RATE or OUT_OF_REACH.
+        A size, or none with NO_EFFECT, IMPOSSIBLE_RATE, CONTROL_MEAN_NOT_POSITIVE or
+        OUT_OF_REACH.
 
     References:
         Schultzberg, Ankargren and Frånberg (2024), power of a decision rule.
@@ -352,8 +353,16 @@ def _find_impossible(metric: MetricDesign) -> str:
         return "NO_EFFECT" if target.difference == 0 else ""
     good = 1.0 if target.direction is Direction.INCREASE else -1.0
     is_relative = target.margin_scale is MarginScale.RELATIVE
+    if _lacks_baseline(noise, target):
+        return "CONTROL_MEAN_NOT_POSITIVE"
     scale = noise.mean if is_relative else 1.0
     return "" if good * target.difference + target.margin * scale > 0 else "NO_EFFECT"
+
+
+def _lacks_baseline(noise: Noise, target: Target) -> bool:
+    """A margin relative to a mean that is not positive: its guardrail is UNKNOWN."""
+    is_relative = target.margin_scale is MarginScale.RELATIVE
+    return target.margin is not None and is_relative and noise.mean <= 0
 
 
 def _find_root(

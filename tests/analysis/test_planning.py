@@ -271,3 +271,14 @@ def test_shares_are_of_arms_whose_names_are_numbers():
         for weights in ({0: 3, 1: 1}, {"0": 3, "1": 1})
     ]
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("baseline", [0, -10])
+def test_margin_relative_to_no_positive_mean_is_never_shown(baseline):
+    size = xp.sample_size(baseline, sd=3, margin=0.02)
+    assert (size.n_total, size.reason) == (None, "CONTROL_MEAN_NOT_POSITIVE")
+    assert xp.power(baseline, 1000, sd=3, margin=0.02) == 0
+    absolute = {"sd": 3, "margin": 0.2, "scale": "absolute"}
+    assert xp.power(baseline, 1000, **absolute) == pytest.approx(
+        xp.power(10, 1000, **absolute)
+    )
