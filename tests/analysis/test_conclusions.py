@@ -243,7 +243,7 @@ def test_p_values_and_their_rows_are_one_family(method):
 @pytest.mark.parametrize("alpha", [0.5, 0.6])
 def test_one_sided_alpha_is_refused_as_it_was_given(alpha):
     users = pd.DataFrame({"arm": ["a", "b"] * 200, "value": np.arange(400) % 7})
-    with pytest.raises(UsageError, match="between 0 and 0.5") as raised:
+    with pytest.raises(UsageError, match=r"between 0 and 0\.5") as raised:
         xp.non_inferiority(users, margin=0.05, alpha=alpha, metric="value", **ARMS)
     assert repr(alpha) in str(raised.value)
 
