@@ -177,6 +177,12 @@ def noise(
     totals = data if isinstance(data, MetricTotals) else _total(data, columns)
     settings = settings_for(totals.metric_name, kind, alpha=0.05)
     if method == "cuped":
+        if totals.covariate_mean is None and totals.n > 0:
+            raise UsageError(
+                "the moments have no covariate",
+                where=f"metric {totals.metric_name}",
+                allowed="moments(..., covariate=COLUMN); method='mean' needs none",
+            )
         x = Covariate(covariate or "covariate")
         definition = replace(settings.definition, covariate=x)
         settings = replace(settings, definition=definition)

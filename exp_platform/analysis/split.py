@@ -33,6 +33,10 @@ def check_srm(
     else:
         counts, weights = _count(data, variant), name_shares(weights)
     shares = read_weights(weights, counts)
+    if not shares:
+        raise UsageError(
+            "there are no arms", allowed="units by arm, as {'a': 1, 'b': 1}"
+        )
     return assess_split(_order(counts, shares), list(shares.values()))
 
 

@@ -282,3 +282,18 @@ def test_margin_relative_to_no_positive_mean_is_never_shown(baseline):
     assert xp.power(baseline, 1000, **absolute) == pytest.approx(
         xp.power(10, 1000, **absolute)
     )
+
+
+def test_noise_by_cuped_of_moments_without_a_covariate_is_refused():
+    arms = {"variant": "arm", "baseline": 0}
+    past = _past().assign(arm=np.arange(400) % 2)
+    plain, _ = xp.moments(past, metric="y", **arms)
+    with pytest.raises(UsageError, match="no covariate"):
+        xp.noise(plain, method="cuped")
+    one, _ = xp.moments(past, metric="y", covariate="before", **arms)
+    assert xp.noise(one, method="cuped").variance_ratio < 0.5
+
+
+def test_split_of_no_arms_is_refused():
+    with pytest.raises(UsageError, match="no arms"):
+        xp.check_srm({})
