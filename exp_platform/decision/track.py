@@ -182,7 +182,7 @@ def _look_once(
     row = replace(
         estimate,
         look=1,
-        look_ts=series.looks[-1].look_ts,
+        look_ts=series.looks[-1].look_ts if spec.is_dated else None,
         sequential_p_value=estimate.p_value,
         harm_p_value=harm,
         details={

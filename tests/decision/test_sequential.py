@@ -262,6 +262,9 @@ def test_judge_looks_once_is_the_single_test(trial):
     assert row.sequential_p_value == alone.p_value
     assert row.p_value_adjusted == 2 * alone.p_value
     assert row.details["sequential"]["why_one_look"] == "FIXED"
+    assert row.look_ts == look.look_ts
+    undated = replace(fixed.spec_at(DAYS), is_dated=False)
+    assert primary(judge_looks(undated, series), "orders").look_ts is None
     assert fixed.decide(DAYS - 1).outcome is Outcome.KEEP_RUNNING
 
 
