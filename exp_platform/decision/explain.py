@@ -251,17 +251,23 @@ def _say_needed_gain(evidence: Evidence) -> str:
     alpha = format_measure(limit)
     needed = f"a gain with p after Holm of at most {alpha}"
     known = [
-        (p_value, goal.estimate.metric_name)
+        (p_value, _single_p(goal.estimate), goal.estimate.metric_name)
         for goal in evidence.goals
         if goal.leans_better and (p_value := goal.estimate.p_value_adjusted) is not None
     ]
     if not known:
         return f"{needed} (no goal leans that way), which takes another effect"
-    p_value, name = min(known)
+    # Many are 1 after Holm: then the p before it tells which is nearest.
+    p_value, _, name = min(known)
     return (
         f"{needed} (nearest: {name}, {format_p(p_value, limit)}), which takes more units or a "
         "larger effect"
     )
+
+
+def _single_p(estimate: Estimate) -> float:
+    known = (estimate.sequential_p_value, estimate.p_value)
+    return next((p for p in known if p is not None), 1.0)
 
 
 def _unproven(evidence: Evidence) -> list[GuardrailAssessment]:

@@ -96,16 +96,16 @@ def describe_results(
 
 
 def explain_results(rows: Iterable[ResultRow]) -> tuple[str, ...]:
-    """What stands in place of the rows that have no number."""
-    return explain_rows(
-        (_explain_guardrail(row), row.metric, row.arm)
-        for row in rows
-        if row.why_no_number
-    )
+    """What stands in place of the rows that have no number.
+
+    Args:
+        rows: all of a table, those with a number too.
+    """
+    return explain_rows((_explain_guardrail(row), row.metric, row.arm) for row in rows)
 
 
 def _explain_guardrail(row: ResultRow) -> str:
-    if not row.guardrail:
+    if not (row.guardrail and row.why_no_number):
         return row.why_no_number
     return f"{row.why_no_number}; guardrail, margin {row.margin}: {row.guardrail}"
 

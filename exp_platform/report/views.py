@@ -57,9 +57,7 @@ class View:
     def missing(self) -> tuple[str, ...]:
         """One sentence for each reason why rows have no number."""
         return explain_rows(
-            (row.why_no_number, row.metric, row.arm)
-            for row in self.rows
-            if row.why_no_number
+            (row.why_no_number, row.metric, row.arm) for row in self.rows
         )
 
 
@@ -67,14 +65,16 @@ def explain_rows(rows: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
     """Rows without a number as one sentence per reason, in order.
 
     Args:
-        rows: reason, metric and arm of each; the arm is told only where a metric has
-            several reasons.
+        rows: reason, metric and arm of each, "" as the reason of one with a number;
+            the arm is told only where not all of a metric have the same.
     """
     listed = list(rows)
+    arms = {arm for _, _, arm in listed}
     reasons: dict[str, list[str]] = {}
     for why, metric, arm in listed:
+        if not why:
+            continue
         is_split = len({one for one, name, _ in listed if name == metric}) > 1
-        arms = {name for _, _, name in listed}
         subject = f"{metric} ({arm})" if is_split and len(arms) > 1 else metric
         reasons.setdefault(why, []).append(subject)
     return tuple(

@@ -155,6 +155,9 @@ def test_decide_calls_no_loss_the_nearest_to_a_gain(shippable):
     decision = worse.decide()[0]
     assert decision.reasons == ("GOAL_WORSE", "NO_GOAL_EFFECT")
     assert "(nearest: revenue, p = 0.84)" in decision.would_change
+    tied = {"difference": 0.01, "p_value": 0.9, "p_value_adjusted": 0.84}
+    decision = of_arm(shippable, "B", "orders", **tied).decide()[0]
+    assert "(nearest: revenue, p = 0.84)" in decision.would_change
     both = of_arm(worse, "B", "revenue", difference=-0.001, statistic=-0.2)
     words = "(no goal leans that way), which takes another effect."
     assert both.decide()[0].would_change.endswith(words)

@@ -271,3 +271,8 @@ def test_trust_does_not_ask_to_run_what_cannot_be_run(
     ((_, step),) = describe_trust(replace(panel, checks=(check,))).steps
     assert step.startswith("Run the step") is is_run_again
     assert step.endswith("Until then nothing can be shipped.")
+
+
+def test_explain_rows_names_the_arm_without_a_number_beside_one_that_has_it():
+    rows = [("", "y", "b"), ("too few units", "y", "c"), ("", "z", "b")]
+    assert explain_rows(rows) == ("No number for y (c): too few units.",)
