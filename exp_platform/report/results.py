@@ -125,6 +125,8 @@ def read_direction(
         return Reading.NO_NUMBER
     if not _is_significant(estimate) or estimate.difference == 0:
         return Reading.UNCLEAR
+    if _is_proof_of_other_side(estimate):
+        return Reading.UNCLEAR
     is_up = estimate.difference > 0
     return Reading.BETTER if is_up is not is_lower_better(definition) else Reading.WORSE
 
@@ -198,6 +200,15 @@ def _is_significant(estimate: Estimate) -> bool:
     return lower is not None and upper is not None and not lower <= 0 <= upper
 
 
+def _is_proof_of_other_side(estimate: Estimate) -> bool:
+    """An earlier look proved what the difference of this one denies."""
+    place = estimate.details.get("sequential", {})
+    above, below = place.get("p_greater"), place.get("p_less")
+    if above is None or below is None or estimate.difference is None:
+        return False
+    return bool(above > below if estimate.difference > 0 else below > above)
+
+
 def _describe(
     comparison: Comparison, estimate: Estimate | None, period: str = "day"
 ) -> ResultRow:
@@ -238,14 +249,16 @@ def _describe(
 
 
 def _word_reading(reading: Reading, estimate: Estimate | None) -> str:
-    """The look is named where harm was found before the one that is shown."""
+    """The look is named where it was found before the one that is shown."""
     words = READING_WORDS[reading]
-    if reading is not Reading.HARMED or estimate is None:
+    is_harm = reading is Reading.HARMED
+    if estimate is None or not (is_harm or reading in {Reading.BETTER, Reading.WORSE}):
         return words
-    crossing = estimate.details.get("sequential", {}).get("harm_crossing")
-    if crossing in (None, estimate.look):
+    crossing = "harm_crossing" if is_harm else "first_crossing"
+    look = estimate.details.get("sequential", {}).get(crossing)
+    if look in (None, estimate.look):
         return words
-    return f"worse at look {crossing} (harm test)"
+    return f"worse at look {look} (harm test)" if is_harm else f"{words} at look {look}"
 
 
 def _note(comparison: Comparison, estimate: Estimate) -> str:

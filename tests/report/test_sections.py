@@ -396,3 +396,23 @@ def test_describe_headline_leads_with_the_arm_that_ships(three_arms):
     tiles = describe_headline(facts, sort_comparisons(facts)).tiles
     labels = [tile.label for tile in tiles[:2]]
     assert labels == ["visit, Womens E-Mail", "visit, Mens E-Mail"]
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "words"),
+    [(0.006, 0.4, "better at look 6"), (0.4, 0.006, "no clear effect")],
+)
+def test_describe_results_reads_an_earlier_look_as_what_it_is(
+    shippable, above, below, words
+):
+    place = {"first_crossing": 6, "p_greater": above, "p_less": below}
+    row = replace(
+        shippable.estimates[0],
+        difference=0.001,
+        p_value_adjusted=0.006,
+        look=15,
+        details={"sequential": place},
+    )
+    facts = replace(shippable, estimates=(row, *shippable.estimates[1:]))
+    found = describe_results(sort_comparisons(facts))[0]
+    assert (found.metric, found.reading_words) == (row.metric_name, words)
