@@ -40,6 +40,7 @@ def ask(shared: Any, spark: Any, tmp_path: Path) -> Iterator[Ask]:
     with ExitStack() as open_ones:
         home = open_ones.enter_context(closing(Engine(settings)))
         lake = open_ones.enter_context(open_lake(shared.settings()))
+        lake.ensure_catalog()
         writer = open_ones.enter_context(closing(ScratchWriter(lake.settings)))
         others: list[Any] = [
             SparkEngine(spark, tmp_path / "spark"),
