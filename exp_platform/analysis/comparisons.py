@@ -303,27 +303,36 @@ def capped(
         rows = _compare_by_hall(arms, columns, threshold, settings)
         return tuple(replace(row, details={**row.details, **told}) for row in rows)
 
-    def estimate(
-        control: ArmUnits, other: ArmUnits, settings: EstimateSettings
-    ) -> Estimate:
-        """One pair of arms under the common cap."""
-        pair = (control, other)
-        totals = [total_arm(arm, columns) for arm in pair]
-        first, second = (
-            summarise_tail(name_arm(arm, columns), arm.values, threshold)
-            for arm in pair
-        )
-        below = [total_arm(cap_units(arm, threshold), columns) for arm in pair]
-        return estimate_capped(
-            totals[0],
-            totals[1],
-            (first, second),
-            settings,
-            top_share=top_share,
-            capped=(below[0], below[1]),
-        )
-
+    estimate = partial(
+        _compare_tails, columns=columns, threshold=threshold, top_share=top_share
+    )
     return compare_each(arms, estimate, settings)
+
+
+def _compare_tails(
+    control: ArmUnits,
+    other: ArmUnits,
+    settings: EstimateSettings,
+    *,
+    columns: Columns,
+    threshold: float,
+    top_share: float,
+) -> Estimate:
+    """One pair of arms under the common cap."""
+    pair = (control, other)
+    totals = [total_arm(arm, columns) for arm in pair]
+    below = [total_arm(cap_units(arm, threshold), columns) for arm in pair]
+    first, second = (
+        summarise_tail(name_arm(arm, columns), arm.values, threshold) for arm in pair
+    )
+    return estimate_capped(
+        totals[0],
+        totals[1],
+        (first, second),
+        settings,
+        top_share=top_share,
+        capped=(below[0], below[1]),
+    )
 
 
 def _compare_by_hall(

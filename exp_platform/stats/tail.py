@@ -216,14 +216,18 @@ def estimate_capped(
         return refuse_estimate(draft, reason, means=means)
     found = assess_tail(control, treatment, tails, alpha=settings.alpha, capped=capped)
     arms = _cap_arms((control, treatment), tails, capped)
-    if found is None or arms is None:
-        plain = compare_arms(arm_of(control), arm_of(treatment), settings.alpha)
-        is_flat = float(plain.inference.standard_error[0]) == 0
-        lacking = Refusal.ZERO_VARIANCE if is_flat else Refusal.INVALID_MOMENTS
-        lacking = Refusal.PRECISION_LOST if arms is None else lacking
-        return refuse_estimate(draft, lacking, means=means)
+    if arms is None:
+        return refuse_estimate(draft, Refusal.PRECISION_LOST, means=means)
+    if found is None:
+        return refuse_estimate(draft, _find_lack(control, treatment), means=means)
     comparison = compare_arms(*arms, alpha=settings.alpha)
     return complete_estimate(draft, comparison, details=_describe(found, top_share))
+
+
+def _find_lack(*arms: MetricTotals) -> Refusal:
+    """Why there is no influence of a tail."""
+    is_flat = all(arm.variance == 0 for arm in arms)
+    return Refusal.ZERO_VARIANCE if is_flat else Refusal.INVALID_MOMENTS
 
 
 def _describe(found: TailInfluence, top_share: float) -> dict[str, Any]:
