@@ -34,6 +34,23 @@ def name_look(row: Estimate) -> str:
     return f"{number} ({row.look_ts:%Y-%m-%d %H:%M} UTC)"
 
 
+def find_crossing(row: Estimate, *, is_harm: bool = False) -> int | None:
+    """The earlier look that proved what is said of this one; None = this one, or none.
+
+    Args:
+        row: of a look.
+        is_harm: of the test for harm, not of the effect.
+    """
+    place = row.details.get("sequential", {})
+    crossing = place.get("harm_crossing" if is_harm else "first_crossing")
+    if crossing is None or crossing == row.look:
+        return None
+    sides = [place.get("p_greater"), place.get("p_less")]
+    is_both = all(p is not None and p <= row.alpha for p in sides)
+    # one number stands for both directions: which of them it was is not known
+    return None if is_both and not is_harm else int(crossing)
+
+
 def list_shares(row: Estimate) -> list[tuple[float, str]]:
     """How far a look has come, each share with what it is a share of.
 

@@ -2,6 +2,7 @@
 
 from exp_platform.checks import numbers
 from exp_platform.checks.wording import format_p
+from exp_platform.decision.look_words import find_crossing
 from exp_platform.records import Estimate, MarginScale
 from exp_platform.stats.guardrail import GuardrailAssessment
 
@@ -42,16 +43,10 @@ def say_crossing(estimate: Estimate, *, is_harm: bool = False) -> str:
         estimate: a row of a look.
         is_harm: of the test for harm, not of the effect.
     """
-    place = estimate.details.get("sequential", {})
-    crossing = place.get("harm_crossing" if is_harm else "first_crossing")
-    if crossing in (None, estimate.look):
+    crossing = find_crossing(estimate, is_harm=is_harm)
+    if crossing is None:
         return ""
-    sides = [place.get("p_greater"), place.get("p_less")]
-    is_both = all(p is not None and p <= estimate.alpha for p in sides)
-    # One number stands for both directions: which of them it was is not known.
-    if is_harm:
-        return f"first found at look {crossing}"
-    return "" if is_both else f"bound first crossed at look {crossing}"
+    return f"{'first found' if is_harm else 'bound first crossed'} at look {crossing}"
 
 
 def _format_effect(estimate: Estimate, difference: float) -> tuple[str, str]:

@@ -369,9 +369,9 @@ def _require_clusters(engine: Engine, request: PanelRequest, file: Path) -> None
     unit = _find(engine, condition)
     if unit is None:
         return
-    count = engine.rows(f"select count(*) from exp_run.panel_units where {condition}")[
-        0
-    ][0]
+    ((count,),) = engine.rows(
+        f"select count(*) from exp_run.panel_units where {condition}"
+    )
     raise ContractError(
         "a unit has no cluster",
         where=f"{file}, column {request.cluster!r}",

@@ -7,6 +7,7 @@ from typing import Any
 
 from exp_platform.checks import numbers
 from exp_platform.checks.refusals import explain_refusal
+from exp_platform.decision.look_words import find_crossing
 from exp_platform.records import (
     Direction,
     Estimate,
@@ -254,9 +255,8 @@ def _word_reading(reading: Reading, estimate: Estimate | None) -> str:
     is_harm = reading is Reading.HARMED
     if estimate is None or not (is_harm or reading in {Reading.BETTER, Reading.WORSE}):
         return words
-    crossing = "harm_crossing" if is_harm else "first_crossing"
-    look = estimate.details.get("sequential", {}).get(crossing)
-    if look in (None, estimate.look):
+    look = find_crossing(estimate, is_harm=is_harm)
+    if look is None:
         return words
     return f"worse at look {look} (harm test)" if is_harm else f"{words} at look {look}"
 

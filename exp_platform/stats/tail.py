@@ -190,9 +190,8 @@ def estimate_capped(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS (also when the share is not one unit),
-        ZERO_VARIANCE or PRECISION_LOST (also when moments alone are at hand and the tail
-        is so large that they have no digits left below it); METRIC_ERRORED with
-        INVALID_MOMENTS.
+        ZERO_VARIANCE or PRECISION_LOST (also when moments have no digits left below
+        the tail); METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Dixon (1960).
@@ -202,12 +201,11 @@ def estimate_capped(
     """
     draft = draft_estimate(METHOD, control, treatment, settings)
     means = (control.mean, treatment.mean)
-    variances = (control.variance, treatment.variance)
     reason = find_refusal(
         draft,
         settings.min_units_per_arm,
         means,
-        variances=variances,
+        variances=(control.variance, treatment.variance),
         values=map(spread_of, (control, treatment)),
     )
     if reason is None and count_top(control.n + treatment.n, top_share) == 0:
@@ -216,10 +214,9 @@ def estimate_capped(
         return refuse_estimate(draft, reason, means=means)
     found = assess_tail(control, treatment, tails, alpha=settings.alpha, capped=capped)
     arms = _cap_arms((control, treatment), tails, capped)
-    if arms is None:
-        return refuse_estimate(draft, Refusal.PRECISION_LOST, means=means)
-    if found is None:
-        return refuse_estimate(draft, _find_lack(control, treatment), means=means)
+    if found is None or arms is None:
+        lacking = _find_lack(control, treatment) if arms else Refusal.PRECISION_LOST
+        return refuse_estimate(draft, lacking, means=means)
     comparison = compare_arms(*arms, alpha=settings.alpha)
     return complete_estimate(draft, comparison, details=_describe(found, top_share))
 
