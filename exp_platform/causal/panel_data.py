@@ -104,9 +104,24 @@ class Panel:
             return self
         return self._choose(is_kept, self.outcomes[is_kept])
 
+    def keep_periods(self, is_seen: NDArray[np.bool_]) -> "Panel":
+        """The same for some periods; who is treated after the last of them never is."""
+        periods = self.periods[is_seen]
+        is_later = self.cohort > periods.max(initial=-NEVER)
+        return replace(
+            self,
+            periods=periods,
+            outcomes=self.outcomes if np.all(is_seen) else self.outcomes[:, is_seen],
+            cohort=np.where(is_later, NEVER, self.cohort),
+        )
+
+    def find_always(self) -> NDArray[np.bool_]:
+        """Units that were treated from the first period on."""
+        return np.asarray(self.cohort <= self.periods.min(initial=NEVER))
+
     def drop_always(self) -> "Panel":
         """Without units that were treated from the first period on."""
-        is_always = self.cohort <= self.periods.min(initial=NEVER)
+        is_always = self.find_always()
         return replace(
             self.keep(~is_always),
             n_always=int(np.sum(is_always)),
@@ -151,23 +166,17 @@ def balance_panel(panel: Panel) -> Panel:
     for part in _blocks(panel):
         is_seen = np.isfinite(panel.outcomes[part])
         seen[part], by_period = is_seen.sum(axis=1), by_period + is_seen.sum(axis=0)
-    is_period = by_period > 0
-    periods, outcomes = panel.periods[is_period], panel.outcomes
-    if not np.all(is_period):
-        outcomes = outcomes[:, is_period]
+    panel = panel.keep_periods(by_period > 0)
+    outcomes = panel.outcomes
     is_known = np.all(np.isfinite(panel.covariates), axis=1)
-    has_all = (seen == periods.size) & (seen > 0)
+    has_all = (seen == panel.periods.size) & (seen > 0)
     is_complete = has_all & is_known
-    last = periods.max(initial=-NEVER)
+    reasons = {"missing_value": ~has_all, "missing_covariate": has_all & ~is_known}
     found = replace(
         panel,
-        periods=periods,
-        outcomes=outcomes,
-        cohort=np.where(panel.cohort > last, NEVER, panel.cohort),
         n_incomplete=int(np.sum((seen > 0) & ~is_complete)),
+        left_out=panel.count_by_arm(**reasons),
     )
-    reasons = {"missing_value": ~has_all, "missing_covariate": has_all & ~is_known}
-    found = replace(found, left_out=found.count_by_arm(**reasons))
     if np.all(is_complete):
         return found
     kept = 0

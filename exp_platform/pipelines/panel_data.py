@@ -267,10 +267,11 @@ def _keep_seen(panel: Panel) -> Panel:
 
     As in a balanced panel, a period in which nobody was seen is none of the metric's.
     """
-    panel = _drop_empty_periods(panel)
+    is_seen = np.asarray(np.isfinite(panel.outcomes).any(axis=0))
+    panel = panel.keep_periods(is_seen)
     has_value = np.asarray(np.isfinite(panel.outcomes).any(axis=1))
     is_known = np.asarray(np.isfinite(panel.covariates).all(axis=1))
-    is_always = panel.cohort <= 0
+    is_always = panel.find_always()
     left_out = panel.count_by_arm(
         missing_value=~has_value,
         missing_covariate=has_value & ~is_known,
@@ -281,20 +282,6 @@ def _keep_seen(panel: Panel) -> Panel:
         n_incomplete=int(np.sum(has_value & ~is_known)),
         n_always=int(np.sum(has_value & is_always)),
         left_out=left_out,
-    )
-
-
-def _drop_empty_periods(panel: Panel) -> Panel:
-    is_seen = np.asarray(np.isfinite(panel.outcomes).any(axis=0))
-    if is_seen.all():
-        return panel
-    periods = panel.periods[is_seen]
-    is_later = panel.cohort > periods.max(initial=-NEVER)
-    return replace(
-        panel,
-        periods=periods,
-        outcomes=panel.outcomes[:, is_seen],
-        cohort=np.where(is_later, NEVER, panel.cohort),
     )
 
 

@@ -425,6 +425,22 @@ def test_did_of_cross_sections_goes_on_without_an_empty_period():
     assert (row.details["pre_days"], row.n_control) == (2, 100)
 
 
+def test_did_of_cross_sections_begins_with_the_first_period_that_has_rows():
+    unit, year = np.repeat(np.arange(60), 5), np.tile(np.arange(2001, 2006), 60)
+    since = np.select([unit % 3 == 1, unit % 3 == 2], [2004, 2002], 0)
+    noise = np.random.default_rng(1).normal(0, 1, unit.size)
+    sales = noise + ((since > 0) & (year >= since))
+    frame = pd.DataFrame({"t": year, "since": since, "sales": sales})
+    frame.loc[frame["t"] == 2001, "sales"] = np.nan
+    columns = {"time": "t", "cohort": "since", "methods": "did_2x2"}
+    (row,) = exp_platform.did(frame, "sales", **columns)
+    (alone,) = exp_platform.did(frame[frame["t"] > 2001], "sales", **columns)
+    # who is treated from 2002 on was never seen untreated
+    assert alone.details["left_out"]["treated"]["why"] == {"always_treated": 80}
+    assert row.difference == pytest.approx(alone.difference)
+    assert row.n_treatment == alone.n_treatment == 80
+
+
 def test_did_refuses_a_blank_treatment():
     unit, period = np.repeat(np.arange(40), 4), np.tile(np.arange(1, 5), 40)
     frame = pd.DataFrame({"u": unit, "t": period, "sales": unit + period})
