@@ -222,8 +222,10 @@ def estimate_capped(
 
 
 def _find_lack(*arms: MetricTotals) -> Refusal:
-    """Why there is no influence of a tail."""
-    is_flat = all(arm.variance == 0 for arm in arms)
+    """Why there is no influence of a tail: as the plain comparison would say."""
+    control, treatment = map(arm_of, arms)
+    plain = compare_arms(control, treatment, alpha=0.05).inference
+    is_flat = float(plain.standard_error[0]) == 0
     return Refusal.ZERO_VARIANCE if is_flat else Refusal.INVALID_MOMENTS
 
 

@@ -18,7 +18,8 @@ def _content(project, comparable):
 def _ledger(project, experiment_id):
     rows = project.tables(LEDGER)[LEDGER]
     rows = [row for row in rows if row["experiment_id"] == experiment_id]
-    return sorted(rows, key=lambda row: row["run_id"])
+    # a run_id tells the second only, and two runs may share one
+    return sorted(rows, key=lambda row: row["computed_at"])
 
 
 def _files(project, experiment_id):

@@ -359,6 +359,7 @@ def test_tests_over_several_rows_keep_the_contract(arms, more):
 @example(mean=1e15, sd=1.0)
 @example(mean=-1e15, sd=1.0)
 @example(mean=1e6, sd=1e-8)
+@example(mean=1e9, sd=1e-12)
 @given(mean=st.sampled_from([1e3, 1e9, 1e15]), sd=st.sampled_from([1e-12, 1e-6, 1.0]))
 def test_spread_below_the_precision_of_the_values_is_told_as_that(mean, sd):
     """Fail closed: neither a difference of rounded means nor `nothing varies`."""
