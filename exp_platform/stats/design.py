@@ -104,8 +104,10 @@ class Design:
     guardrail_cost: SequentialCost = field(default_factory=SequentialCost)
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "power", "guardrail_alpha"):
+        for name in ("alpha", "guardrail_alpha"):
             _check(name, getattr(self, name), 0, 1)
+        # a test rejects that often without any effect: nothing would need to be found
+        _check("power", self.power, max(self.alpha, self.guardrail_alpha), 1)
         for name in ("n_goals", "n_treatments", "inflation"):
             _check(name, getattr(self, name), 1, math.inf, is_closed=True)
         for name in ("n_guardrails", "window_days", "least_days"):

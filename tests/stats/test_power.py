@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exp_platform.errors import UsageError
 from exp_platform.records import Direction, MarginScale
 from exp_platform.stats.design import Design, Noise, Target, noise_of_rate
 from exp_platform.stats.power import (
@@ -262,3 +263,10 @@ def test_guardrail_size_found_has_the_promised_power(named_random):
     shown = (draws[1] - 0.97 * draws[0]) / error > 1.959963984540054
     slack = 4 * math.sqrt(size.power * (1 - size.power) / runs)
     assert abs(np.mean(shown) - size.power) < slack
+
+
+@pytest.mark.parametrize(("alpha", "power"), [(0.05, 0.05), (0.2, 0.1), (0.01, 0.02)])
+def test_power_that_no_effect_needs_is_refused(alpha, power):
+    """A test rejects with probability alpha where there is nothing to find."""
+    with pytest.raises(UsageError, match="power is out of range"):
+        Design(alpha=alpha, power=power)
