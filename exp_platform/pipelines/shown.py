@@ -228,7 +228,7 @@ def list_runs(settings: Settings) -> list[Row]:
             "experiment": name,
             "verdict": row["verdict"] or "-",
             "decision": row["outcome"] or "-",
-            "look": _say_look(row),
+            "look, information": _say_look(row),
             "computed at (UTC)": f"{row['computed_at']:%Y-%m-%d %H:%M}",
             "run": row["run_id"],
         }
@@ -237,7 +237,7 @@ def list_runs(settings: Settings) -> list[Row]:
 
 
 def _say_look(row: Row) -> str:
-    """9 of 14, 64 %: the look of the last decision."""
+    """9 of 14, 64%: the look of the last decision, the share of planned information."""
     if row["look"] is None:
         return "-"
     words = str(row["look"])
