@@ -5,7 +5,8 @@ no method can check that. So the role is never primary and nothing ships on it.
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ class ObservedUnits:
         covariates: facts from before the choice, shape (n_units, k).
         covariate_names: shape (k,).
         cluster: label per unit at which choices were made; None = each by itself.
+        too_rare: units of each value that has no covariate of its own; told beside the
+            numbers.
     """
 
     experiment_id: str
@@ -54,6 +57,7 @@ class ObservedUnits:
     covariates: Array
     covariate_names: tuple[str, ...]
     cluster: NDArray[Any] | None = None
+    too_rare: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def centred(self) -> Array:
@@ -344,6 +348,7 @@ def _describe(units: ObservedUnits, overlap: Overlap) -> dict[str, Any]:
     return {
         "design": "observational: units were not assigned, nothing ships on this",
         "covariates": list(units.covariate_names),
+        "too_rare": dict(units.too_rare),
         "unadjusted_difference": float(
             outcome[treated].mean() - outcome[~treated].mean()
         ),

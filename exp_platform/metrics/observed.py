@@ -60,7 +60,8 @@ def read_observed(
         name: table.column(f"x{i}").to_pylist()
         for i, name in enumerate(spec.plan.adjust_by)
     }
-    covariates, names = encode_covariates(columns, table.num_rows)
+    is_treated = np.array(table.column("variant").to_pylist()) == treatment
+    encoded = encode_covariates(columns, is_treated)
     cluster = None
     if spec.cluster is not None:
         cluster = np.array(table.column("cluster_id").to_pylist(), dtype=object)
@@ -70,8 +71,9 @@ def read_observed(
         spec.control,
         treatment,
         outcome=table.column("value").to_numpy().astype(float),
-        is_treated=np.array(table.column("variant").to_pylist()) == treatment,
-        covariates=covariates,
-        covariate_names=names,
+        is_treated=is_treated,
+        covariates=encoded.values,
+        covariate_names=encoded.names,
         cluster=cluster,
+        too_rare=encoded.too_rare,
     )

@@ -1,6 +1,6 @@
 """Arms that units chose themselves, after adjustment: never shown as an experiment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from exp_platform.checks import numbers
 from exp_platform.records import Estimate
@@ -9,13 +9,14 @@ from exp_platform.report.results import differences_of, explain_missing
 from exp_platform.report.views import Cell, Column, View, ViewRow
 from exp_platform.report.words import title_method
 
+_MOST_NAMED = 5
 _NOT_FOR_IT = frozenset({"RATIO_NOT_SUPPORTED", "NOT_A_MEAN"})
 _LEAD = (
     "This is not an experiment: units chose their arm, and nothing can be shipped on "
     "these numbers. The arms as they are differ by who chose as much as by what the "
     "choice did: that raw gap is no effect. The adjusted difference compares units as if "
     "they had the same known facts from before the choice{facts}. It is right only if "
-    "nothing else drives both the choice and the outcome, which no data can show."
+    "nothing else drives both the choice and the outcome, which no data can show.{rare}"
 )
 
 
@@ -30,15 +31,14 @@ def describe_observational(comparisons: tuple[Comparison, ...]) -> View | None:
     )
     if not rows:
         return None
-    names = dict.fromkeys(
-        covariate
-        for one in comparisons
-        for estimate in one.views
-        for covariate in estimate.details.get("covariates", ())
+    told = [e.details for one in comparisons for e in one.views]
+    names = dict.fromkeys(name for d in told for name in d.get("covariates", ()))
+    rare: Mapping[str, int] = max(
+        (d.get("too_rare", {}) for d in told), key=len, default={}
     )
     return View(
         title="Adjusted comparison of units that chose their arm (observational)",
-        lead=_LEAD.format(facts=_name_facts(names)),
+        lead=_LEAD.format(facts=_name_facts(names), rare=_name_rare(rare)),
         columns=(
             Column("Method", is_number=False),
             Column("Adjusted difference", "interval"),
@@ -61,6 +61,19 @@ def _name_facts(covariates: Iterable[str]) -> str:
         for name, levels in declared.items()
     ]
     return f" ({', '.join(told)})" if told else ""
+
+
+def _name_rare(units: Mapping[str, int]) -> str:
+    """Values that an arm has too few units of to tell them apart."""
+    if not units:
+        return ""
+    named = sorted(units, key=lambda name: (-units[name], name))
+    listed = ", ".join(f"{name} ({units[name]:,})" for name in named[:_MOST_NAMED])
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    return (
+        " Not adjusted for by themselves, because an arm has too few such units: "
+        f"{listed}{more}."
+    )
 
 
 def _describe(comparison: Comparison, estimate: Estimate) -> ViewRow:

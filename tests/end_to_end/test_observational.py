@@ -176,6 +176,25 @@ def test_texts_gaps_and_clusters_are_adjusted_for(project, call, comparable):
     assert comparable(chosen[0]) == comparable(chosen[1])
 
 
+def test_one_unit_of_a_rare_value_takes_no_number_away(project):
+    rows = [{**row, "x": row["x"] or "0"} for row in draw(0.7)]
+    names = ("--metric", "y", *covariates("x", "os"))
+    bring(project, "whole", rows, *names)
+    _, found = run(project, "whole")
+    rows[7] |= {"x": "", "os": "fridge"}
+    bring(project, "one_rare", rows, *names)
+    _, again = run(project, "one_rare")
+    for method in METHODS:
+        row, before = again["y", method], found["y", method]
+        assert row["status"] == "OK"
+        assert row["details"]["too_rare"] == {"x missing": 1, "os=fridge": 1}
+        assert (
+            abs(row["difference"] - before["difference"]) < 0.2 * row["standard_error"]
+        )
+    memo = project.exp("memo", "one_rare").out
+    assert "has too few such units: os=fridge (1), x missing (1)." in memo
+
+
 def test_without_covariates_there_is_a_reason_and_no_number(project):
     bring(project, "bare", list(draw(0.7)), "--metric", "y")
     outcome, found = run(project, "bare")
