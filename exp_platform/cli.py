@@ -105,7 +105,7 @@ def refresh_totals(  # noqa: PLR0917 - a flag is an argument here
         return
     table = refresh_words.as_table(outcome)
     shown.print_table(table, empty="no totals: no metric has a unit")
-    for line in refresh_words.as_lines(outcome.report):
+    for line in refresh_words.as_lines(outcome):
         typer.echo(line)
 
 

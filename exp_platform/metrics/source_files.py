@@ -61,11 +61,6 @@ class FilePlan:
     gone: tuple[int, ...] = ()
     sources: tuple[tuple[int, SourceFile], ...] = field(default=())
 
-    @property
-    def is_unchanged(self) -> bool:
-        """Nothing new, nothing gone."""
-        return not self.unread and not self.gone
-
 
 def plan_files(
     files: Iterable[SourceFile],

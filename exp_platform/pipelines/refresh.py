@@ -58,10 +58,15 @@ _PARTIALS = "unit_day_partials"
 
 @dataclass(frozen=True, slots=True)
 class RefreshOutcome:
-    """Totals by (metric, segment, variant), and what was done for them."""
+    """Totals by (metric, segment, variant), and what was done for them.
+
+    Attributes:
+        is_dated: the rows have instants, so that the report's watermark means one.
+    """
 
     report: RefreshReport
     totals: Mapping[Key, MetricTotals]
+    is_dated: bool = True
 
 
 def refresh_experiment(
@@ -131,20 +136,7 @@ def refresh_tables(
     report = _stage(run, spec, done, last_batch=last.get("batch", 0))
     run.digest = digest(done.totals.values())
     run.stages["refresh"] = "full" if done.full_reason else "incremental"
-    return RefreshOutcome(report, done.totals)
-
-
-def load_refreshed(settings: Settings, experiment_id: str) -> RefreshOutcome | None:
-    """What the last refresh published; None without one."""
-    from exp_platform.lake import open_lake
-
-    lake = open_lake(settings)
-    try:
-        rows = lake.read("refresh_state", experiment_id).to_pylist()
-        totals = lake.read("refreshed_totals", experiment_id).to_pylist()
-    finally:
-        lake.close()
-    return RefreshOutcome(_report(rows[0]), read_totals(totals)) if rows else None
+    return RefreshOutcome(report, done.totals, spec.is_dated)
 
 
 def _require_refreshable(run: Run, data: Ingested) -> None:

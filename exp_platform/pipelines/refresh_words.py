@@ -7,7 +7,7 @@ from typing import Any
 
 from exp_platform.errors import UsageError
 from exp_platform.pipelines.refresh import RefreshOutcome
-from exp_platform.records import MetricTotals, RefreshReport
+from exp_platform.records import MetricTotals
 from exp_platform.stats.ratio import ratio_arm
 
 
@@ -30,8 +30,9 @@ def read_watermark(text: str | None) -> datetime | None:
     return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
 
 
-def as_lines(report: RefreshReport) -> list[str]:
+def as_lines(outcome: RefreshOutcome) -> list[str]:
     """How far the totals are complete, and what was read for them."""
+    report = outcome.report
     read = f"read {report.n_files_read} of {report.n_files} data files"
     if report.full_reason:
         what = f"full pass ({report.full_reason}): {read}, {report.n_units} units"
@@ -41,7 +42,10 @@ def as_lines(report: RefreshReport) -> list[str]:
             f" new or moved, {report.n_cohorts_computed} cohorts computed again"
         )
     whole = [f"read in full: {n} ({why})" for n, why in sorted(report.in_full.items())]
-    return [f"complete as of {report.watermark_ts:%Y-%m-%d %H:%M} UTC", what, *whole]
+    complete = "complete: data without dates"
+    if outcome.is_dated:
+        complete = f"complete as of {report.watermark_ts:%Y-%m-%d %H:%M} UTC"
+    return [complete, what, *whole]
 
 
 def as_table(outcome: RefreshOutcome) -> list[dict[str, Any]]:
@@ -76,7 +80,8 @@ def _number(value: float | None) -> str:
 
 def as_document(outcome: RefreshOutcome) -> dict[str, Any]:
     """Everything, for `--format json`."""
-    watermark = outcome.report.watermark_ts.isoformat()
+    instant = outcome.report.watermark_ts.isoformat()
+    watermark = instant if outcome.is_dated else None
     return {
         "refresh": {**asdict(outcome.report), "watermark_ts": watermark},
         "totals": [asdict(arm) for _, arm in sorted(outcome.totals.items())],
