@@ -135,7 +135,10 @@ def _describe(
     if share == 0:
         return f"{facts.metric_name}: all of {units} have a value."
     by_arm = ", ".join(f"{format_share(s)} of {arm}" for arm, s in shares.items())
-    equal = "" if adjusted is None else f"; same in all arms: {format_p(adjusted)}"
+    kind = "adjusted " if facts.n_metrics > 1 else ""
+    equal = (
+        "" if adjusted is None else f"; same in all arms: {kind}{format_p(adjusted)}"
+    )
     return (
         f"{facts.metric_name}: {format_share(share)} of {units} have no value and are "
         f"left out ({by_arm}{equal})."

@@ -109,3 +109,12 @@ def test_check_missing_values_says_the_same_in_whatever_order_arms_come():
     one, other = map(check_missing_values, (facts, turned))
     assert one.message == other.message
     assert str(one.details) == str(other.details)
+
+
+@pytest.mark.parametrize(
+    ("n_metrics", "words"), [(1, "arms: p ="), (2, "adjusted p =")]
+)
+def test_p_over_several_metrics_is_called_adjusted(n_metrics, words):
+    facts = replace(NONE, missing={"A": 20, "B": 30}, n_metrics=n_metrics)
+    check = check_missing_values(facts)
+    assert words in check.message
