@@ -84,7 +84,13 @@ def _place(estimate: Estimate, metric: PanelMetric) -> Estimate:
     """The arms' registered names, and what was left out."""
     # Two-way fixed effects alone use units that were always treated.
     units = metric.delivered if estimate.method == TWFE else metric.units
-    left_out = {"n_incomplete": units.n_incomplete, "n_always_treated": units.n_always}
+    left_out: dict[str, Any] = {
+        "n_incomplete": units.n_incomplete,
+        "n_always_treated": units.n_always,
+    }
+    used = set(units.periods.astype(int).tolist())
+    if unseen := [t for i, t in enumerate(metric.layout.labels) if i not in used]:
+        left_out["periods_without_value"] = unseen
     if metric.n_unplaced:
         left_out["n_rows_without_unit_or_period"] = metric.n_unplaced
     return replace(

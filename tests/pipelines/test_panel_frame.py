@@ -109,7 +109,8 @@ def test_did_says_what_it_left_out_of_each_arm(answer):
 
 def test_did_says_nothing_where_it_left_out_nothing(answer):
     for row in _did(pd.DataFrame(answer["rows"])):
-        assert not {"left_out", "n_rows_without_unit_or_period"} & set(row.details)
+        told = {"left_out", "periods_without_value", "n_rows_without_unit_or_period"}
+        assert not told & set(row.details)
 
 
 def test_did_narrows_the_interval_with_alpha(answer):
@@ -423,6 +424,7 @@ def test_did_of_cross_sections_goes_on_without_an_empty_period():
     (alone,) = exp_platform.did(frame[frame["t"] != 2002], "sales", **columns)
     assert row.difference == pytest.approx(alone.difference)
     assert (row.details["pre_days"], row.n_control) == (2, 100)
+    assert row.details["periods_without_value"] == ["2002"]
 
 
 def test_did_of_cross_sections_begins_with_the_first_period_that_has_rows():
