@@ -27,6 +27,9 @@ decides has 1 - 2 alpha."""
 NO_TEST = "NO_TEST"
 """The row has no test, as a posterior."""
 
+NOT_ADJUSTED_FOR_LOOKS = "NOT_ADJUSTED_FOR_LOOKS"
+"""The row is of one look among several: a test at each has no common error rate."""
+
 TINY = 1e-9
 """Distance kept from a difference of 1, where score tests end."""
 
@@ -130,7 +133,8 @@ def assess_equivalence(
     Outcomes:
         EQUIVALENT; NOT_SHOWN; UNKNOWN with CONTROL_MEAN_NOT_POSITIVE,
         BASELINE_VARIANCE_MISSING, ARM_WITHOUT_VARIANCE, NO_TEST (a posterior),
-        INVALID_MOMENTS or the estimate's reason.
+        NOT_ADJUSTED_FOR_LOOKS (a row of a sequential test), INVALID_MOMENTS or the
+        estimate's reason.
 
     References:
         Schuirmann (1987); Berger and Hsu (1996); Miettinen and Nurminen (1985).
@@ -185,6 +189,8 @@ def _rare_events(estimate: Estimate) -> Counts | None:
 def _find_unknown(estimate: Estimate, margins: Margins, counts: Counts | None) -> str:
     """Why nothing can be said, "" when it can."""
     is_relative = margins.scale is MarginScale.RELATIVE
+    if _is_of_looks(estimate):
+        return NOT_ADJUSTED_FOR_LOOKS
     if counts is not None:
         has_events = bool(counts.control_events[0] > 0)
         return "" if has_events or not is_relative else "CONTROL_MEAN_NOT_POSITIVE"
@@ -194,6 +200,11 @@ def _find_unknown(estimate: Estimate, margins: Margins, counts: Counts | None) -
     if not estimate.is_ok or not estimate.standard_error:
         return estimate.reason or estimate.status.value
     return explain_no_baseline(estimate) if is_relative else ""
+
+
+def _is_of_looks(estimate: Estimate) -> bool:
+    bound = estimate.details.get("sequential", {}).get("critical_value")
+    return estimate.is_ok and (estimate.look is not None or bound is not None)
 
 
 def _test_by_t(estimate: Estimate, margins: Margins, alpha: float) -> _Evidence:

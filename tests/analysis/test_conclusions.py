@@ -227,6 +227,24 @@ def test_equivalence_of_a_posterior_is_unknown(method, scale):
     assert found.p_value is None
 
 
+def test_equivalence_of_one_look_among_several_is_unknown():
+    random = np.random.default_rng(3)
+    users = pd.DataFrame(
+        {
+            "arm": np.tile(["old", "new"], 500),
+            "spend": random.normal(10, 2, 1000),
+            "day": np.arange(1000) // 250,
+        }
+    )
+    names = {"metric": "spend", "variant": "arm", "baseline": "old"}
+    looks = xp.sequential(users, look="day", planned_units=1000, **names)
+    for found in xp.equivalence(looks, 0.1):
+        assert (found.status, found.reason) == ("UNKNOWN", "NOT_ADJUSTED_FOR_LOOKS")
+        assert found.p_value is None
+    (once,) = xp.equivalence(xp.compare(users, **names), 0.1)
+    assert once.status == "EQUIVALENT"
+
+
 @pytest.mark.parametrize("method", ["holm", "hochberg", "bonferroni", "bh", "by"])
 def test_p_values_and_their_rows_are_one_family(method):
     draws = np.random.default_rng(7).normal(0, 1, (3, 400))
