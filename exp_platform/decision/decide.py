@@ -206,7 +206,8 @@ def _decide_overall(arms: Sequence[Decision], evidence: Evidence) -> Decision:
     outcome, reasons = lead.outcome, lead.reasons
     open_arms = [arm.treatment for arm in arms if arm.rule in "ab"]
     told = "; ".join(f"{arm.treatment}: {arm.outcome.value}" for arm in arms)
-    rationale = f"{told}. On {lead.treatment}: {lead.rationale}"
+    harm = _tell_harm(arms, lead)
+    rationale = f"{told}. On {lead.treatment}: {lead.rationale}{harm}"
     would_change = lead.would_change
     if outcome is Outcome.SHIP and open_arms:
         outcome = Outcome.REVIEW
@@ -214,7 +215,7 @@ def _decide_overall(arms: Sequence[Decision], evidence: Evidence) -> Decision:
         named = join_words(open_arms)
         rationale = (
             f"{told}. {lead.treatment} may ship, but nothing ships while {named} is "
-            "not trusted or has something missing."
+            f"not trusted or has something missing.{harm}"
         )
         would_change = f"An answer on {named}, or a plan without it."
     return replace(
@@ -230,6 +231,15 @@ def _decide_overall(arms: Sequence[Decision], evidence: Evidence) -> Decision:
             "look": lead.details["look"],
             "arms": {a.treatment: a.outcome.value for a in arms},
         },
+    )
+
+
+def _tell_harm(arms: Sequence[Decision], lead: Decision) -> str:
+    """Why each other arm is rolled back: the lead's words say nothing of it."""
+    return "".join(
+        f" On {arm.treatment}: {arm.rationale}"
+        for arm in arms
+        if arm.outcome is Outcome.ROLL_BACK and arm is not lead
     )
 
 

@@ -52,6 +52,8 @@ def test_decide_one_shippable_arm_ships_beside_one_rolled_back(two_arms):
     decisions = of_arm(two_arms, "C", "revenue", **harmed).decide()
     assert outcomes(decisions) == {"B": "SHIP", "C": "ROLL_BACK", "": "SHIP"}
     assert decisions[-1].rationale.startswith("B: SHIP; C: ROLL_BACK. On B: Better:")
+    assert f" On C: {decisions[1].rationale}" in decisions[-1].rationale
+    assert decisions[1].rationale.startswith("Harm: revenue")
     assert [one.details.get("harmed") for one in decisions[:2]] == [[], ["revenue"]]
 
 
