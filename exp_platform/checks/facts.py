@@ -269,12 +269,12 @@ class MissingFacts:
 
 @dataclass(frozen=True, slots=True)
 class RestatedFacts:
-    """Crossings of past looks that are not where they were first told.
+    """Crossings of past looks, and parts in the plan, that are not as first told.
 
     Attributes:
         subject: metric:arm; "" = nothing has moved.
         moves: (test, instant it had crossed at, instant it crosses at now), instants as
-            text; None = no crossing.
+            text; None = no crossing. Of "part" what the metric was and is in the plan.
         cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED; "" = nothing has moved.
     """
 

@@ -8,6 +8,7 @@ _TESTS = {
     "effect": "the bound of an effect",
     "harm": "the bound of harm",
     "noninferiority": "its margin",
+    "part": "it",
 }
 _CAUSES = {
     "LATE_DATA": "the data of past looks have changed",
@@ -45,11 +46,17 @@ def check_restated(facts: RestatedFacts) -> CheckResult:
 
 def _describe(facts: RestatedFacts) -> str:
     told = join_words(
-        f"{_TESTS[test]} was {_say_crossed(before)} when first told and is "
-        f"{_say_crossed(now)} now"
+        f"{_TESTS[test]} was {_say(test, before)} when first told and is "
+        f"{_say(test, now)} now"
         for test, before, now in facts.moves
     )
     return f"{told[:1].upper()}{told[1:]}: {_CAUSES[facts.cause]}."
+
+
+def _say(test: str, state: str | None) -> str:
+    if test == "part":
+        return state or "no part of the decision"
+    return _say_crossed(state)
 
 
 def _say_crossed(instant: str | None) -> str:

@@ -7,7 +7,7 @@ What was told first is carried from run to run in the decision's details.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,15 +16,23 @@ from exp_platform.records import (
     Decision,
     Estimate,
     ExperimentSpec,
+    MarginScale,
     MetricRole,
 )
 from exp_platform.stats.guardrail import ALPHA, GuardrailAssessment
 
 Told = Mapping[str, Any]
 """One comparison: `crossings` (test -> instant or None), `through` (the latest look),
-`version` of the metric and `design` of the plan, all text."""
+`version` of the metric, `design` of the plan and the metric's `part` in it, all text."""
 
 TESTS = ("effect", "harm", "noninferiority")
+
+PART = "part"
+"""What has moved where the plan gives a metric another part than the one told."""
+
+_PLANNED = "a goal or guardrail"
+
+_GONE = "told_of_arms_gone"
 
 _KEYS = {
     "effect": "first_crossing",
@@ -35,11 +43,12 @@ _KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Restatement:
-    """A past crossing that is no longer where it was.
+    """A past crossing that is no longer where it was, or a metric's part in the plan.
 
     Attributes:
-        test: effect, harm or noninferiority.
-        before, now: instant of the first crossing; None = there was or is none.
+        test: effect, harm or noninferiority; or part.
+        before, now: instant of the first crossing; None = there was or is none. Of a
+            part its words; None = the metric decides nothing now.
         cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED.
     """
 
@@ -79,6 +88,7 @@ def tell_crossings(
             "through": max(instants.values(), key=_instant),
             "version": row.metric_version,
             "design": _hash_plan(spec),
+            PART: _name_part(spec, row.metric_name, row.treatment),
         }
     return told
 
@@ -102,6 +112,26 @@ def compare_told(
     )
 
 
+def compare_parts(
+    spec: ExperimentSpec, before: Mapping[str, Mapping[str, Told]]
+) -> tuple[Restatement, ...]:
+    """Which metrics and arms have another part in the plan than when they were told?
+
+    A guardrail that is left out once its looks are known moves no crossing, but the
+    decision.
+
+    Args:
+        spec: registry row with the plan of this run.
+        before: by arm and metric, as stored by the last published run.
+    """
+    return tuple(
+        Restatement(metric, arm, PART, first.get(PART, _PLANNED), now, "PLAN_CHANGED")
+        for arm, metrics in before.items()
+        for metric, first in metrics.items()
+        if (now := _name_part(spec, metric, arm)) != first.get(PART, now or "a part")
+    )
+
+
 def carry_told(
     before: Mapping[str, Mapping[str, Told]], now: Mapping[str, Mapping[str, Told]]
 ) -> dict[str, dict[str, Told]]:
@@ -111,22 +141,37 @@ def carry_told(
         before: by arm and metric, as stored by the last published run.
         now: of this run.
     """
-    return {
-        arm: {
-            metric: _carry(before.get(arm, {}).get(metric), told)
-            for metric, told in metrics.items()
-        }
-        for arm, metrics in now.items()
-    }
+    arms = dict.fromkeys((*now, *before))
+    return {arm: _carry_arm(before.get(arm, {}), now.get(arm, {})) for arm in arms}
+
+
+def remember_told(
+    decision: Decision, told: Mapping[str, Mapping[str, Told]], arms: Sequence[str]
+) -> Decision:
+    """The decision on an arm with what was told of it; the overall one with the rest.
+
+    Args:
+        decision: on an arm, or overall.
+        told: by arm and metric.
+        arms: those of the plan.
+    """
+    key, kept = "told", told.get(decision.treatment, {})
+    if not decision.treatment:
+        key = _GONE
+        kept = {arm: of for arm, of in told.items() if of and arm not in arms}
+    if not kept:
+        return decision
+    return replace(decision, details={**decision.details, key: dict(kept)})
 
 
 def read_told(decisions: Sequence[Decision]) -> dict[str, dict[str, Told]]:
     """What stored decisions remember, by arm and metric."""
-    return {
-        decision.treatment: dict(decision.details.get("told", {}))
-        for decision in decisions
-        if decision.treatment
-    }
+    told: dict[str, dict[str, Told]] = {}
+    for decision in decisions:
+        if decision.treatment:
+            told[decision.treatment] = dict(decision.details.get("told", {}))
+        told |= decision.details.get(_GONE, {})
+    return told
 
 
 def _instants(estimates: Sequence[Estimate], row: Estimate) -> dict[int, str]:
@@ -159,6 +204,18 @@ def _cross_once(
         for test, (p, level) in levels.items()
         if test != "noninferiority" or is_guardrail
     }
+
+
+def _name_part(spec: ExperimentSpec, metric: str, treatment: str) -> str | None:
+    """A metric's part in the decision on an arm; None = it decides nothing."""
+    if treatment not in spec.treatments:
+        return None
+    plan = spec.plan.of(metric)
+    if plan.role is MetricRole.GUARDRAIL and plan.margin is not None:
+        is_share = plan.margin_scale is MarginScale.RELATIVE
+        size = f"{100 * plan.margin:.12g} %" if is_share else f"{plan.margin:.12g}"
+        return f"a guardrail (margin {size})"
+    return None if plan.role is MetricRole.MONITOR else f"a {plan.role.value}"
 
 
 def _hash_plan(spec: ExperimentSpec) -> str:
@@ -195,9 +252,19 @@ def _compare(
     return Restatement(metric, arm, test, before, after, cause)
 
 
+def _carry_arm(before: Mapping[str, Told], now: Mapping[str, Told]) -> dict[str, Told]:
+    """What this run could not tell stays as it was told."""
+    return {
+        **before,
+        **{name: _carry(before.get(name), one) for name, one in now.items()},
+    }
+
+
 def _carry(first: Told | None, now: Told) -> Told:
     if first is None:
         return now
+    if first.get(PART, now.get(PART)) != now.get(PART):
+        return first
     tests = {*first["crossings"], *now["crossings"]}
     moved = {
         test: _compare("", "", test, first=first, now=now) is not None for test in tests

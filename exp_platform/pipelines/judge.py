@@ -19,8 +19,10 @@ from exp_platform.decision.restatement import (
     Restatement,
     Told,
     carry_told,
+    compare_parts,
     compare_told,
     read_told,
+    remember_told,
     tell_crossings,
 )
 from exp_platform.decision.sequential import Judged
@@ -119,7 +121,7 @@ def judge(
         pretrends=tuple(t for t in pretrends if t.role is EstimateRole.PRIMARY),
     )
     carried = carry_told(before, told)
-    decisions = tuple(_remember(d, carried.get(d.treatment)) for d in decisions)
+    decisions = tuple(remember_told(d, carried, spec.treatments) for d in decisions)
     return Judgement(judged, checks, decisions[-1].verdict, decisions)
 
 
@@ -130,11 +132,9 @@ AllTold = Mapping[str, Mapping[str, Told]]
 def _check_looks(
     spec: ExperimentSpec, before: AllTold, now: AllTold
 ) -> list[CheckResult]:
-    """Crossings that have moved, one result per metric and arm; none without looks."""
-    if not any(now.values()):
-        return []
+    """What was told and has moved, by metric and arm; nothing without looks."""
     moved: dict[str, list[Restatement]] = {}
-    for found in compare_told(before, now):
+    for found in (*compare_parts(spec, before), *compare_told(before, now)):
         moved.setdefault(f"{found.metric_name}:{found.treatment}", []).append(found)
     facts = [
         RestatedFacts(
@@ -145,14 +145,9 @@ def _check_looks(
         )
         for subject, found in moved.items()
     ]
-    return [check_restated(f) for f in facts or [RestatedFacts(spec.experiment_id)]]
-
-
-def _remember(decision: Decision, told: Mapping[str, Told] | None) -> Decision:
-    """What was told about the looks goes on with the decision on the arm."""
-    if not told or not decision.treatment:
-        return decision
-    return replace(decision, details={**decision.details, "told": dict(told)})
+    if not facts and any(now.values()):
+        facts = [RestatedFacts(spec.experiment_id)]
+    return [check_restated(one) for one in facts]
 
 
 def _assess_guardrails(

@@ -28,6 +28,13 @@ def test_check_restated_passes_when_nothing_has_moved():
                 "now: the data of past looks have changed."
             ),
         ),
+        (
+            ("part", "a guardrail (margin 2 %)", None),
+            (
+                "It was a guardrail (margin 2 %) when first told and is no part of the "
+                "decision now: the data of past looks have changed."
+            ),
+        ),
     ],
 )
 def test_check_restated_warns_of_a_moved_crossing(move, message):

@@ -7,11 +7,13 @@ import pytest
 
 from exp_platform.decision.restatement import (
     carry_told,
+    compare_parts,
     compare_told,
     read_told,
+    remember_told,
     tell_crossings,
 )
-from exp_platform.records import EstimateRole
+from exp_platform.records import EstimateRole, MetricRole
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -125,3 +127,52 @@ def test_read_told_is_what_a_decision_remembers(shippable):
     ]
     assert read_told(kept) == told(5, 7)
     assert read_told(decisions) == {"B": {}}
+
+
+def replan(spec, **changes):
+    """The plan with other parts: metric -> what is changed of it, None = left out."""
+    metrics = [
+        replace(one, **(changes.get(one.metric_name) or {}))
+        for one in spec.plan.metrics
+        if changes.get(one.metric_name, {}) is not None
+    ]
+    return replace(spec, plan=replace(spec.plan, metrics=tuple(metrics)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "now"),
+    [
+        ({}, []),
+        ({"refunds": None}, [None]),
+        ({"refunds": {"role": MetricRole.MONITOR}}, [None]),
+        ({"refunds": {"role": MetricRole.GOAL}}, ["a goal"]),
+        ({"refunds": {"margin": 0.2}}, ["a guardrail (margin 20 %)"]),
+    ],
+)
+def test_a_part_that_is_another_than_told_is_found(shippable, changes, now):
+    first = replan(shippable.spec, refunds={"margin": 0.1})
+    rows = [
+        replace(look(shippable, 1), metric_name="refunds", role=EstimateRole.PRIMARY)
+    ]
+    before = tell_crossings(first, rows, ())
+    found = compare_parts(replan(first, **changes), before)
+    assert [one.now for one in found] == now
+    assert {(one.test, one.cause) for one in found} <= {("part", "PLAN_CHANGED")}
+    assert {one.before for one in found} <= {"a guardrail (margin 10 %)"}
+
+
+def test_an_arm_that_was_told_and_has_gone_is_found_in_every_later_run(shippable):
+    before = {"B": {}, "C": told(5, 7)["B"]}
+    decisions = [
+        remember_told(d, carry_told(before, {"B": {}}), shippable.spec.treatments)
+        for d in shippable.decide()
+    ]
+    assert read_told(decisions) == before
+    (found,) = compare_parts(shippable.spec, read_told(decisions))
+    assert (found.treatment, found.now) == ("C", None)
+
+
+@pytest.mark.parametrize("now", [{}, {"B": {}}, told(5, 9, part="a goal")])
+def test_carry_told_keeps_what_this_run_cannot_tell(now):
+    before = told(5, 7, part="a guardrail (margin 2 %)")
+    assert carry_told(before, now) == before
