@@ -100,9 +100,7 @@ def track_series(
     if method is LookMethod.FIXED:
         return _look_once(spec, series, base[-1], assessed)
     rule = build_rule(spec, series, method, base)
-    harm = [g.harm_p_value for g in assessed] or [
-        harm_p_value(e, series.definition.direction) for e in base
-    ]
+    harm = _test_harm(series, base, assessed)
     readings = _Readings(
         effect=_read_effect(spec, series, base, rule),
         harm=_read_side(series, harm, rule, harm_level(spec), is_harm=True),
@@ -167,6 +165,22 @@ def _assess(
     )
 
 
+def _test_harm(
+    series: LookSeries,
+    base: Sequence[Estimate],
+    assessed: Sequence[GuardrailAssessment],
+) -> list[float | None]:
+    """One-sided p of harm at each look, by the guardrail's own test where it has one.
+
+    A margin that cannot be judged says nothing of harm: that is tested all the same.
+    """
+    known = [g.harm_p_value for g in assessed] or [None] * len(base)
+    return [
+        harm_p_value(e, series.definition.direction) if p is None else p
+        for e, p in zip(base, known, strict=True)
+    ]
+
+
 def _look_once(
     spec: ExperimentSpec,
     series: LookSeries,
@@ -175,9 +189,7 @@ def _look_once(
 ) -> Track:
     """The one look at the end: the single test is the sequential one."""
     guardrail = assessed[-1] if assessed else None
-    harm = harm_p_value(estimate, series.definition.direction)
-    if guardrail is not None:
-        harm = guardrail.harm_p_value
+    (harm,) = _test_harm(series, [estimate], assessed[-1:])
     sides = _split(estimate)
     row = replace(
         estimate,

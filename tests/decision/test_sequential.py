@@ -367,6 +367,19 @@ def test_judge_looks_keeps_the_best_proof_of_a_guardrail(trial):
     assert WINDOW < crossing <= 8
 
 
+@pytest.mark.parametrize("method", [LookMethod.GROUP_SEQUENTIAL, LookMethod.FIXED])
+def test_harm_is_tested_where_the_margin_cannot_be_judged(trial, method):
+    case = trial.design(method=method)
+    known = replace(case, effects={**case.effects, "refunds": -0.8})
+    metrics = tuple(replace(m, margin=None) for m in case.spec.plan.metrics)
+    unknown = replace(known, case=known.case.plan(metrics=metrics))
+    one, other = primary(unknown.judge(), "refunds"), primary(known.judge(), "refunds")
+    assert one.harm_p_value == pytest.approx(other.harm_p_value, rel=1e-12)
+    decision = unknown.decide()
+    assert decision.reasons == ("GUARDRAIL_UNKNOWN",)
+    assert "and it got worse: one-sided p < 0.0001" in decision.rationale
+
+
 def test_judge_looks_without_an_event_judges_by_scores(trial):
     case = replace(trial, per_day=2_000)
     spec = case.spec_at(DAYS)
