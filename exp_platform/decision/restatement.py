@@ -22,8 +22,8 @@ from exp_platform.records import (
 from exp_platform.stats.guardrail import ALPHA, GuardrailAssessment
 
 Told = Mapping[str, Any]
-"""One comparison: `crossings` (test -> instant or None), `through` (the latest look),
-`version` of the metric, `design` of the plan and the metric's `part` in it, all text."""
+"""One comparison: `crossings` (test -> instant or None), `since` and `through` (the
+earliest and the latest look), `version` of the metric, `design` of the plan and the metric's `part` in it, all text."""
 
 TESTS = ("effect", "harm", "noninferiority")
 
@@ -85,6 +85,7 @@ def tell_crossings(
             crossings = _cross_once(spec, row, shown)
         told.setdefault(row.treatment, {})[row.metric_name] = {
             "crossings": {test: instants.get(k) for test, k in crossings.items()},
+            "since": min(instants.values(), key=_instant),
             "through": max(instants.values(), key=_instant),
             "version": row.metric_version,
             "design": _hash_plan(spec),
@@ -238,11 +239,8 @@ def _compare(
 ) -> Restatement | None:
     before = first["crossings"].get(test)
     after = now["crossings"].get(test)
-    is_moved = before != after
-    if before is None and after is not None:
-        # A crossing at a look that had not been taken yet is news, not a correction.
-        is_moved = _instant(after) <= _instant(first["through"])
-    if not is_moved:
+    is_news = after is not None and _is_new_look(before or after, first, now)
+    if before == after or is_news:
         return None
     cause = "LATE_DATA"
     if first["version"] != now["version"]:
@@ -250,6 +248,16 @@ def _compare(
     if first["design"] != now["design"]:
         cause = "PLAN_CHANGED"
     return Restatement(metric, arm, test, before, after, cause)
+
+
+def _is_new_look(crossed: str, first: Told, now: Told) -> bool:
+    """A crossing after all looks told, or in place of one that this run does not take.
+
+    One look at the end of the data moves on with them: the earlier one is gone.
+    """
+    is_same_plan = first["design"] == now["design"]
+    is_gone = is_same_plan and _instant(crossed) < _instant(now.get("since", crossed))
+    return is_gone or _instant(crossed) > _instant(first["through"])
 
 
 def _carry_arm(before: Mapping[str, Told], now: Mapping[str, Told]) -> dict[str, Told]:

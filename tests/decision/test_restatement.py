@@ -43,6 +43,10 @@ def told(crossed, through, **changes):
         (told(None, 7), told(8, 9), []),
         (told(None, 7), told(6, 9), [(None, day(6))]),
         (told(None, 7), told(7, 7), [(None, day(7))]),
+        (told(5, 5), told(9, 9, since=day(9)), []),
+        (told(5, 5), told(None, 9, since=day(9)), [(day(5), None)]),
+        (told(5, 7), told(6, 9, since=day(2)), [(day(5), day(6))]),
+        (told(5, 5), told(9, 9, since=day(9), design="e"), [(day(5), day(9))]),
         ({}, told(6, 9), []),
         ({"B": {}}, told(6, 9), []),
     ],
@@ -50,7 +54,7 @@ def told(crossed, through, **changes):
 def test_compare_told_finds_what_has_moved(before, now, moves):
     found = compare_told(before, now)
     assert [(one.before, one.now) for one in found] == moves
-    assert {one.cause for one in found} <= {"LATE_DATA"}
+    assert {one.cause for one in found} <= {"LATE_DATA", "PLAN_CHANGED"}
 
 
 def test_compare_told_names_the_cause():
@@ -94,7 +98,7 @@ def test_tell_crossings_gives_instants(shippable):
     entry = tell_crossings(shippable.spec, rows, ())["B"]["orders"]
     assert entry["crossings"]["effect"] == day(2)
     assert entry["crossings"]["harm"] is None
-    assert entry["through"] == day(3)
+    assert (entry["since"], entry["through"]) == (day(1), day(3))
 
 
 def test_tell_crossings_of_a_single_look(shippable):
