@@ -236,7 +236,7 @@ def _say_needed(reason: Reason, evidence: Evidence) -> str:
     """What would have to move, and where to."""
     if reason is Reason.GUARDRAIL_INCONCLUSIVE:
         moves = join_words(map(describe_move, _unproven(evidence)))
-        return f"the worst case of {moves}, which takes more units"
+        return f"the worst case of {moves}, which takes more {_name_units(evidence)}"
     if reason is Reason.NO_GOAL_EFFECT:
         return _say_needed_gain(evidence)
     if reason is Reason.GOAL_WORSE:
@@ -260,9 +260,14 @@ def _say_needed_gain(evidence: Evidence) -> str:
     # Many are 1 after Holm: then the p before it tells which is nearest.
     p_value, _, name = min(known)
     return (
-        f"{needed} (nearest: {name}, {format_p(p_value, limit)}), which takes more units or a "
-        "larger effect"
+        f"{needed} (nearest: {name}, {format_p(p_value, limit)}), which takes more "
+        f"{_name_units(evidence)} or a larger effect"
     )
+
+
+def _name_units(evidence: Evidence) -> str:
+    """What one more of is one more observation."""
+    return "clusters" if evidence.spec.cluster else "units"
 
 
 def _single_p(estimate: Estimate) -> float:

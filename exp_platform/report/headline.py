@@ -142,6 +142,8 @@ def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
         window = "data without dates"
     arms = f"{', '.join(spec.treatments)} against {spec.control}"
     came = f"{spec.unit_type}s {_ASSIGNMENTS[spec.assignment]}"
+    if spec.cluster and spec.assignment is Assignment.RANDOMISED:
+        came += f" by cluster ({spec.cluster})"
     if spec.is_declared_random:
         came += " (declared by the importer, not verified)"
     parts = [window, arms, came]

@@ -151,6 +151,18 @@ def test_decide_without_an_end_waits_for_the_planned_units(shippable, planned, o
         assert "registered end" not in MEANINGS[decision.reasons[0]]
 
 
+@pytest.mark.parametrize(("cluster", "more"), [(None, "units"), ("city", "clusters")])
+def test_decide_asks_for_more_of_what_was_assigned(shippable, cluster, more):
+    case = replace(shippable, spec=replace(shippable.spec, cluster=cluster))
+    flat = {"p_value": 0.5, "p_value_adjusted": 0.5, "statistic": 0.7}
+    for name in ("orders", "revenue"):
+        case = of_arm(case, "B", name, **flat)
+    unsure = replace(case.guardrails[0], status=GuardrailStatus.NOT_SHOWN)
+    wanted = replace(case, guardrails=(unsure,)).decide()[0].would_change
+    assert f"to inside 5 %, which takes more {more};" in wanted
+    assert f"which takes more {more} or a larger effect" in wanted
+
+
 def test_decide_calls_no_loss_the_nearest_to_a_gain(shippable):
     lost = {"difference": -0.01, "statistic": -2.1, "p_value": 0.036}
     worse = of_arm(shippable, "B", "orders", **lost, p_value_adjusted=0.072)

@@ -355,6 +355,20 @@ def test_memo_says_who_declared_that_arms_were_random(change, is_said, shippable
         assert ("none of them can prove it" in text) is is_said
 
 
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        (Assignment.RANDOMISED, "users assigned at random by cluster (city)"),
+        (Assignment.SELF_SELECTED, "users chose their arm: not an experiment"),
+    ],
+)
+def test_memo_says_that_clusters_were_assigned(assignment, words, shippable):
+    spec = replace(shippable.spec, cluster="city", assignment=assignment)
+    facts = replace(shippable, spec=spec)
+    subtitle = describe_headline(facts, sort_comparisons(facts)).subtitle
+    assert words in subtitle
+
+
 def test_tile_of_a_metric_without_a_lift_shows_the_difference(shippable):
     changed = tuple(
         replace(one, relative_lift=None, relative_ci_lower=None, relative_ci_upper=None)
