@@ -95,7 +95,7 @@ def read_long(
 
 
 def read_instant(value: datetime | None) -> datetime | None:
-    """An instant without a zone is UTC."""
-    if value is None or value.tzinfo is not None:
-        return value
-    return value.replace(tzinfo=UTC)
+    """An instant in UTC; without a zone it is UTC."""
+    if value is None:
+        return None
+    return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)

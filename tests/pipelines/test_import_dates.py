@@ -124,3 +124,16 @@ def test_import_of_a_long_file_keeps_names_that_look_like_decimals_apart(
     assert bring(content, *LONG, "--metric", "12.1").code == 0
     assert project.exp("run", "exp_file").code == 0
     assert welch(project, "12.1")["control_mean"] == 1.0
+
+
+def test_import_tells_instants_with_a_zone_in_utc(bring):
+    zoned = [
+        "--start",
+        "2026-01-01T19:00:00-05:00",
+        "--end",
+        "2026-01-03T01:00:00+01:00",
+    ]
+    content = csv(DATED, lambda i: f"{spend(i)},2026-01-02")
+    answer = bring(content, *BASE, "--exposure-ts", "ts", *zoned)
+    assert answer.code == 0
+    assert "from 2026-01-02 00:00 to 2026-01-03 00:00 UTC" in answer.out
