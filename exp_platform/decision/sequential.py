@@ -24,6 +24,7 @@ from exp_platform.records import (
     EstimateRole,
     ExperimentSpec,
     LookMethod,
+    MetricDefinition,
     MetricRole,
 )
 from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
@@ -86,8 +87,8 @@ def judge_looks(
         elif found[1].rows:
             rows += _demote(estimate, found[1])
         else:
-            rows.append(_await_look(spec, found[0], estimate))
-            guardrails += _await_guardrail(spec, estimate)
+            rows.append(await_look(spec, found[0].definition, estimate))
+            guardrails += await_guardrail(spec, estimate)
     rows += [row for _, track in tracks.values() for row in track.rows]
     return Judged(adjust_goals(rows, spec), tuple(guardrails))
 
@@ -169,14 +170,20 @@ def _demote(estimate: Estimate, track: Track) -> list[Estimate]:
     return [replace(estimate, role=EstimateRole.SECONDARY, details=details)]
 
 
-def _await_look(
-    spec: ExperimentSpec, series: LookSeries, estimate: Estimate
+def await_look(
+    spec: ExperimentSpec, definition: MetricDefinition, estimate: Estimate
 ) -> Estimate:
-    """Before the first look nothing is tested: every sequential p-value is 1."""
-    n_looks = len(plan_looks(spec, series.definition))
+    """Before the first look nothing is tested: every sequential p-value is 1.
+
+    Args:
+        spec: registry row with the plan.
+        definition: of the metric.
+        estimate: its row on all data so far.
+    """
+    n_looks = len(plan_looks(spec, definition))
     note = {
-        "method": choose_look_method(spec, series.definition).value,
-        "why_one_look": explain_single_look(spec, series.definition),
+        "method": choose_look_method(spec, definition).value,
+        "why_one_look": explain_single_look(spec, definition),
         "status": NO_LOOK,
         "looks_planned": n_looks if spec.plan.sequential.has_end else None,
         "is_final": False,
@@ -192,9 +199,15 @@ def _await_look(
     )
 
 
-def _await_guardrail(
+def await_guardrail(
     spec: ExperimentSpec, estimate: Estimate
 ) -> list[GuardrailAssessment]:
+    """Before the first look no guardrail is shown to hold; none where it is no guardrail.
+
+    Args:
+        spec: registry row with the plan.
+        estimate: the metric's row on all data so far.
+    """
     plan = spec.plan.of(estimate.metric_name)
     if plan.role is not MetricRole.GUARDRAIL:
         return []

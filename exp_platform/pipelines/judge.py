@@ -25,7 +25,7 @@ from exp_platform.decision.restatement import (
     remember_told,
     tell_crossings,
 )
-from exp_platform.decision.sequential import Judged
+from exp_platform.decision.sequential import Judged, await_guardrail, await_look
 from exp_platform.decision.trends import note_pretrends
 from exp_platform.pipelines.compute_metric_aggregates import Measured
 from exp_platform.pipelines.follow_looks import follow_looks
@@ -122,6 +122,7 @@ def judge(
     )
     carried = carry_told(before, told)
     decisions = tuple(remember_told(d, carried, spec.treatments) for d in decisions)
+    judged = tuple(_hold_open(ingested, e, decisions) for e in judged)
     return Judgement(judged, checks, decisions[-1].verdict, decisions)
 
 
@@ -202,6 +203,27 @@ def _pair_totals(
         if found[0] and found[1]:
             return found[0], found[1]
     return measured.pair(name, "all", spec, estimate.treatment)
+
+
+def _hold_open(
+    ingested: Ingested, estimate: Estimate, decisions: Sequence[Decision]
+) -> Estimate:
+    """What is tested at the end alone, as whole clusters are, proves nothing before it."""
+    spec, name = ingested.spec, estimate.metric_name
+    open_arms = {
+        one.treatment
+        for one in decisions
+        if one.treatment and not one.details["is_complete"]
+    }
+    is_planned = spec.plan.of(name).role is not MetricRole.MONITOR
+    is_open = estimate.treatment in open_arms and estimate.is_ok and is_planned
+    if not is_open or is_followed(estimate) or not is_deciding(estimate, (name,)):
+        return estimate
+    row = await_look(spec, ingested.definitions[name], estimate)
+    if estimate.p_value_adjusted is not None:
+        row = replace(row, p_value_adjusted=1.0)
+    waiting = await_guardrail(spec, row)
+    return _note(row, {(name, g.treatment): g for g in waiting})
 
 
 def _note(estimate: Estimate, assessments: Assessments) -> Estimate:

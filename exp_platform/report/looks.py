@@ -51,6 +51,9 @@ _ONE_LOOK = {
     "single test.",
     "NO_WINDOW": "Without a window a unit's value still grows, so the metric is tested "
     "once, at the end.",
+    "CLUSTERED": "Whole clusters are compared once, at the end.",
+    "NOT_RANDOMISED": "Arms that were not assigned at random are compared once, at the "
+    "end.",
     "NO_MOMENTS": "A quantile, or an adjustment by several covariates, cannot be followed "
     "day by day, so the metric is tested once, at the end.",
 }

@@ -168,3 +168,40 @@ def test_units_without_a_cluster_do_not_make_few_clusters_many(project):
     outcome, rows, _ = run(project, "four")
     assert rows["spend", "cluster_delta"]["reason"] == "TOO_FEW_CLUSTERS"
     assert outcome["decision"]["outcome"] == "REVIEW"
+
+
+def test_clusters_prove_nothing_before_the_end(project):
+    random = np.random.default_rng(5)
+    lines = ["id,city,arm,at,spend,visits"]
+    for unit in range(1200):
+        arm, day = unit % 60 % 2, 1 + unit % 14
+        spend, visits = 20 + arm + random.normal(0, 1), 5 - arm + random.normal(0, 1)
+        row = f"{unit},{unit % 60},{'AB'[arm]},2026-03-{day:02}"
+        lines.append(f"{row},{spend:.4f},{visits:.4f}")
+    path = project.root / "running.csv"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    flags = [
+        *("--experiment-id", "running", "--unit", "id", "--variant", "arm"),
+        *("--control", "A", "--cluster", "city", "--exposure-ts", "at"),
+        *("--metric", "spend", "--metric", "visits", "--guardrail", "visits=0.02"),
+        *("--start", "2026-03-01", "--end", "2026-03-15", "--watermark"),
+    ]
+    readings = []
+    for watermark in ("2026-03-10", "2026-03-15"):
+        assert project.exp("import", path, *flags, watermark).code == 0
+        _, rows, _ = run(project, "running")
+        goal, guardrail = (rows[m, "cluster_delta"] for m in ("spend", "visits"))
+        assert goal["p_value"] < 1e-9
+        readings.append(
+            (
+                goal["p_value_adjusted"],
+                guardrail["harm_p_value"],
+                guardrail["details"]["noninferiority"]["is_degraded"],
+                "Whole clusters are compared once, at the end. No look yet"
+                in project.exp("memo", "running").out,
+            )
+        )
+    open_reading, final = readings
+    assert open_reading == (1.0, 1.0, False, True)
+    assert final[0] < 1e-9
+    assert final[1:] == (None, True, False)
