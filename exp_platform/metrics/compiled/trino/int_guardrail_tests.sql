@@ -2,7 +2,8 @@
 -- relative margin m the test is of mean_T - (1 - m) mean_C > 0, whose variance has the
 -- factor (1 - m)^2 on control; where a decrease is good the signs turn. One-sided, normal.
 -- A guardrail without a margin, or with nobody or everybody counted in an arm of a
--- proportion, has no such test: z is null.
+-- proportion, has no such test, nor has a relative margin where an arm does not vary: z is
+-- null.
 with guardrails as (
 
     select
@@ -33,7 +34,7 @@ statistics as (
         *,
         case
             when not is_relative then (good * difference + margin) / standard_error
-            when control_mean > 0
+            when control_mean > 0 and control_error > 0 and treatment_error > 0
                 then (good * difference + margin * control_mean)
                 / sqrt(treatment_error + (1 - good * margin) * (1 - good * margin) * control_error)
         end as noninferiority_z
