@@ -1,7 +1,8 @@
 """A table's rows inside the engine, or as Arrow: planned files found by field id."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -199,11 +200,19 @@ def check_field_ids(location: str, area: Area) -> None:
 @lru_cache(maxsize=4096)
 def _has_field_ids(location: str, area: Area) -> bool:
     """Data files never change, so one look at the footer is enough."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _telling_damage(location, area):
         schema = pq.read_schema(area.open(location))
+    return all(arrow_field_id(field) is not None for field in schema)
+
+
+@contextmanager
+def _telling_damage(location: str, area: Area) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
     except FileNotFoundError as error:
         raise StorageError(
             "a data file is missing",
@@ -217,7 +226,6 @@ def _has_field_ids(location: str, area: Area) -> bool:
             found=str(error).splitlines()[0],
             next_step="run the experiment again from its raw data",
         ) from error
-    return all(arrow_field_id(field) is not None for field in schema)
 
 
 def _read_file(table: TableSchema, location: str, area: Area) -> "pa.Table":
@@ -225,7 +233,9 @@ def _read_file(table: TableSchema, location: str, area: Area) -> "pa.Table":
     import pyarrow.parquet as pq
 
     check_field_ids(location, area)
-    rows = pq.ParquetFile(area.open(location)).read()
+    # a look at the footer says nothing of the pages behind it, or of a file gone since
+    with _telling_damage(location, area):
+        rows = pq.ParquetFile(area.open(location)).read()
     by_id = {arrow_field_id(f): i for i, f in enumerate(rows.schema)}
     schema = arrow_schema(table.name)
     columns = [

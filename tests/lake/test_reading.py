@@ -85,6 +85,19 @@ def test_check_field_ids_names_missing_and_broken_files(tmp_path):
         check_field_ids(location_of(broken), area)
 
 
+def test_read_names_a_file_that_broke_after_its_footer_was_seen(lake, rows, settings):
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    assert lake.read("outcomes").num_rows == 3
+    (file,) = settings.warehouse.rglob("*.parquet")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4] + bytes(400) + whole[404:])
+    with pytest.raises(ContractError, match="not readable Parquet"):
+        lake.read("outcomes")
+    file.unlink()
+    with pytest.raises(StorageError, match="is missing"):
+        lake.read("outcomes")
+
+
 def test_delete_files_fall_back_to_arrow_and_say_so(lake, rows, caplog):
     lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
     table = lake._table("outcomes")
