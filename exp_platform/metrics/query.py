@@ -78,12 +78,14 @@ class Vocabulary:
         segments: declared segments, from before exposure.
         variants: arms, control first.
         is_dated: exposures have days; else there is no time to cut by.
+        has_clusters: whole clusters were assigned; units of one go together.
     """
 
     metrics: Mapping[str, MetricType]
     segments: tuple[str, ...]
     variants: tuple[str, ...]
     is_dated: bool = True
+    has_clusters: bool = False
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -97,7 +99,8 @@ def compile_query(query: MetricQuery, words: Vocabulary) -> str:
     Columns: metric_name, the dimensions, `time` (with a grain), n (units), total,
     denominator_total, value (mean per unit, or ratio of totals), standard_error. On the
     outcome clock n counts unit-days and value is the mean per unit and day; a unit's
-    days covary, so no standard error is given. The age clock has the whole number
+    days covary, so no standard error is given, nor where whole clusters of units were
+    assigned, as the spread of units does not tell it. The age clock has the whole number
     `age_day` in place of `time`.
 
     Args:
@@ -117,7 +120,7 @@ def compile_query(query: MetricQuery, words: Vocabulary) -> str:
     if query.clock is Clock.AGE:
         age = [("age_day", "days.age_day")]
         return _day_sql(query, "metric_aggregates_by_age", age)
-    return _unit_sql(query)
+    return _unit_sql(query, has_error=not words.has_clusters)
 
 
 def compile_values(dimension: str, words: Vocabulary) -> str:
@@ -247,7 +250,7 @@ def _require_clock_of_days(query: MetricQuery, words: Vocabulary) -> None:
         )
 
 
-def _unit_sql(query: MetricQuery) -> str:
+def _unit_sql(query: MetricQuery, *, has_error: bool) -> str:
     """Inside, labels are d1, d2, ...: a segment may be called like a column of ours."""
     labels = [(name, _column(name)) for name in query.dimensions]
     if query.grain is not None:
@@ -285,7 +288,7 @@ def _unit_sql(query: MetricQuery) -> str:
         "    m.total,\n"
         "    m.denominator_total,\n"
         f"    {_VALUE} as value,\n"
-        f"    {_ERROR} as standard_error\n"
+        f"    {_ERROR if has_error else _NO_ERROR} as standard_error\n"
         "from moments as m\n"
         f"order by {keys}"
     )
@@ -303,6 +306,7 @@ _ERROR = (
     "        ) / m.n) / nullif(abs(m.denominator_total / m.n), 0)\n"
     "    end"
 )
+_NO_ERROR = "cast(null as double)"
 
 
 def _day_sql(query: MetricQuery, table: str, time: list[tuple[str, str]]) -> str:
@@ -326,7 +330,7 @@ def _day_sql(query: MetricQuery, table: str, time: list[tuple[str, str]]) -> str
         f"    sum({n} * {mean}) as total,\n"
         "    cast(null as double) as denominator_total,\n"
         f"    sum({n} * {mean}) / nullif(sum({n}), 0) as value,\n"
-        "    cast(null as double) as standard_error\n"
+        f"    {_NO_ERROR} as standard_error\n"
         f"from exp.{table} as days\n"
         f"where {where}\n"
         f"group by {keys}\n"

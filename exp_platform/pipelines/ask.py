@@ -173,6 +173,7 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
             spec.plan.segments,
             variants,
             spec.is_dated,
+            has_clusters=spec.cluster is not None,
         ),
         as_of=AsOf(
             experiment_id=experiment_id,

@@ -27,12 +27,10 @@ class Job:
 
     Attributes:
         holder: whose token asked; nobody else sees it.
-        question: as it was asked, canonical.
     """
 
     job_id: str
     holder: str
-    question: str
     future: "Future[Answer]"
 
     @property
@@ -59,7 +57,7 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = Lock()
 
-    def submit(self, holder: str, question: str, work: Callable[[], Answer]) -> Job:
+    def submit(self, holder: str, work: Callable[[], Answer]) -> Job:
         """Begin a job.
 
         Raises:
@@ -74,7 +72,7 @@ class Jobs:
                     allowed=f"{self._waiting} at once",
                     next_step="ask again in a while",
                 )
-            job = Job(secrets.token_hex(8), holder, question, self._pool.submit(work))
+            job = Job(secrets.token_hex(8), holder, self._pool.submit(work))
             self._jobs[job.job_id] = job
             self._forget_old()
         return job

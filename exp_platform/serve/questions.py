@@ -53,12 +53,11 @@ def ask_question(
     """Totals by metric, dimension and time; 202 and a job when they take longer."""
     settings, jobs = request.app.state.settings, request.app.state.jobs
     subject, query = find_subject(settings, experiment_id), body.query()
-    query_sql(subject, query)  # a wrong question is refused before it waits
-    asked = body.model_dump_json()
-    etag = f'"{subject.as_of.fingerprint(asked, wanted.output.value)}"'
+    sql = query_sql(subject, query)  # a wrong question is refused before it waits
+    etag = f'"{subject.as_of.fingerprint(sql, wanted.output.value)}"'
     if has_current(wanted.known, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    job = jobs.submit(holder, asked, lambda: answer_query(settings, subject, query))
+    job = jobs.submit(holder, lambda: answer_query(settings, subject, query))
     if wanted.is_async or not jobs.wait(job, request.app.state.wait_seconds):
         return _accepted(job)
     return write_answer(job.future.result(), wanted.output, etag=etag)
@@ -133,7 +132,7 @@ def read_job(
     if job.status is JobStatus.RUNNING:
         return _accepted(job)
     answer = job.future.result()
-    etag = f'"{answer.as_of.fingerprint(job.question, wanted.output.value)}"'
+    etag = f'"{answer.as_of.fingerprint(answer.sql, wanted.output.value)}"'
     if has_current(wanted.known, etag):
         return Response(status_code=304, headers={"ETag": etag})
     return write_answer(answer, wanted.output, etag=etag)

@@ -5,6 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from exp_platform.config import load_settings
+from exp_platform.metrics.query import MetricQuery
+from exp_platform.pipelines.ask import answer_query, find_subject
+
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("clusters")]
 
 SHIPS = """\
@@ -81,6 +85,11 @@ def test_many_clusters_are_compared_by_their_sums(cities):
     assert "all of 12 comparisons" in checks["SQL_TWIN"]["message"]
     assert not {"OUTLIER", "SKEWNESS", "SRM_BY_SEGMENT"} & checks.keys()
     assert "by cluster, delta method" in cities.exp("memo", "many").out
+    # The metrics API tells no error that takes them for independent either.
+    settings = load_settings(str(cities.config))
+    subject = find_subject(settings, "many")
+    answer = answer_query(settings, subject, MetricQuery(("spend", "per_visit")))
+    assert answer.table["standard_error"].null_count == 4
     # Units were not split one by one: no slice of theirs has a p in SQL either.
     splits = cities.tables("sample_ratio_mismatch")["sample_ratio_mismatch"]
     splits = [row for row in splits if row["experiment_id"] == "many"]

@@ -122,6 +122,15 @@ def expected(units: list[dict[str, Any]], dimensions: tuple[str, ...]) -> Any:
     }
 
 
+def test_units_of_assigned_clusters_have_no_standard_error(ask):
+    query = MetricQuery(("spend", "rate"))
+    clustered = replace(WORDS, has_clusters=True)
+    for words, is_null in ((WORDS, {False}), (clustered, {True})):
+        columns, rows = ask(compile_query(query, words))
+        assert columns[-1] == "standard_error"
+        assert {row[-1] is None for row in rows} == is_null
+
+
 @pytest.mark.parametrize("name", [*OURS, *ODD])
 def test_a_segment_may_be_called_like_anything_inside(ask, units, name):
     other = "m" if name == "d1" else "d1"

@@ -220,6 +220,14 @@ def test_etag_spares_the_answer_and_knows_the_format(client):
     assert wider.status_code == 200
 
 
+def test_etag_changes_with_the_sql_of_the_answer(client, monkeypatch):
+    body = {"metrics": ["conversion"]}
+    first = client.post(QUERY, json=body)
+    monkeypatch.setattr("exp_platform.metrics.query._ERROR", "cast(null as double)")
+    tag = {"If-None-Match": first.headers["etag"]}
+    assert client.post(QUERY, json=body, headers=tag).status_code == 200
+
+
 def test_a_long_question_becomes_a_job(client):
     body = {"metrics": ["conversion"]}
     accepted = client.post(QUERY, json=body, headers={"Prefer": "respond-async"})
