@@ -9,13 +9,16 @@ from exp_platform.config import Settings
 from exp_platform.serve import questions, reading
 from exp_platform.serve.failures import install_error_handlers
 from exp_platform.serve.jobs import Jobs
-from exp_platform.serve.tokens import Tokens
+from exp_platform.serve.tokens import TokenFile, Tokens
 
 WAIT_SECONDS = 20.0
 
 
 def build_app(
-    settings: Settings, tokens: Tokens, *, wait_seconds: float = WAIT_SECONDS
+    settings: Settings,
+    tokens: Tokens | TokenFile,
+    *,
+    wait_seconds: float = WAIT_SECONDS,
 ) -> FastAPI:
     """The web application over one lake.
 

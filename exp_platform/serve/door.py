@@ -1,14 +1,22 @@
 """What every request passes: the token, the wanted format, the answer one has already."""
 
+import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Header, HTTPException, Path, Query, Request
+from fastapi import Depends, Header, HTTPException, Path, Query, Request, Response
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Message, Receive
 
+from exp_platform.errors import UsageError
 from exp_platform.serve.formats import Format
-from exp_platform.serve.tokens import Tokens
+from exp_platform.serve.tokens import TokenFile, Tokens
 
+LONGEST_BODY = 16 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
 _BEARER = HTTPBearer(auto_error=False, description="made with `exp token NAME`")
 
 
@@ -19,15 +27,49 @@ def find_holder(
     """Who asks.
 
     Raises:
-        HTTPException: 401 without a known token.
+        HTTPException: 401 without a known token, 503 when the token file is broken.
     """
-    tokens: Tokens = request.app.state.tokens
-    holder = tokens.holder_of(credentials.credentials) if credentials else None
+    tokens: Tokens | TokenFile = request.app.state.tokens
+    try:
+        holder = tokens.holder_of(credentials.credentials) if credentials else None
+    except UsageError as error:
+        _log.error("nobody is let in: %s", error)  # a stranger learns no path
+        raise HTTPException(503, "tokens cannot be checked now") from error
     if holder is None:
         raise HTTPException(
             401, "a known bearer token is needed", {"WWW-Authenticate": "Bearer"}
         )
     return holder
+
+
+class DoorRoute(APIRoute):
+    """Lets in before it reads: no body of a stranger's, none that is too long."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler behind the door."""
+        answer = super().get_route_handler()
+
+        async def admit(request: Request) -> Response:
+            """Token first, then the body, a piece at a time."""
+            find_holder(request, await _BEARER(request))
+            return await answer(Request(request.scope, _bound(request.receive)))
+
+        return admit
+
+
+def _bound(receive: Receive) -> Receive:
+    length = 0
+
+    async def receive_bounded() -> Message:
+        """The next piece, unless they are too long together."""
+        nonlocal length
+        message = await receive()
+        length += len(message.get("body", b""))
+        if length > LONGEST_BODY:
+            raise HTTPException(413, f"a question has at most {LONGEST_BODY:,} bytes")
+        return message
+
+    return receive_bounded
 
 
 @dataclass(frozen=True, slots=True)

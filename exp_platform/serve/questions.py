@@ -19,12 +19,18 @@ from exp_platform.serve.bodies import (
     QueryBody,
     SqlBody,
 )
-from exp_platform.serve.door import ExperimentId, Holder, WantedAnswer, has_current
+from exp_platform.serve.door import (
+    DoorRoute,
+    ExperimentId,
+    Holder,
+    WantedAnswer,
+    has_current,
+)
 from exp_platform.serve.failures import document_errors
 from exp_platform.serve.formats import MEDIA_TYPES, Format, write_answer
 from exp_platform.serve.jobs import Job, Jobs, JobStatus
 
-router = APIRouter(prefix="/v1", tags=["ask"])
+router = APIRouter(prefix="/v1", tags=["ask"], route_class=DoorRoute)
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": AnswerBody,
@@ -40,7 +46,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.post(
     "/experiments/{experiment_id}/query",
-    responses={**_ANSWERS, **document_errors(404, 422, 503)},
+    responses={**_ANSWERS, **document_errors(404, 413, 422, 503)},
     response_model=None,
 )
 def ask_question(
@@ -65,7 +71,7 @@ def ask_question(
 
 @router.post(
     "/experiments/{experiment_id}/sql",
-    responses=document_errors(404, 422, 503),
+    responses=document_errors(404, 413, 422, 503),
 )
 def compile_question(
     request: Request,

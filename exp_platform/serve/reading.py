@@ -20,10 +20,16 @@ from exp_platform.serve.bodies import (
     MetricBody,
     SubjectBody,
 )
-from exp_platform.serve.door import ExperimentId, Holder, KnownTag, has_current
+from exp_platform.serve.door import (
+    DoorRoute,
+    ExperimentId,
+    Holder,
+    KnownTag,
+    has_current,
+)
 from exp_platform.serve.failures import document_errors
 
-router = APIRouter(prefix="/v1", tags=["read"])
+router = APIRouter(prefix="/v1", tags=["read"], route_class=DoorRoute)
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "unchanged"}}
 
 

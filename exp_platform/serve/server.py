@@ -6,7 +6,13 @@ from pathlib import Path
 
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError
-from exp_platform.serve.tokens import Tokens, hash_token, new_token, read_tokens
+from exp_platform.serve.tokens import (
+    TokenFile,
+    Tokens,
+    hash_token,
+    new_token,
+    read_tokens,
+)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -46,9 +52,10 @@ def serve(settings: Settings, address: Address, tokens: Path) -> None:
     uvicorn.run(app, host=address.host, port=address.port, log_level="info")
 
 
-def _choose_tokens(address: Address, file: Path) -> Tokens:
+def _choose_tokens(address: Address, file: Path) -> Tokens | TokenFile:
     if file.exists():
-        return read_tokens(file)
+        read_tokens(file)  # a file with no token in it is told before the socket opens
+        return TokenFile(file)
     if address.host not in LOOPBACK:
         raise UsageError(
             "others could reach this address, and there is no token file",

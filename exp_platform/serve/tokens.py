@@ -42,12 +42,38 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """Tokens as their file has them at each question: one that was removed is void."""
+
+    path: Path
+
+    def holder_of(self, token: str) -> str | None:
+        """Whose token this is now; None for nobody's.
+
+        Raises:
+            UsageError: the file is not there, or a line is no token.
+        """
+        return Tokens(_read_hashes(self.path)).holder_of(token)
+
+
 def read_tokens(file: Path) -> Tokens:
     """Tokens from a file with one `name sha256` on each line.
 
     Raises:
         UsageError: the file is not there, is empty, or a line is something else.
     """
+    hashes = _read_hashes(file)
+    if not hashes:
+        raise UsageError(
+            "the token file has no token",
+            where=str(file),
+            next_step="make one with `exp token NAME`",
+        )
+    return Tokens(hashes)
+
+
+def _read_hashes(file: Path) -> dict[str, str]:
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -68,13 +94,7 @@ def read_tokens(file: Path) -> Tokens:
                 next_step="make a line with `exp token NAME`",
             )
         hashes[name] = digest
-    if not hashes:
-        raise UsageError(
-            "the token file has no token",
-            where=str(file),
-            next_step="make one with `exp token NAME`",
-        )
-    return Tokens(hashes)
+    return hashes
 
 
 def add_token(file: Path, name: str) -> str:
@@ -84,18 +104,33 @@ def add_token(file: Path, name: str) -> str:
         The token; it is shown once and kept nowhere.
 
     Raises:
-        UsageError: the name is not one word, or has a token already.
+        UsageError: the name is not one word, or has a token already; or the file
+            cannot be written.
     """
-    if not name or any(letter.isspace() for letter in name) or name.startswith("#"):
+    is_word = name.isprintable() and not any(letter.isspace() for letter in name)
+    if not name or not is_word or name.startswith("#"):
         raise UsageError("a token's name is one word", found=repr(name))
-    if file.exists() and name in read_tokens(file).hashes:
+    if file.exists() and name in _read_hashes(file):
         raise UsageError(
             f"{name!r} has a token already",
             where=str(file),
             next_step="remove its line to revoke it",
         )
     token = new_token()
-    file.touch(mode=0o600, exist_ok=True)
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write(f"{name} {hash_token(token)}\n")
+    try:
+        _append_line(file, f"{name} {hash_token(token)}\n")
+    except OSError as error:
+        raise UsageError(
+            "the token file cannot be written", where=str(file), found=str(error)
+        ) from error
     return token
+
+
+def _append_line(file: Path, line: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600, exist_ok=True)
+    # an editor may have left the last line without its end
+    before = file.read_text("utf-8")
+    begin = "\n" if before and not before.endswith("\n") else ""
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(begin + line)

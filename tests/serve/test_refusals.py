@@ -5,6 +5,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from exp_platform.serve.tokens import TokenFile, add_token
+
 QUERY = "/v1/experiments/exp_tiny/query"
 ATTACKS = [
     "conversion' or '1'='1",
@@ -131,6 +133,34 @@ def test_without_a_known_token_nothing_is_told(open_client, header):
             answer = stranger.request(method, path, json={"metrics": ["x"]})
             assert answer.status_code == 401, path
             assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_stranger_s_body_is_not_read(open_client):
+    json_type = {"Content-Type": "application/json"}
+    stranger = open_client(json_type)
+    assert stranger.post(QUERY, content=b"{").status_code == 401
+
+
+def test_a_body_that_is_too_long_is_refused_before_its_end(client, monkeypatch):
+    monkeypatch.setattr("exp_platform.serve.door.LONGEST_BODY", 1000)
+    values = {"dimension": "platform", "values": ["x" * 1000]}
+    assert "1,000 bytes" in refused(client, 413, filters=[values])["error"]
+    refused(client, metrics=["short"])
+
+
+def test_a_token_file_that_broke_lets_nobody_in(
+    make_app, listen, open_client, tmp_path
+):
+    file = tmp_path / "tokens"
+    token = add_token(file, "a")
+    app = make_app()
+    app.state.tokens = TokenFile(file)
+    with listen(app) as base:
+        client = open_client({"Authorization": f"Bearer {token}"}, base)
+        assert client.get("/v1/experiments").status_code == 200
+        file.write_text("not a token", "utf-8")
+        answer = client.get("/v1/experiments")
+    assert (answer.status_code, str(tmp_path) in answer.text) == (503, False)
 
 
 @pytest.fixture(scope="module")

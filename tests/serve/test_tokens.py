@@ -26,7 +26,34 @@ def test_add_token_refuses_a_name_twice(tmp_path):
         add_token(tmp_path / "tokens", "a")
 
 
-@pytest.mark.parametrize("name", ["", "two words", "#x", "tab\t"])
+@pytest.mark.parametrize("text", ["", "# nobody\n", f"old {'0' * 64}"])
+def test_add_token_to_what_an_editor_left(tmp_path, text):
+    file = tmp_path / "not" / "there yet" / "tokens"
+    first = add_token(file, "first")
+    assert read_tokens(file).holder_of(first) == "first"
+    file.write_text(text, "utf-8")
+    token = add_token(file, "new")
+    assert read_tokens(file).holder_of(token) == "new"
+    assert ("old" in text) == ("old" in read_tokens(file).hashes)
+
+
+def test_add_token_names_a_file_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(UsageError, match="cannot be written"):
+        add_token(tmp_path / "file" / "tokens", "a")
+
+
+def test_a_token_holds_as_long_as_its_line_stands(tmp_path):
+    file = tmp_path / "tokens"
+    first = add_token(file, "first")
+    tokens = _choose_tokens(Address(), file)
+    second = add_token(file, "second")
+    assert [tokens.holder_of(t) for t in (first, second)] == ["first", "second"]
+    file.write_text("", "utf-8")
+    assert [tokens.holder_of(t) for t in (first, second)] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["", "two words", "#x", "tab\t", "\udcff", "\ufeffa"])
 def test_add_token_refuses_a_name_that_is_no_word(tmp_path, name):
     with pytest.raises(UsageError, match="one word"):
         add_token(tmp_path / "tokens", name)
