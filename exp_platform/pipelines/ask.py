@@ -17,9 +17,10 @@ from exp_platform.metrics.query import (
     compile_values,
 )
 from exp_platform.pipelines.registry import read_spec, require_totals
+from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import nothing_stored
-from exp_platform.pipelines.shown import check_format
-from exp_platform.records import ExperimentSpec, MetricType
+from exp_platform.pipelines.shown import check_format, record_document
+from exp_platform.records import Estimate, ExperimentSpec, MetricType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,6 +87,21 @@ def find_subject(settings: Settings, experiment_id: str) -> Subject:
     validate_experiment_id(experiment_id)
     with open_lake(settings) as lake:
         return _describe(lake, experiment_id)
+
+
+def read_estimates(settings: Settings, experiment_id: str) -> list[dict[str, Any]]:
+    """Every stored estimate as JSON values, refused methods and panels included.
+
+    Raises:
+        UsageError: not an experiment id.
+        ContractError: nobody published a run of it.
+    """
+    validate_experiment_id(experiment_id)
+    with open_lake(settings) as lake:
+        rows = lake.read("analysis_results", experiment_id).to_pylist()
+        if not rows and not lake.read("analysis_runs", experiment_id).num_rows:
+            raise nothing_stored(experiment_id, "analysis_runs")
+    return [record_document(e) for e in from_rows("analysis_results", Estimate, rows)]
 
 
 def answer_query(settings: Settings, subject: Subject, query: MetricQuery) -> Answer:

@@ -9,9 +9,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from exp_platform.errors import ContractError, did_you_mean
-from exp_platform.lake import open_lake
 from exp_platform.metrics.definitions import load_definitions
-from exp_platform.pipelines.ask import find_subject
+from exp_platform.pipelines.ask import find_subject, read_estimates
 from exp_platform.pipelines.shown import last_runs
 from exp_platform.records import MetricDefinition
 from exp_platform.serve.bodies import (
@@ -89,10 +88,7 @@ def read_results(
     request: Request, experiment_id: ExperimentId, _: Holder, known: KnownTag = None
 ) -> Response:
     """Every stored estimate of an experiment, refused methods included."""
-    find_subject(request.app.state.settings, experiment_id)
-    with open_lake(request.app.state.settings) as lake:
-        rows = lake.read("analysis_results", experiment_id).to_pylist()
-    return _tagged(rows, known)
+    return _tagged(read_estimates(request.app.state.settings, experiment_id), known)
 
 
 @router.get(

@@ -1,6 +1,7 @@
 """Asking: the numbers are those of the published totals, in every format."""
 
 import io
+import json
 import math
 from collections import Counter
 
@@ -9,6 +10,7 @@ import pyarrow.csv as pa_csv
 import pytest
 import sqlglot
 
+from exp_platform.errors import UsageError
 from exp_platform.serve.jobs import Jobs
 
 QUERY = "/v1/experiments/exp_tiny/query"
@@ -65,6 +67,22 @@ def test_query_ratio_is_the_ratio_of_totals(client, ready):
     errors = [row["standard_error"] ** 2 for row in rows.values()]
     # two independent arms: the estimate's error, by another formula
     assert math.sqrt(sum(errors)) == pytest.approx(estimate["standard_error"], rel=1e-9)
+
+
+def test_results_are_the_records_of_the_command_line(client, ready):
+    shown = ready.exp("results", "exp_tiny", "--format", "json")
+    answer = client.get("/v1/experiments/exp_tiny/results")
+    assert answer.json() == json.loads(shown.out)
+
+
+def test_results_of_a_panel_can_be_read(client, monkeypatch):
+    def refuse(_):
+        raise UsageError("no totals of its arms are stored")
+
+    url = "/v1/experiments/exp_tiny"
+    monkeypatch.setattr("exp_platform.pipelines.ask.require_totals", refuse)
+    assert client.get(url).status_code == 422
+    assert client.get(f"{url}/results").status_code == 200
 
 
 def test_query_by_exposure_week_adds_up(client):

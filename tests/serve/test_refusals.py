@@ -114,7 +114,8 @@ def test_values_of_an_unknown_dimension_are_refused(client):
 
 
 def test_unknown_things_are_404(client):
-    for url in ("/v1/experiments/exp_none", "/v1/metrics/none", "/v1/jobs/none"):
+    none = "/v1/experiments/exp_none"
+    for url in (none, f"{none}/results", "/v1/metrics/none", "/v1/jobs/none"):
         answer = client.get(url)
         assert answer.status_code == 404, url
         assert answer.json()["error"]
