@@ -57,6 +57,10 @@ class ContractError(ExpPlatformError):
     exit_code = 3
 
 
+class UnpublishedError(ContractError):
+    """Nobody published what is asked for; nothing is broken (exit code 3)."""
+
+
 class StorageError(ExpPlatformError):
     """The lake or an engine failed: lock, disk, catalog, query (exit code 4)."""
 

@@ -82,7 +82,7 @@ def find_subject(settings: Settings, experiment_id: str) -> Subject:
 
     Raises:
         UsageError: not an experiment id.
-        ContractError: nobody published metrics of it.
+        UnpublishedError: nobody published metrics of it.
     """
     validate_experiment_id(experiment_id)
     with open_lake(settings) as lake:
@@ -94,7 +94,7 @@ def read_estimates(settings: Settings, experiment_id: str) -> list[dict[str, Any
 
     Raises:
         UsageError: not an experiment id.
-        ContractError: nobody published a run of it.
+        UnpublishedError: nobody published a run of it.
     """
     validate_experiment_id(experiment_id)
     with open_lake(settings) as lake:

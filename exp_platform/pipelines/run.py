@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from exp_platform.config import Settings
-from exp_platform.errors import ContractError
+from exp_platform.errors import UnpublishedError
 from exp_platform.lake import (
     Engine,
     Lake,
@@ -276,9 +276,9 @@ def open_reader(settings: Settings, experiment_id: str) -> Iterator[Run]:
         )
 
 
-def nothing_stored(experiment_id: str, table: str) -> ContractError:
+def nothing_stored(experiment_id: str, table: str) -> UnpublishedError:
     """The error of a stage whose input nobody wrote yet."""
-    return ContractError(
+    return UnpublishedError(
         f"experiment {experiment_id!r} has no rows in {table}",
         where=f"iceberg.exp.{table}",
         next_step="run the earlier stage, or the whole flow with `exp run`",

@@ -11,16 +11,18 @@ from exp_platform.errors import (
     ContractError,
     ExpPlatformError,
     StorageError,
+    UnpublishedError,
     UsageError,
 )
 from exp_platform.serve.bodies import ErrorBody
 
 STATUS_CODES: dict[type[ExpPlatformError], int] = {
     UsageError: 422,
-    ContractError: 404,
+    UnpublishedError: 404,
+    ContractError: 503,
     StorageError: 503,
 }
-"""A contract error here means that nobody published what is asked for."""
+"""The first that fits. Data that broke are no more the client's fault than the lake."""
 
 
 def document_errors(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -33,6 +35,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ExpPlatformError, _tell_ours)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(HTTPException, _tell_http)
+    app.add_exception_handler(Exception, _tell_unknown)
 
 
 def _respond(code: int, body: ErrorBody, headers: Any = None) -> JSONResponse:
@@ -68,3 +71,7 @@ async def _tell_http(_: Request, error: Exception) -> JSONResponse:
     detail = str(error.detail) if isinstance(error, HTTPException) else "failed"
     headers = error.headers if isinstance(error, HTTPException) else None
     return _respond(code, ErrorBody(error=detail), headers)
+
+
+async def _tell_unknown(_: Request, __: Exception) -> JSONResponse:
+    return _respond(500, ErrorBody(error="the server failed; its log says where"))

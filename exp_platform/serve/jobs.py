@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
 
-from exp_platform.errors import ContractError, StorageError
+from exp_platform.errors import StorageError, UnpublishedError
 from exp_platform.pipelines.ask import Answer
 
 
@@ -81,12 +81,12 @@ class Jobs:
         """One holder's job.
 
         Raises:
-            ContractError: there is none by that id, or it is someone else's.
+            UnpublishedError: there is none by that id, or it is someone else's.
         """
         with self._lock:
             job = self._jobs.get(job_id)
         if job is None or job.holder != holder:
-            raise ContractError(
+            raise UnpublishedError(
                 f"no job {job_id!r}", next_step="ask again: old answers are forgotten"
             )
         return job

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from exp_platform.errors import ContractError, did_you_mean
+from exp_platform.errors import UnpublishedError, did_you_mean
 from exp_platform.metrics.definitions import load_definitions
 from exp_platform.pipelines.ask import find_subject, read_estimates
 from exp_platform.pipelines.shown import last_runs
@@ -113,7 +113,7 @@ def describe_metric(
     """One metric definition of the project."""
     found = load_definitions(request.app.state.settings.paths.metrics)
     if name not in found:
-        raise ContractError(f"no metric {name!r}", allowed=did_you_mean(name, found))
+        raise UnpublishedError(f"no metric {name!r}", allowed=did_you_mean(name, found))
     return _tagged(_metric(found[name]), known)
 
 

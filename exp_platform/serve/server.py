@@ -35,8 +35,8 @@ def serve(settings: Settings, address: Address, tokens: Path) -> None:
             and printed, on a loopback address only.
 
     Raises:
-        UsageError: no token file for an address others can reach, or the extra
-            `serve` is not installed.
+        UsageError: no token file for an address others can reach, an address that
+            cannot be used, or the extra `serve` is not installed.
     """
     try:
         import uvicorn
@@ -49,7 +49,15 @@ def serve(settings: Settings, address: Address, tokens: Path) -> None:
         ) from error
     known = _choose_tokens(address, tokens)
     app = build_app(settings, known)
-    uvicorn.run(app, host=address.host, port=address.port, log_level="info")
+    try:
+        uvicorn.run(app, host=address.host, port=address.port, log_level="info")
+    except SystemExit as error:  # it has logged why, and its code is none of ours
+        raise UsageError(
+            "the server could not start",
+            where=f"--host {address.host} --port {address.port}",
+            found="the error above",
+            next_step="choose a free port of this machine; --port 0 takes any",
+        ) from error
 
 
 def _choose_tokens(address: Address, file: Path) -> Tokens | TokenFile:

@@ -1,10 +1,13 @@
 """What is refused: no token, unknown names, SQL in any place a text can stand."""
 
+from unittest.mock import Mock
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from exp_platform.errors import ContractError
 from exp_platform.serve.tokens import TokenFile, add_token
 
 QUERY = "/v1/experiments/exp_tiny/query"
@@ -119,6 +122,18 @@ def test_unknown_things_are_404(client):
         answer = client.get(url)
         assert answer.status_code == 404, url
         assert answer.json()["error"]
+
+
+def test_what_broke_is_not_called_missing(make_app, listen, open_client, monkeypatch):
+    broken = ContractError("a data file is not readable Parquet")
+    for error, code in ((broken, 503), (RuntimeError("a secret of ours"), 500)):
+        fail = Mock(side_effect=error)
+        monkeypatch.setattr("exp_platform.serve.reading.find_subject", fail)
+        with listen(make_app()) as base:
+            client = open_client({"Authorization": "Bearer a-token-of-the-tests"}, base)
+            answer = client.get("/v1/experiments/exp_tiny")
+        assert (answer.status_code, "error" in answer.json()) == (code, True)
+        assert "secret" not in answer.text
 
 
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic dGVzdHM6", "Bearer"])

@@ -1,11 +1,13 @@
 """Tokens: only hashes are kept, and a broken file lets nobody in."""
 
+import socket
 import stat
 
 import pytest
 
+from exp_platform.config import load_settings
 from exp_platform.errors import UsageError
-from exp_platform.serve.server import Address, _choose_tokens
+from exp_platform.serve.server import Address, _choose_tokens, serve
 from exp_platform.serve.tokens import add_token, hash_token, read_tokens
 
 
@@ -72,6 +74,13 @@ def test_read_tokens_refuses_what_is_no_token_file(tmp_path, text):
 def test_read_tokens_refuses_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         read_tokens(tmp_path / "none")
+
+
+def test_an_address_in_use_is_wrong_usage(ready, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match="could not start"):
+            serve(load_settings(str(ready.config)), Address(port=port), tmp_path / "t")
 
 
 def test_without_a_file_only_loopback_gets_a_token(tmp_path, capsys):
