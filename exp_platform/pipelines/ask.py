@@ -8,7 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
-from exp_platform.lake import Lake, open_lake, validate_experiment_id
+from exp_platform.lake import (
+    Lake,
+    TableState,
+    open_lake,
+    states_from_json,
+    validate_experiment_id,
+)
 from exp_platform.metrics.observations import transpile
 from exp_platform.metrics.query import (
     MetricQuery,
@@ -43,7 +49,7 @@ class AsOf:
         definitions: metric -> version and content hash of its definition.
         snapshots: table -> Iceberg snapshot id.
         watermark: event time up to which the data are complete; None = no dates.
-        computed_at, run_id: the last run that published.
+        computed_at, run_id: the run that computed the totals.
     """
 
     experiment_id: str
@@ -178,9 +184,11 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
             raise nothing_stored(experiment_id, table)
         return found
 
+    made, registry = _find_origin(rows("analysis_runs"))
+    if registry is not None:
+        pinned["experiment_registry"] = registry
     spec = require_totals(read_spec(rows("experiment_registry")[0]))
     definitions = rows("metric_definitions")
-    last = max(rows("analysis_runs"), key=lambda r: (r["computed_at"], r["run_id"]))
     variants = (spec.control, *spec.treatments)
     return Subject(
         spec=spec,
@@ -196,7 +204,29 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
             definitions={d["metric_name"]: d["metric_version"] for d in definitions},
             snapshots=pinned,
             watermark=spec.watermark_ts if spec.is_dated else None,
-            computed_at=last["computed_at"],
-            run_id=last["run_id"],
+            computed_at=made["computed_at"],
+            run_id=made["run_id"],
         ),
     )
+
+
+def _find_origin(ledger: list[dict[str, Any]]) -> tuple[dict[str, Any], int | None]:
+    """The run that computed the totals, and the registry's snapshot it worked from.
+
+    A refresh or an ingest since then moves the registry, its watermark included, and not
+    the totals. The snapshot is None where the registry is still the same.
+    """
+    runs = sorted(ledger, key=lambda r: (r["computed_at"], r["run_id"]))
+    makers = [r for r in runs if json.loads(r["stages"]).get("metrics") == "done"]
+    made = makers[-1] if makers else runs[-1]
+    then, now = (
+        states_from_json(r["snapshots"]).get("experiment_registry")
+        for r in (made, runs[-1])
+    )
+    if then is None or now is None or _contents(then) == _contents(now):
+        return made, None
+    return made, then.snapshot_id
+
+
+def _contents(state: TableState) -> list[str]:
+    return sorted(file.sha256 or file.path for file in state.files)
