@@ -3,8 +3,12 @@
 import io
 import json
 import math
+import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
@@ -270,6 +274,24 @@ def test_too_many_jobs_are_refused(make_app, listen, open_client):
         refused = client.post(QUERY, json={"metrics": ["conversion"]})
     assert refused.status_code == 503
     assert "ask again" in refused.json()["next_step"]
+
+
+def test_health_does_not_wait_behind_questions(
+    make_app, listen, open_client, monkeypatch
+):
+    gate, n = threading.Event(), 60  # more than a server has threads
+    monkeypatch.setattr(
+        "exp_platform.serve.reading.find_subject", lambda *_: gate.wait(30)
+    )
+    with listen(make_app()) as base, ThreadPoolExecutor(n) as pool:
+        client = open_client({"Authorization": "Bearer a-token-of-the-tests"}, base)
+        for _ in range(n):
+            pool.submit(client.get, "/v1/experiments/exp_tiny")
+        time.sleep(0.5)
+        try:
+            assert httpx.get(f"{base}/healthz", timeout=5).status_code == 200
+        finally:
+            gate.set()
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "spark", "trino"])
