@@ -210,6 +210,9 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
     )
 
 
+_WRITING = ("done", "skipped")  # skipped: the old totals were removed
+
+
 def _find_origin(ledger: list[dict[str, Any]]) -> tuple[dict[str, Any], int | None]:
     """The run that computed the totals, and the registry's snapshot it worked from.
 
@@ -217,7 +220,7 @@ def _find_origin(ledger: list[dict[str, Any]]) -> tuple[dict[str, Any], int | No
     the totals. The snapshot is None where the registry is still the same.
     """
     runs = sorted(ledger, key=lambda r: (r["computed_at"], r["run_id"]))
-    makers = [r for r in runs if json.loads(r["stages"]).get("metrics") == "done"]
+    makers = [r for r in runs if json.loads(r["stages"]).get("metrics") in _WRITING]
     made = makers[-1] if makers else runs[-1]
     then, now = (
         states_from_json(r["snapshots"]).get("experiment_registry")

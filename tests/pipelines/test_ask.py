@@ -32,6 +32,8 @@ FULL = ledger_row(1, {"ingest": "done", "metrics": "done"}, "early")
         ([ledger_row(2, {"refresh": "full"}, "late")], ("run1", 101)),
         ([ledger_row(2, {"metrics": "inherited"}, "early")], ("run1", None)),
         ([ledger_row(2, {"metrics": "done"}, "late")], ("run2", None)),
+        # a panel under the same name: there are no totals any more
+        ([ledger_row(2, {"metrics": "skipped"}, "late")], ("run2", None)),
     ],
 )
 def test_the_origin_is_the_run_that_computed_the_totals(later, expected):
