@@ -210,7 +210,7 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
     )
 
 
-_WRITING = ("done", "skipped")  # skipped: the old totals were removed
+_WRITING = ("done", "skipped", "panel")  # the last two remove what there was
 
 
 def _find_origin(ledger: list[dict[str, Any]]) -> tuple[dict[str, Any], int | None]:

@@ -33,6 +33,7 @@ FULL = ledger_row(1, {"ingest": "done", "metrics": "done"}, "early")
         ([ledger_row(2, {"metrics": "inherited"}, "early")], ("run1", None)),
         ([ledger_row(2, {"metrics": "done"}, "late")], ("run2", None)),
         # a panel under the same name: there are no totals any more
+        ([ledger_row(2, {"metrics": "panel"}, "late")], ("run2", None)),
         ([ledger_row(2, {"metrics": "skipped"}, "late")], ("run2", None)),
     ],
 )
