@@ -33,7 +33,7 @@ def require_caps(definition: MetricDefinition) -> None:
         if rule is not None and is_open(part):
             raise UsageError(
                 f"the cap of metric {definition.name!r} has no number",
-                found=f"percentile {rule.share:g}",
+                found=f"percentile {rule.share:.15g}",
                 allowed="a number such as `cap: 250`, or one that a run has frozen",
                 next_step="`exp run` freezes it for an experiment; elsewhere write it down",
             )

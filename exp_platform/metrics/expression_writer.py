@@ -158,7 +158,12 @@ class Writer:
     def _literal(self, node: "Expr") -> Written:
         if node.args["is_string"]:
             return Written(quote_text(node.name), "text", text=node.name)
-        number = float(node.name)
+        try:
+            number = float(node.name)
+        except ValueError:  # the parser takes the sign of 1e3-1 for the exponent's
+            raise self._refuse(
+                "not a number; a sign behind an exponent needs blanks", node.name
+            ) from None
         if not abs(number) < _LARGEST:
             raise self._refuse("this number is too large", node.name)
         is_short = node.name.isdecimal() and len(node.name) <= _MAX_DIGITS

@@ -27,6 +27,7 @@ _KEYWORDS = frozenset(
     {"and", "or", "not", "in", "between", "is", "null", "true", "false"}
     | {"case", "when", "then", "else", "end", "cast", "as"}
 )
+_OWN_COLUMNS = frozenset({"value", "ts", "event"})
 _DEPTHS = {"L_PAREN": 1, "CASE": 1, "R_PAREN": -1, "END": -1}
 _STRANGERS = ("SEMICOLON", "IDENTIFIER", "PARAMETER", "PLACEHOLDER")
 
@@ -109,13 +110,14 @@ def _is_name(token: Any) -> bool:
 
 
 def _layout(before: Any, token: Any, after: Any) -> str:
-    """A token's text; keywords and functions in small letters, properties as they are."""
+    """A token's text; what has no capitals of its own in small letters."""
     text = str(token.text)
     if token.token_type.name == "STRING":
         return quote_text(text)
     is_property = before is not None and before.text == "."
     is_function = after is not None and after.text == "("
-    if not is_property and (is_function or text.lower() in _KEYWORDS):
+    is_known = text.lower() in _KEYWORDS | _OWN_COLUMNS
+    if not is_property and (is_function or is_known):
         return text.lower()
     return text
 

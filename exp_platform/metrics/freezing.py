@@ -186,7 +186,7 @@ def _order_statistic(
     cap = float(engine.rows(sql)[0][0])
     if cap <= 0:
         raise UsageError(
-            f"the cap of metric {metric!r} would be {cap:g}",
+            f"the cap of metric {metric!r} would be {cap:.15g}",
             found=f"order statistic {number} of {n_units} unit totals",
             allowed="a cap above 0",
             next_step="say `nonzero: true`, take a higher percentile or write a number",

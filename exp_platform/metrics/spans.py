@@ -100,7 +100,7 @@ def _days_sql(days: float) -> str:
 
 
 def _days(days: float) -> str:
-    return f"{days:g} day" if days == 1 else f"{days:g} days"
+    return f"{days:.15g} day" if days == 1 else f"{days:.15g} days"
 
 
 def _from_words(days: float) -> str:
@@ -112,7 +112,7 @@ def _from_words(days: float) -> str:
 def _calendar_words(span: Span) -> str:
     first = span.lower
     if span.upper is None:
-        return f"from calendar day {first:g} (the exposure's is 0) to the watermark"
+        return f"from calendar day {first:.15g} (the exposure's is 0) to the watermark"
     if span.upper == 0:
         return f"the {_days(-first)} before the day of the first exposure"
-    return f"calendar days {first:g} to {span.upper - 1:g} (the exposure's is 0)"
+    return f"calendar days {first:.15g} to {span.upper - 1:.15g} (the exposure's is 0)"

@@ -60,7 +60,7 @@ def _topics(definition: MetricDefinition) -> Iterator[tuple[str, str]]:
     yield "value", describe_value(definition)
     if definition.quantile is not None:
         of = "rows" if definition.is_of_rows else "units, zeros included"
-        yield "quantile", f"{definition.quantile:g} of the {of}"
+        yield "quantile", f"{definition.quantile:.15g} of the {of}"
     yield "window", window_of(definition).words
     yield "matures", _maturity(definition)
     if definition.cap is not None or definition.percentile_cap is not None:
@@ -76,9 +76,9 @@ def _plan_words(definition: MetricDefinition) -> Iterator[tuple[str, str]]:
     defaults = definition.defaults
     role = defaults.role.value
     if defaults.margin is not None:
-        role += f", margin {defaults.margin:g} {defaults.margin_scale}"
+        role += f", margin {defaults.margin:.15g} {defaults.margin_scale}"
     if defaults.mde is not None:
-        role += f", sized for {defaults.mde:g} of control"
+        role += f", sized for {defaults.mde:.15g} of control"
     yield "default role", role
     if definition.unit_label:
         yield "unit", definition.unit_label
@@ -137,10 +137,10 @@ def _covariate_value(definition: MetricDefinition, covariate: Covariate) -> str:
 
 def _cap(value: float | None, rule: PercentileCap | None) -> str:
     if rule is None:
-        return f"{value:g} per unit"
+        return f"{value:.15g} per unit"
     units = "units with a total other than 0" if rule.is_nonzero else "all units"
     taken = "at the first look"
     if rule.origin is CapOrigin.PRE_PERIOD:
         taken = "from as many days before the exposure"
-    frozen = "" if value is None else f", frozen at {value:g}"
-    return f"order statistic {rule.share:g} of {units}, taken {taken}{frozen}"
+    frozen = "" if value is None else f", frozen at {value:.15g}"
+    return f"order statistic {rule.share:.15g} of {units}, taken {taken}{frozen}"

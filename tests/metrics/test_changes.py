@@ -48,6 +48,17 @@ def _of(kind: str, **changes: Any) -> Any:
     return parse_definition(TEXTS[kind] | changes, "here")
 
 
+def test_describe_has_every_digit() -> None:
+    before, after = (
+        describe(_of("ratio", cap=cap, window={"days": days}))
+        for cap, days in ((1234567, 1.0000001), (1234568, 1.0000002))
+    )
+    assert before["cap"] == "1234567 per unit"
+    assert after["cap"] == "1234568 per unit"
+    assert "until 1.0000001 days" in before["window"]
+    assert "until 1.0000002 days" in after["window"]
+
+
 def test_describe_says_every_part() -> None:
     words = describe(_of("mean"))
     assert words["value"] == "sum of outcome orders worth value / 100 where value > 1"

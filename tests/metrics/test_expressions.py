@@ -64,6 +64,8 @@ ATTACKS = [
     "current_setting('temp_directory') = ''",
     "current_database() = 'x'",
     "version() = 'x'",
+    "value > 1e3-1",
+    "value > 1e",
     "random() > 0.5",
     "now() > ts",
     "current_date > ts",
@@ -423,6 +425,10 @@ def test_write_filter_never_fails_otherwise(text: str) -> None:
         ("plan IN ('a','B')", "plan in ( 'a' , 'B' )"),
         ("LOWER(plan) = 'x' AND NOT a=1", "lower ( plan )='x' and not a = 1"),
         ("properties . plan = 'x'", "properties.plan = 'x'"),
+        (
+            "VALUE > 1 and Ts > '2026-01-01' and Event = 'x'",
+            "value > 1 and ts > '2026-01-01' and event = 'x'",
+        ),
     ],
 )
 def test_normalise_forgets_layout(one: str, other: str) -> None:
@@ -436,6 +442,7 @@ def test_normalise_forgets_layout(one: str, other: str) -> None:
         ("Plan = 'x'", "plan = 'x'"),
         ("plan = 'X'", "plan = 'x'"),
         ("properties.Case = 'x'", "properties.case = 'x'"),
+        ("properties.Value = 'x'", "properties.value = 'x'"),
         ("plan = 'a  b'", "plan = 'a b'"),
     ],
 )
