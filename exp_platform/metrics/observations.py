@@ -38,8 +38,9 @@ from exp_platform.records import Covariate, MetricDefinition
 if TYPE_CHECKING:
     from sqlglot.expressions.core import Expr
 
-CROSSOVER_SEGMENT = "population=without_crossover"
-BOT_SEGMENT = "population=without_bots"
+POPULATION = "population"
+CROSSOVER_SEGMENT = f"{POPULATION}=without_crossover"
+BOT_SEGMENT = f"{POPULATION}=without_bots"
 
 _START, _ADD = "cast(0 as double)", "(total, item) -> total + item"
 _LIST_SUM = {

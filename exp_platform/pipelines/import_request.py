@@ -8,8 +8,8 @@ from typing import Any
 
 from exp_platform.checks.wording import join_words
 from exp_platform.errors import UsageError, did_you_mean
-from exp_platform.metrics.query import VARIANT
 from exp_platform.pipelines.import_csv import refuse_repeated
+from exp_platform.pipelines.segments import name_claim
 from exp_platform.records import LookMethod
 
 _TYPES = ("mean", "count", "proportion")
@@ -217,9 +217,9 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
 
 def _check_segment_names(request: ImportRequest) -> None:
     for name in request.segments:
-        if name.lower() == VARIANT:
+        if claim := name_claim(name):
             raise UsageError(
-                f"segment {name!r} cannot be told from the arm",
+                f"segment {name!r} cannot be told from {claim}",
                 where="--segment",
                 next_step="give the column another name; nothing was written",
             )

@@ -9,6 +9,7 @@ from exp_platform.metrics.dbt_export import export_models
 from exp_platform.metrics.definitions import load_definitions
 from exp_platform.metrics.metricflow import export_semantic_model
 from exp_platform.pipelines.metric_files import DIALECTS
+from exp_platform.pipelines.segments import name_claim
 from exp_platform.pipelines.shown import check_format
 
 FORMATS = ("dbt", "metricflow")
@@ -45,10 +46,18 @@ def export_metrics(
         dialect: duckdb, spark or trino (dbt).
 
     Raises:
-        UsageError: an unknown format or dialect, or nothing that can be written.
+        UsageError: an unknown format or dialect, a segment called like something of
+            ours, or nothing that can be written.
     """
     check_format(output, FORMATS)
     check_format(dialect, DIALECTS, what="dialect")
+    for name in segments:
+        if claim := name_claim(name):
+            raise UsageError(
+                f"segment {name!r} cannot be told from {claim}",
+                where="--segment",
+                next_step="give the attribute another name",
+            )
     definitions = load_definitions(folder)
     if not definitions:
         raise UsageError("no metric definition there", where=str(folder))

@@ -5,6 +5,7 @@ A segment made of what happened after exposure compares different people in each
 
 from exp_platform.errors import ContractError, did_you_mean
 from exp_platform.lake.types import quote_text
+from exp_platform.metrics.observations import POPULATION
 from exp_platform.metrics.query import VARIANT
 from exp_platform.pipelines.run import Run
 from exp_platform.records import ExperimentSpec
@@ -23,13 +24,13 @@ def check_segments(run: Run, spec: ExperimentSpec) -> None:
         spec: the experiment with its plan.
 
     Raises:
-        ContractError: a segment is called like the arm, or is no attribute of any exposure, and nothing that
-            dim_user knows as of the first exposure.
+        ContractError: a segment is called like something of ours, or is no attribute of
+            any exposure, and nothing that dim_user knows as of the first exposure.
     """
     segments = spec.plan.segments
     for name in segments:
-        if name.lower() == VARIANT:
-            raise _unlike_arm(spec, name)
+        if claim := name_claim(name):
+            raise _claimed(spec, name, claim)
     if not segments or not run.engine.rows("select 1 from exp.exposures limit 1"):
         return
     for name in segments:
@@ -39,11 +40,26 @@ def check_segments(run: Run, spec: ExperimentSpec) -> None:
             raise _unknown(run, spec, name)
 
 
-def _unlike_arm(spec: ExperimentSpec, name: str) -> ContractError:
+def name_claim(name: str) -> str:
+    """What a segment of this name could not be told from; empty = it has its own.
+
+    Args:
+        name: of an attribute.
+    """
+    if name.lower() == VARIANT:
+        return "the arm"
+    if name == POPULATION:
+        return "the rows without bots and without crossover"
+    if "=" in name:
+        return f"a level of {name.partition('=')[0]!r}"
+    return ""
+
+
+def _claimed(spec: ExperimentSpec, name: str, claim: str) -> ContractError:
     return ContractError(
-        f"segment {name!r} cannot be told from the arm",
+        f"segment {name!r} cannot be told from {claim}",
         where=f"plan of {spec.experiment_id}",
-        found=f"{VARIANT!r} is the arm wherever numbers are asked for",
+        found=f"results name their segments {POPULATION}=without_bots, country=US",
         next_step="send it with the exposure under another name, or take it out of the "
         "plan",
     )

@@ -273,8 +273,13 @@ def _plan(segments: list[str]) -> str:
             ["'converted' is not known before exposure", "country, platform"],
         ),
         (["platfrom"], ID, ["did you mean 'platform'"]),
-        (["x'] or 1=1 --"], ID, ["not known before exposure"]),
+        (["x'] or true --"], ID, ["not known before exposure"]),
         (["platform", "Variant"], ID, ["'Variant' cannot be told from the arm"]),
+        (
+            ["population"],
+            ID,
+            ["'population' cannot be told from", "under another name"],
+        ),
     ],
 )
 def test_segments_from_after_exposure_are_refused(

@@ -167,6 +167,18 @@ REFUSED = {
         2,
         ("'Variant' cannot be told from the arm", "another name"),
     ),
+    "a segment called like rows of ours": (
+        csv("user,grp,spend,population", lambda i: f"{spend(i)},young"),
+        (*BASE, "--segment", "population"),
+        2,
+        ("'population' cannot be told from the rows without bots", "another name"),
+    ),
+    "a segment with an equals sign": (
+        csv("user,grp,spend,a=b", lambda i: f"{spend(i)},c"),
+        (*BASE, "--segment", "a=b"),
+        2,
+        ("'a=b' cannot be told from a level of 'a'",),
+    ),
     "long file without such an outcome": (
         LONG_FILE,
         (*LONG, "--metric", "zzz"),

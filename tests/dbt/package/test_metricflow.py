@@ -121,5 +121,9 @@ def test_export_metrics_refuses_what_it_does_not_know(
 ) -> None:
     with pytest.raises(UsageError, match=r"no (format|dialect)"):
         export_metrics(SHOP / "metrics", tmp_path, **{"output": "dbt", **wrong})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="'population' cannot be told from"):
+        export_metrics(
+            SHOP / "metrics", tmp_path, output="dbt", segments=["population"]
+        )
     with pytest.raises(UsageError, match="no metric definition"):
         export_metrics(tmp_path, tmp_path, output="dbt")
