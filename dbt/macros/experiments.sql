@@ -32,6 +32,9 @@ select
 {%- if control not in shares -%}
     {{ exceptions.raise_compiler_error("experiment " ~ experiment_id ~ " has no arm " ~ control) }}
 {%- endif -%}
+{%- if (shares.values() | sum - 1) | abs > 1e-6 or shares.values() | min <= 0 -%}
+    {{ exceptions.raise_compiler_error("the shares of experiment " ~ experiment_id ~ " must be above 0 and add up to 1, found " ~ shares) }}
+{%- endif -%}
 {%- for variant, share in shares.items() -%}
 select
     {{ exp_platform.text_literal(experiment_id) }} as experiment_id,

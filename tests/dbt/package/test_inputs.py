@@ -117,6 +117,32 @@ def test_build_fails_in_the_test_of_the_broken_input(
     assert shop_dbt.build(model, database=database, generated={}) == expected
 
 
+def test_build_warns_of_a_metric_whose_rows_never_came(
+    shop: Path, shop_dbt: Any, lake_settings: Any, tmp_path: Path
+) -> None:
+    database = tmp_path / shop.name
+    shutil.copy(shop, database)
+    with Engine(lake_settings, database) as engine:
+        engine.execute("delete from shop.visits")
+    words = ("build", "--select", "stg_outcomes", "--exclude-resource-type")
+    outcome = shop_dbt.run(*words, "unit_test", database=database, generated={})
+    warned = {r.node.name: r.failures for r in outcome.result if r.status == "warn"}
+    assert warned == {"metrics_have_rows": 1}
+
+
+@pytest.mark.parametrize("shares", ["'old': 50, 'new': 50", "'old': 1.0, 'new': 0.0"])
+def test_variants_refuse_shares_that_are_none(
+    shares: str, shop: Path, make_dbt: Any, tmp_path: Path
+) -> None:
+    project = tmp_path / "shop"
+    shutil.copytree(shop.parent / "shop", project, symlinks=True)
+    model = project / "models" / "exp_run_variants.sql"
+    text = "{{ exp_platform.variants('checkout', {%s}, control='old') }}"
+    model.write_text(text % shares, "utf-8")
+    outcome = make_dbt(tmp_path, project).run("parse", database=shop, generated={})
+    assert "must be above 0 and add up to 1" in str(outcome.exception)
+
+
 def _name_awkwardly(project: Path) -> None:
     """Point the project at the renamed columns, and at all the inputs there can be."""
     place = project / "dbt_project.yml"
