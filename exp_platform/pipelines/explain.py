@@ -1,6 +1,7 @@
 """The SQL behind a number: the metric's own SELECT, or every step from the rows on."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
@@ -16,12 +17,13 @@ from exp_platform.metrics.models import (
 from exp_platform.metrics.observations import segment_sql, transpile
 from exp_platform.metrics.one_statement import totals_statement, why_not_one_statement
 from exp_platform.pipelines.compute_metric_aggregates import fixed_point
+from exp_platform.pipelines.frozen_caps import read_published
 from exp_platform.pipelines.metric_files import DIALECTS, metric_selects
 from exp_platform.pipelines.panel_runs import find_layout
 from exp_platform.pipelines.run import open_reader
-from exp_platform.pipelines.run_ingest import Ingested, load_ingested
+from exp_platform.pipelines.run_ingest import load_ingested
 from exp_platform.pipelines.shown import check_format
-from exp_platform.records import MetricDefinition
+from exp_platform.records import ExperimentSpec, MetricDefinition
 
 
 def explain_sql(
@@ -47,25 +49,25 @@ def explain_sql(
         ContractError: the experiment was never ingested.
     """
     check_format(dialect, DIALECTS, what="dialect")
-    ingested, exact = _load(settings, experiment_id)
-    if metric not in ingested.definitions:
+    shown = _load(settings, experiment_id)
+    if metric not in shown.definitions:
         raise UsageError(
             f"metric {metric!r} is not in the plan of {experiment_id}",
-            allowed=did_you_mean(metric, ingested.definitions),
+            allowed=did_you_mean(metric, shown.definitions),
             next_step="name it in the plan's metrics and run again, or choose one of these",
         )
-    definition = ingested.definitions[metric]
+    definition = shown.definitions[metric]
     require_caps(definition)
-    selects = metric_selects(definition, dialect=dialect, fixed_point=exact)
+    selects = metric_selects(definition, dialect=dialect, fixed_point=shown.fixed_point)
     if is_full:
-        return _script(ingested, definition, selects, dialect)
+        return _script(shown, definition, selects, dialect)
     blocks = "\n\n".join(
         f"-- {name}: {_GRAINS[name]}\n{selects[name]}"
         for name in _GRAINS
         if name in selects
     )
     return (
-        f"{_title(definition)}\n"
+        f"{_title(definition, shown)}\n"
         "-- from: int_unit_outcomes and int_unit_events, rows of units in the analysis\n"
         "-- next: metric_calculations adds the units without a row as 0 and leaves out\n"
         f"-- those with a missing value; {_last(definition)} takes what the\n"
@@ -86,9 +88,9 @@ def explain_totals(settings: Settings, experiment_id: str) -> str:
             frozen yet, or the experiment is a panel.
         ContractError: the experiment was never ingested.
     """
-    ingested, exact = _load(settings, experiment_id)
-    reasons = {n: _why_alone(d) for n, d in ingested.definitions.items()}
-    own = {n: ingested.definitions[n] for n, why in reasons.items() if not why}
+    shown = _load(settings, experiment_id)
+    reasons = {n: _why_alone(d) for n, d in shown.definitions.items()}
+    own = {n: shown.definitions[n] for n, why in reasons.items() if not why}
     for definition in own.values():
         require_caps(definition)
     if not own:
@@ -107,12 +109,33 @@ def explain_totals(settings: Settings, experiment_id: str) -> str:
         for name, why in reasons.items()
         if why
     ]
-    statement = totals_statement(ingested.spec, own, fixed_point=exact)
+    head += [
+        _EDITED.format(" ".join(n.split()), v)
+        for n, v in shown.edited.items()
+        if n in own
+    ]
+    statement = totals_statement(shown.spec, own, fixed_point=shown.fixed_point)
     return "\n".join([*head, statement])
 
 
-def _load(settings: Settings, experiment_id: str) -> tuple[Ingested, frozenset[str]]:
-    """The experiment, and the outcomes with exact sums; no panel, whose periods count."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the SQL behind an experiment's numbers is made from.
+
+    Attributes:
+        definitions: those its results used; before the first run the project's.
+        edited: metric -> the version the project has of it now, where it is another.
+        fixed_point: outcomes with exact sums.
+    """
+
+    spec: ExperimentSpec
+    definitions: Mapping[str, MetricDefinition]
+    edited: Mapping[str, str]
+    fixed_point: frozenset[str]
+
+
+def _load(settings: Settings, experiment_id: str) -> Shown:
+    """The experiment as its results have it; no panel, whose periods count."""
     with open_reader(settings, experiment_id) as run:
         ingested = load_ingested(run)
         if find_layout(run) is not None:
@@ -122,7 +145,15 @@ def _load(settings: Settings, experiment_id: str) -> tuple[Ingested, frozenset[s
                 next_step=f"`exp results {experiment_id}` has its numbers; the rows by "
                 "unit and period are in exp.outcomes",
             )
-        return ingested, frozenset(fixed_point(run))
+        published = read_published(run)
+        exact = frozenset(fixed_point(run))
+    own = {n: published.get(n, d) for n, d in ingested.definitions.items()}
+    edited = {
+        n: d.metric_version
+        for n, d in ingested.definitions.items()
+        if d.definition_hash != own[n].definition_hash
+    }
+    return Shown(ingested.spec, own, edited, exact)
 
 
 def _why_alone(definition: MetricDefinition) -> str:
@@ -151,17 +182,18 @@ def _last(definition: MetricDefinition) -> str:
 
 
 def _script(
-    ingested: Ingested,
+    shown: Shown,
     definition: MetricDefinition,
     selects: Mapping[str, str],
     dialect: str,
 ) -> str:
-    segments = segment_sql(ingested.spec.plan.segments)
+    segments = segment_sql(shown.spec.plan.segments)
     own = {name: _in_dialect(sql, dialect) for name, sql in EMPTY.items()}
     own |= {**selects, "unit_segments": _in_dialect(segments, dialect)}
     last = _last(definition)
     head = (
-        f"{_title(definition)}: every step from the rows to {last}\n"
+        f"{_title(definition, shown)}\n"
+        f"-- every step from the rows to {last}\n"
         "-- exp.exposures, exp.outcomes, exp.quarantine: the Iceberg tables\n"
         "-- exp_run.run_*: what the run works on"
     )
@@ -179,9 +211,16 @@ def _script(
     return "\n\n".join([head, *parts])
 
 
-def _title(definition: MetricDefinition) -> str:
-    """One line, whatever the name holds."""
-    return f"-- {' '.join(definition.name.split())} version {definition.metric_version}"
+_EDITED = "-- {} is version {} by now, which the next run takes: `exp metrics impact`"
+
+
+def _title(definition: MetricDefinition, shown: Shown) -> str:
+    """One line, whatever the name holds; a second one where the definition was edited."""
+    name = " ".join(definition.name.split())
+    lines = [f"-- {name} version {definition.metric_version}"]
+    if definition.name in shown.edited:
+        lines.append(_EDITED.format(name, shown.edited[definition.name]))
+    return "\n".join(lines)
 
 
 def _in_dialect(sql: str, dialect: str) -> str:

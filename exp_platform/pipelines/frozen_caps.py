@@ -25,13 +25,22 @@ def recall_frozen(
     """
     if not any(map(lacks_cap, definitions.values())):
         return dict(definitions)
-    rows = run.lake.read(_TABLE, experiment_id=run.experiment_id).to_pylist()
-    earlier = {
-        row["metric_name"]: read_stored(json.loads(row["definition"])) for row in rows
-    }
+    earlier = read_published(run)
     return {
         name: recall_caps(definition, earlier.get(name))
         for name, definition in definitions.items()
+    }
+
+
+def read_published(run: Run) -> dict[str, MetricDefinition]:
+    """The definitions under which the experiment's results stand; none before a run.
+
+    Args:
+        run: of the experiment.
+    """
+    rows = run.lake.read(_TABLE, experiment_id=run.experiment_id).to_pylist()
+    return {
+        row["metric_name"]: read_stored(json.loads(row["definition"])) for row in rows
     }
 
 

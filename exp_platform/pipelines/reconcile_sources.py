@@ -113,10 +113,13 @@ def open_published(run: Run, metric: str) -> Published:
 def _last_run(
     lake: Lake, experiment_id: str, pins: Mapping[str, int]
 ) -> dict[str, Any]:
+    """The last run that computed metrics."""
     table = "analysis_runs"
     rows = lake.read(table, experiment_id, snapshot_id=pins.get(table)).to_pylist()
+    # a refresh or another stage alone leaves the published numbers as they are
+    rows = [row for row in rows if json.loads(row["stages"]).get("metrics") == "done"]
     if not rows:
-        raise nothing_stored(experiment_id, table)
+        raise nothing_stored(experiment_id, "metric_aggregates_overall")
     last: dict[str, Any] = max(rows, key=lambda r: (r["computed_at"], r["run_id"]))
     return last
 

@@ -449,14 +449,21 @@ def test_reconcile_changes_nothing(sick: Any, cases: dict[str, Case]) -> None:
     assert cases
 
 
-def test_reconcile_uses_the_definition_that_the_run_used(sick: Any) -> None:
+def test_reconcile_and_sql_use_the_definition_that_the_run_used(sick: Any) -> None:
     file = sick.root / "metrics" / "revenue_3d.yml"
     before = file.read_text()
     words = ("--value", "1", "--depth", 1)
     ours = _ask(sick, ID, "revenue_3d", *words)
     file.write_text(before.replace("cap: {value: 15}", "cap: {value: 2}\nversion: 2"))
     later = _ask(sick, ID, "revenue_3d", *words)
+    shown = [
+        sick.exp("sql", ID, "revenue_3d", *flags).out for flags in ((), ("--full",))
+    ]
     file.write_text(before)
+    for sql in shown:
+        assert sql.startswith(f"-- revenue_3d version {ours['metric_version']}\n")
+        assert "-- revenue_3d is version 2:" in sql
+        assert ", 15.0)" in sql
     assert later["nearest"] == ours["nearest"]
     assert later["metric_version"] == ours["metric_version"]
 
@@ -469,7 +476,10 @@ def test_reconcile_refuses_numbers_that_are_not_those_of_the_data(
 
     name = "exp_other"
     assert sick.job(name, "--generate-synth").code == 0
-    _ask(sick, name, "conversion", "--value", "1", "--depth", 1)
+    ours = _ask(sick, name, "conversion", "--value", "1", "--depth", 1)
+    assert sick.exp("refresh", name).code == 0  # publishes no other number
+    later = _ask(sick, name, "conversion", "--value", "1", "--depth", 1)
+    assert later["run_id"] == ours["run_id"]
     folder = sick.raw / name
     tables = {p.stem: pq.read_table(p) for p in sorted(folder.glob("*.parquet"))}
     tables["outcomes"] = tables["outcomes"].slice(0, 1500)
