@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exp_platform.errors import ContractError, did_you_mean
 from exp_platform.lake.engine import Engine
-from exp_platform.lake.types import quote_text
+from exp_platform.lake.types import quote_path
 from exp_platform.schemas import Field, TableSchema, load_schema
 
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
@@ -39,7 +39,7 @@ class DeliveredFile:
     @property
     def source(self) -> str:
         """What DuckDB reads; `file_row_number` counts from 0."""
-        return f"read_parquet({quote_text(str(self.path))}, file_row_number = true)"
+        return read_one(self.path, "file_row_number = true")
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -54,6 +54,12 @@ class DeliveredFile:
             found=found[:300],
             next_step="deliver the file again; no table was changed",
         )
+
+
+def read_one(path: Path, *options: str) -> str:
+    """What DuckDB reads of a Parquet file; its folder's name is no column of it."""
+    given = ", ".join((quote_path(path), "hive_partitioning = false", *options))
+    return f"read_parquet({given})"
 
 
 def open_delivered(engine: Engine, table: str, path: Path) -> DeliveredFile:
@@ -71,9 +77,7 @@ def open_delivered(engine: Engine, table: str, path: Path) -> DeliveredFile:
             next_step="generate it with --generate-synth or `exp import`",
         )
     try:
-        described = engine.rows(
-            f"describe select * from read_parquet({quote_text(str(path))})"
-        )
+        described = engine.rows(f"describe select * from {read_one(path)}")
     except ContractError as error:
         found = error.parts.get("found", str(error))
         raise DeliveredFile(schema, path, {}).unreadable(found) from error

@@ -20,7 +20,7 @@ from exp_platform.lake.raw import (
     read_manifest,
     validate_experiment_id,
 )
-from exp_platform.lake.types import quote_name, quote_text
+from exp_platform.lake.types import quote_name, quote_path, quote_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,7 +125,7 @@ def open_raw_events(engine: Engine, namespace: str, files: Mapping[str, Path]) -
         place = "'' as source_file, cast(0 as bigint) as source_row"
         engine.create_view(_SOURCE, f"{_select(namespace, {}, place)} where false")
         return
-    paths = ", ".join(quote_text(str(path.absolute())) for path in files.values())
+    paths = ", ".join(quote_path(path.absolute()) for path in files.values())
     source = (
         f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false,"
         " filename = true, file_row_number = true)"

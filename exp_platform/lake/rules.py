@@ -19,7 +19,7 @@ REASONS = {
     "DUPLICATE_ROW": "the same row was delivered before",
 }
 # What DuckDB's trim takes for blank: every character of Unicode's category Zs.
-_BLANKS = (
+BLANKS = (
     "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
     "\u200a\u202f\u205f\u3000"
 )
@@ -85,7 +85,7 @@ SPARK = Words(
         "timestamptz": "timestamp",
         "map": "map<string, string>",
     },
-    blank=f"btrim({{0}}, '{_BLANKS}') = ''",
+    blank=f"btrim({{0}}, '{BLANKS}') = ''",
     endless="isnan({0}) or abs({0}) = double('infinity')",
     quote=_quote_for_spark,
 )

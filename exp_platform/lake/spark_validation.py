@@ -15,7 +15,7 @@ from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake.delivered import DeliveredFile
 from exp_platform.lake.engine import Engine
 from exp_platform.lake.rules import SPARK, Rules, key_of, write_reason
-from exp_platform.lake.types import quote_text
+from exp_platform.lake.types import quote_path
 from exp_platform.lake.writing import can_adopt
 from exp_platform.schemas import Field, TableSchema
 
@@ -227,14 +227,15 @@ def _comparable(schema: TableSchema, column: str) -> str:
 
 
 def _open(engine: Engine, name: str, files: Iterable[Path]) -> None:
-    paths = ", ".join(quote_text(str(path)) for path in files)
-    engine.create_view(name, f"select * from read_parquet([{paths}])")
+    paths = ", ".join(map(quote_path, files))
+    source = f"read_parquet([{paths}], hive_partitioning = false)"
+    engine.create_view(name, f"select * from {source}")
 
 
 def _require_all(engine: Engine, file: DeliveredFile) -> None:
     """Every delivered row is accepted or rejected, once."""
     table = file.schema.name
-    path = quote_text(str(file.path))
+    path = quote_path(file.path)
     delivered, accepted, rejected = engine.rows(
         f"select (select sum(num_rows) from parquet_file_metadata({path})),"
         f" (select count(*) from exp.{table}),"

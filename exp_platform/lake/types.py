@@ -1,5 +1,7 @@
 """Neutral fields as Iceberg, DuckDB and Parquet understand them, ids included."""
 
+import glob
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp_platform.schemas import Field, TableSchema, arrow_schema
@@ -92,6 +94,11 @@ def quote_name(name: str) -> str:
 def quote_text(text: str) -> str:
     """A string literal, safe inside SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def quote_path(path: Path) -> str:
+    """A literal that names this one file, whatever `*`, `?` and `[` stand in its name."""
+    return quote_text(glob.escape(str(path)))
 
 
 def write_number(number: float) -> str:

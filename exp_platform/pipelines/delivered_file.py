@@ -5,8 +5,13 @@ from pathlib import Path
 
 from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine
-from exp_platform.lake.types import quote_text as text
-from exp_platform.pipelines.import_csv import csv_dialect, find_broken_line
+from exp_platform.lake.types import quote_path
+from exp_platform.pipelines.import_csv import (
+    check_whole,
+    csv_dialect,
+    find_broken_line,
+    is_parquet,
+)
 
 ROW_NUMBER = "__exp_row_number"
 
@@ -33,11 +38,14 @@ def open_file(
         )
     if file.stat().st_size == 0:
         raise ContractError("the file is empty", where=str(file))
-    is_parquet = file.name.endswith((".parquet", ".pq"))
-    reader = "read_parquet" if is_parquet else "read_csv"
-    options = "" if is_parquet else f", sample_size = -1, {csv_dialect(file, as_text)}"
+    check_whole(file)
+    is_table = is_parquet(file)
+    reader = "read_parquet" if is_table else "read_csv"
+    options = "hive_partitioning = false"
+    if not is_table:
+        options += f", sample_size = -1, {csv_dialect(file, as_text)}"
     numbered = f", row_number() over () as {ROW_NUMBER}"
-    if is_parquet and not is_numbered:
+    if is_table and not is_numbered:
         kind, numbered = "view", ""
     else:
         kind = "table"
@@ -45,10 +53,10 @@ def open_file(
         engine.execute(
             f"create or replace {kind} exp_run.delivered as\n"
             f"select *{numbered}\n"
-            f"from {reader}({text(str(file))}{options})"
+            f"from {reader}({quote_path(file)}, {options})"
         )
     except ContractError as error:
-        found = "" if is_parquet else find_broken_line(engine, file)
+        found = "" if is_table else find_broken_line(engine, file)
         raise ContractError(
             "the file cannot be read",
             where=str(file),

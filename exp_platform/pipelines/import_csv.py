@@ -6,16 +6,29 @@ skips rows or sees one column.
 
 import csv
 import gzip
+import re
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
+from typing import IO, cast
 
 from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine
+from exp_platform.lake.rules import BLANKS
+from exp_platform.lake.types import quote_path
 from exp_platform.lake.types import quote_text as text
 
 _LONGEST_HEADER = 1 << 20
+_QUOTED = re.compile(r'"[^"]*"')
 _DELIMITERS = (",", ";", "\t", "|")
+
+
+def is_parquet(file: Path) -> bool:
+    """Whether a file is Parquet, by its name; any other is a CSV."""
+    return file.name.lower().endswith((".parquet", ".pq"))
 
 
 def csv_dialect(file: Path, as_text: Sequence[str] = ()) -> str:
@@ -28,9 +41,10 @@ def csv_dialect(file: Path, as_text: Sequence[str] = ()) -> str:
     Dates and instants are ISO or text: `05/01/2026` is two days, by where it was written.
     """
     present = [name for name in dict.fromkeys(as_text) if name in _columns(file)]
+    mark = text(_delimiter(_read_start(file)))
     types = ", ".join(f"{text(name)}: 'VARCHAR'" for name in present)
     return (
-        f"strict_mode = true, header = true, skip = 0, delim = {text(_delimiter(file))}"
+        f"strict_mode = true, header = true, skip = 0, delim = {mark}"
         """, quote = '"', escape = '"', comment = '', dateformat = '%Y-%m-%d'"""
         ", timestampformat = '%Y-%m-%d %H:%M:%S'"
         + (f", types = {{{types}}}" if types else "")
@@ -43,9 +57,7 @@ def refuse_repeated(file: Path, named: Iterable[str]) -> None:
     Raises:
         UsageError: a name that the header has more than once.
     """
-    if file.name.endswith((".parquet", ".pq")):
-        return
-    counts = Counter(_columns(file))
+    counts = Counter(_parquet_columns(file) if is_parquet(file) else _columns(file))
     for name in named:
         if counts[name] > 1:
             raise UsageError(
@@ -56,13 +68,27 @@ def refuse_repeated(file: Path, named: Iterable[str]) -> None:
             )
 
 
+def check_whole(file: Path) -> None:
+    """Refuse a compressed file that is cut off or damaged.
+
+    The engine does not compare what it reads with the file's checksum.
+
+    Raises:
+        ContractError: it is.
+    """
+    if _is_gzip(file):
+        with _open(file) as stream:
+            while stream.read(_LONGEST_HEADER):
+                pass
+
+
 def find_broken_line(engine: Engine, file: Path) -> str:
     """What is wrong with the first line that does not fit the header; "" = nothing."""
     count = len(_columns(file))
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(count))
     try:
         engine.execute(
-            f"select count(*) from read_csv({text(str(file))}, auto_detect = false,\n"
+            f"select count(*) from read_csv({quote_path(file)}, auto_detect = false,\n"
             f"    columns = {{{columns}}}, {csv_dialect(file)})"
         )
     except ContractError as error:
@@ -70,18 +96,52 @@ def find_broken_line(engine: Engine, file: Path) -> str:
     return ""
 
 
+def _parquet_columns(file: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    names: list[str] = pq.read_schema(file).names
+    return names
+
+
 def _columns(file: Path) -> list[str]:
-    header = _read_header(file).decode("utf-8-sig", "replace")
-    return next(csv.reader([header], delimiter=_delimiter(file)), [])
+    """Names as the engine reads them: without the blanks around them."""
+    start = _read_start(file)
+    lines = csv.reader(StringIO(start, newline=""), delimiter=_delimiter(start))
+    try:
+        header = next((names for names in lines if names), [])
+    except csv.Error:
+        # no table at all, which the engine says
+        return []
+    return [name.strip(BLANKS) for name in header]
 
 
-def _read_header(file: Path) -> bytes:
-    opener = gzip.open if file.name.endswith(".gz") else open
-    with opener(file, "rb") as stream:
-        # old exports end a line by a carriage return alone
-        return bytes(stream.readline(_LONGEST_HEADER)).partition(b"\r")[0]
+def _read_start(file: Path) -> str:
+    """The text that the header line is in."""
+    with _open(file) as stream:
+        return stream.read(_LONGEST_HEADER).decode("utf-8-sig", "replace")
 
 
-def _delimiter(file: Path) -> str:
-    header = _read_header(file)
-    return max(_DELIMITERS, key=lambda mark: header.count(mark.encode()))
+@contextmanager
+def _open(file: Path) -> Iterator[IO[bytes]]:
+    opener = gzip.open if _is_gzip(file) else open
+    try:
+        with opener(file, "rb") as stream:
+            yield cast("IO[bytes]", stream)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ContractError(
+            "the file cannot be read",
+            where=str(file),
+            found=str(error),
+            next_step="check that it is whole, and that you may read it",
+        ) from error
+
+
+def _is_gzip(file: Path) -> bool:
+    return file.name.endswith(".gz")
+
+
+def _delimiter(start: str) -> str:
+    """A header's names may hold delimiters, and line breaks, inside quotes."""
+    lines = _QUOTED.sub("", start).splitlines()
+    header = next((line for line in lines if line.strip()), "")
+    return max(_DELIMITERS, key=header.count)

@@ -1,0 +1,77 @@
+"""Which file is read, whether it is whole, and what its columns are called."""
+
+import gzip
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.pipelines.imported import BASE, GOOD, csv, spend
+
+OTHER = csv("user,grp,spend", spend, 20)
+HEADERS = {
+    "blanks around a name": "user , grp\u00a0,spend",
+    "a line break in a name": '"a\nb, c",user,grp,spend',
+}
+
+
+def landed(project, name):
+    return pq.read_table(project.raw / "exp_file" / f"{name}.parquet").to_pylist()
+
+
+@pytest.mark.parametrize(("name", "other"), [("b[1].csv", "b1"), ("s*.csv", "sx")])
+def test_a_name_that_is_a_pattern_is_one_file(project, bring, name, other):
+    (project.root / f"{other}.csv").write_text(OTHER)
+    assert "240 rows landed" in bring(GOOD, *BASE, name=name).out
+
+
+def test_the_name_of_a_folder_is_no_column(project, bring):
+    (project.root / "spend=7").mkdir()
+    assert bring(GOOD, *BASE, name="spend=7/file.csv").code == 0
+    assert len({row["value"] for row in landed(project, "outcomes")}) > 100
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_names_of_units_and_arms_are_texts_whatever_the_header(project, bring, header):
+    front = "," if header.startswith('"') else ""
+    content = csv(
+        header, lambda i: f"{front}{'0' * (i % 2)}{i // 2},1.{'0' * (i % 3)},{i}"
+    )
+    flags = ("--unit", "user", "--variant", "grp", "--control", "1.0")
+    answer = bring(content, *flags, "--metric", "spend")
+    assert (answer.code, answer.err) == (0, "")
+    exposures = landed(project, "exposures")
+    assert len({row["user_id"] for row in exposures}) == 240
+    assert {row["variant"] for row in exposures} == {"1.", "1.0", "1.00"}
+
+
+BROKEN = {
+    "cut off": gzip.compress(GOOD.encode())[:-9],
+    "damaged": gzip.compress(GOOD.encode(), 0).replace(b"u17,", b"u71,"),
+    "not compressed": GOOD.encode(),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_compressed_file_that_is_not_whole_is_refused(project, bring, content):
+    answer = bring(content, *BASE, name="file.csv.gz")
+    assert answer.code == 3
+    assert "the file cannot be read" in answer.err
+    assert "file.csv.gz" in answer.err
+    assert not (project.raw / "exp_file").exists()
+
+
+def test_one_endless_line_is_refused(bring):
+    answer = bring("x" * 200_000, *BASE)
+    assert answer.code == 3
+    assert answer.err.startswith("error: the file has no rows")
+
+
+def test_two_parquet_columns_of_one_name_are_refused(project):
+    columns = [[f"u{i}" for i in range(9)], ["A", "B", "A"] * 3, [1.0] * 9, [2.0] * 9]
+    file = project.root / "file.parquet"
+    names = ["user", "grp", "spend", "spend"]
+    pq.write_table(pa.table(list(map(pa.array, columns)), names=names), file)
+    answer = project.exp("import", file, "--experiment-id", "exp_file", *BASE)
+    assert answer.code == 2
+    assert "several columns of the file are called 'spend'" in answer.err
