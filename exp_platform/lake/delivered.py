@@ -11,7 +11,7 @@ from exp_platform.schemas import Field, TableSchema, load_schema
 
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _INTEGERS = (*_SIGNED, *(f"U{name}" for name in _SIGNED))
-_READABLE = {
+READABLE = {
     "string": ("VARCHAR", "UUID", *_INTEGERS),
     "json": ("VARCHAR", "JSON"),
     "double": (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN", "VARCHAR"),
@@ -87,6 +87,12 @@ def open_delivered(engine: Engine, table: str, path: Path) -> DeliveredFile:
     return file
 
 
+def can_read(wanted: str, kind: str) -> bool:
+    """Whether a column's type, as DuckDB names it, is read as a neutral type."""
+    # a list's type begins with that of its elements
+    return kind.startswith(READABLE[wanted]) and not kind.endswith("]")
+
+
 def _check_column(file: DeliveredFile, field: Field) -> None:
     kind = file.columns.get(field.name)
     if kind is None:
@@ -99,12 +105,11 @@ def _check_column(file: DeliveredFile, field: Field) -> None:
             allowed=did_you_mean(field.name, file.columns),
             next_step="deliver the file with that column; no table was changed",
         )
-    # a list's type begins with that of its elements
-    if not kind.startswith(_READABLE[field.type]) or kind.endswith("]"):
+    if not can_read(field.type, kind):
         raise ContractError(
             f"column {field.name!r} cannot be read as {field.type}",
             where=f"{file.path} (table {file.schema.name})",
             found=kind,
-            allowed=", ".join(_READABLE[field.type]),
+            allowed=", ".join(READABLE[field.type]),
             next_step="deliver the column with a readable type; no table was changed",
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import ContractError, did_you_mean
+from exp_platform.lake.delivered import READABLE, can_read
 from exp_platform.lake.engine import Engine
 from exp_platform.lake.files import hash_file
 from exp_platform.lake.raw import (
@@ -29,7 +30,9 @@ _TEXTS = ("event_id", "event_name", "anonymous_id", "user_id")
 _INSTANTS = ("client_ts", "sent_ts", "received_ts")
 _DOCUMENTS = ("properties", "context")
 _REQUIRED = ("event_id", "event_name", "user_id", "client_ts", "received_ts")
-_READABLE = ("TIMESTAMP", "DATE", "VARCHAR", '"NULL"', "NULL")
+_TYPES = {**dict.fromkeys(_TEXTS, "string"), **dict.fromkeys(_INSTANTS, "timestamptz")}
+_SHOWN = {"string": "text", "timestamptz": "an instant"}
+_PATH = "__exp_path"
 _SOURCE = "exp_raw.user_events"
 
 
@@ -128,13 +131,13 @@ def open_raw_events(engine: Engine, namespace: str, files: Mapping[str, Path]) -
     paths = ", ".join(quote_path(path.absolute()) for path in files.values())
     source = (
         f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false,"
-        " filename = true, file_row_number = true)"
+        f" filename = {_PATH}, file_row_number = true)"
     )
     source_file, path = next(iter(files.items()))
     columns = _describe(engine, source, str(path.parent.parent))
     root = len(str(path.absolute())) - len(source_file)
     place = (
-        f"substr(filename, {root + 1}) as source_file,"
+        f"substr({_PATH}, {root + 1}) as source_file,"
         " cast(file_row_number + 1 as bigint) as source_row"
     )
     engine.create_view(_SOURCE, f"{_select(namespace, columns, place)} from {source}")
@@ -194,13 +197,15 @@ def _describe(engine: Engine, source: str, where: str) -> dict[str, str]:
                 allowed=did_you_mean(name, columns),
                 next_step="deliver the events with that column; no table was changed",
             )
-    for name in _INSTANTS:
+    for name, wanted in _TYPES.items():
         kind = columns.get(name, "VARCHAR")
-        if not kind.startswith(_READABLE) or kind.endswith("]"):
+        if kind.strip('"') != "NULL" and not can_read(wanted, kind):
             raise ContractError(
-                f"column {name!r} cannot be read as an instant",
+                f"column {name!r} cannot be read as {_SHOWN[wanted]}",
                 where=f"{where} (raw events)",
                 found=kind,
-                next_step="deliver instants or texts; no table was changed",
+                allowed=", ".join(READABLE[wanted]),
+                next_step="deliver the column with a readable type in every file; no "
+                "table was changed",
             )
     return columns

@@ -254,6 +254,43 @@ def test_ingest_events_refuses_a_file_without_a_column(shop: Shop) -> None:
     assert shop.table() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("user_id", pa.array([1.0, None])),
+        ("event_id", pa.array([2.0**53, 2.0**53 + 2])),
+        ("event_name", pa.array([True, False])),
+        ("anonymous_id", pa.array([[1], [2]])),
+    ],
+    ids=["user", "id", "name", "anonymous"],
+)
+def test_ingest_events_refuses_names_that_are_no_texts(
+    shop: Shop, name: str, values: pa.Array
+) -> None:
+    shop.collect("a", [event("e1")])
+    path = shop.collect("b", [event("e2"), event("e3")])
+    for file in path.parent.iterdir():
+        table = pq.read_table(file)
+        column = values.slice(0, len(table))
+        place = table.column_names.index(name)
+        pq.write_table(table.set_column(place, name, column), file)
+    with pytest.raises(ContractError, match=f"'{name}' cannot be read as text"):
+        shop.ingest()
+    assert shop.table() == []
+
+
+def test_ingest_events_reads_each_file_by_its_name_alone(shop: Shop) -> None:
+    path = shop.collect("b[1]", [event("e1")])
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("filename", pa.array(["theirs"])), path)
+    shop.collect("b1", [event("e2")])
+    shop.ingest()
+    counts = {
+        Path(r["source_file"]).stem: r["n_rows"] for r in shop.table("event_files")
+    }
+    assert counts == {"b1": 1, "b[1]": 1}
+
+
 def test_ingest_events_refuses_what_is_not_parquet(shop: Shop) -> None:
     shop.collect("a", [event("e1")]).write_bytes(b"PAR1 no")
     with pytest.raises(ContractError, match="cannot be read as Parquet"):
