@@ -64,6 +64,9 @@ class Area(Protocol):
     def readable(self, location: str) -> str:
         """What `read_parquet` of the engine is given."""
 
+    def holds(self, location: str) -> bool:
+        """Whether files named so may lie here; a catalog can be of another place."""
+
     def open(self, location: str) -> Any:
         """What PyArrow reads Parquet from: a path or an open file."""
 
@@ -117,6 +120,12 @@ class LocalArea:
     def readable(self, location: str) -> str:
         """See `Area`."""
         return str(local_path(location))
+
+    def holds(self, location: str) -> bool:
+        """See `Area`; a folder may have several names."""
+        if location.startswith(f"{self.root}/"):
+            return True
+        return local_path(location).resolve().is_relative_to(self.folder.resolve())
 
     def open(self, location: str) -> Path:
         """See `Area`."""
@@ -196,6 +205,10 @@ class ObjectArea:
     def readable(self, location: str) -> str:
         """See `Area`."""
         return location
+
+    def holds(self, location: str) -> bool:
+        """See `Area`; of a shared catalog, any place in a store."""
+        return location.startswith((_SCHEME, "s3a://"))
 
     def open(self, location: str) -> Any:
         """See `Area`."""

@@ -176,6 +176,7 @@ class LakeCatalog(SqlCatalog):
 
     def _table(self, name: str, location: str) -> Table:
         if location not in self._metadata:
+            self._check_place(name, location)
             file = self.io.new_input(location)
             try:
                 self._metadata[location] = FromInputFile.table_metadata(file)
@@ -189,6 +190,18 @@ class LakeCatalog(SqlCatalog):
                 ) from error
         metadata = self._metadata[location]
         return Table((NAMESPACE, name), metadata, location, self.io, self)
+
+    def _check_place(self, name: str, location: str) -> None:
+        """A copied catalog names the files of the first one, and would remove them."""
+        if not self.area.holds(location):
+            raise StorageError(
+                "the catalog is that of another warehouse folder",
+                where=f"table {name} in {self.shown}",
+                found=location,
+                allowed=f"{self.area.root}/...",
+                next_step="a warehouse cannot be copied or moved: work where it was, or "
+                "remove this warehouse folder and its catalog file and run again",
+            )
 
     def _ensure_namespace(self, connection: "Connection") -> None:
         row = {

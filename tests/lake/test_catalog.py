@@ -1,3 +1,5 @@
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,23 @@ def test_open_catalog_refuses_odd_folders(tmp_path, rows):
     lake = Lake(LakeSettings(odd / "w", odd / "c.db", odd / "raw", odd / "tmp"))
     with pytest.raises(UsageError, match="cannot lie in this folder"):
         lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+
+
+def test_load_tables_refuses_the_catalog_of_another_folder(lake, rows, settings):
+    """Its commits would remove metadata that the first one still needs."""
+    lake.replace_experiment("exposures", "exp_a", rows("exposures"))
+    lake.close()
+    copy = settings.warehouse.with_name("copy")
+    shutil.copytree(settings.warehouse, copy)
+    with Lake(replace(settings, warehouse=copy)) as other:
+        with pytest.raises(StorageError, match="that of another warehouse folder"):
+            other.read("exposures")
+        with pytest.raises(StorageError, match="that of another warehouse folder"):
+            other.replace_experiment("exposures", "exp_a", rows("exposures"))
+    link = settings.warehouse.with_name("link")
+    link.symlink_to(settings.warehouse)
+    with Lake(replace(settings, warehouse=link)) as same:
+        assert same.read("exposures").num_rows == 3
 
 
 def test_load_tables_names_a_missing_metadata_file(lake, rows, settings):
