@@ -1,8 +1,9 @@
 """Removes files nobody can reach: leftovers of killed runs and of expired snapshots."""
 
+import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from exp_platform.lake.rest import AnyCatalog
 
 MIN_AGE_SECONDS = 24 * 3600.0
+_UUID = re.compile(rb'"table-uuid"\s*:\s*"([^"]+)"')
 
 
 def sweep_orphans(
@@ -45,7 +47,8 @@ def sweep_orphans(
 
     area = catalog.area
     reachable = _reachable_from_ledger(area.root, ledger_snapshots)
-    for table in catalog.load_tables().values():
+    loaded = catalog.load_tables().values()
+    for table in loaded:
         reachable.update(map(_normal, _locations(table)))
     youngest = time.time() - min_age_seconds
     tables = f"{area.root}/{NAMESPACE}/"
@@ -56,6 +59,7 @@ def sweep_orphans(
         and location not in reachable
         and changed_at <= youngest
     )
+    _refuse_foreign(catalog, {str(t.metadata.table_uuid) for t in loaded}, orphans)
     if not is_rehearsal:
         area.remove(orphans)
     return orphans
@@ -107,6 +111,27 @@ def _reachable_from_ledger(root: str, texts: Iterable[str]) -> set[str]:
             found=f"{type(error).__name__}: {error}",
             next_step="repair or remove that row",
         ) from error
+
+
+def _refuse_foreign(
+    catalog: "AnyCatalog", own: Collection[str], orphans: Iterable[str]
+) -> None:
+    """Nobody reaches another catalog's files from this one; they are no leftovers."""
+    for location in orphans:
+        if not location.endswith(".metadata.json"):
+            continue
+        with catalog.io.new_input(location).open() as stream:
+            found = _UUID.search(stream.read())
+        if found and found[1].decode() not in own:
+            raise StorageError(
+                "the warehouse holds a table that this catalog does not know, so nothing "
+                "is swept",
+                where=catalog.area.root,
+                found=location,
+                next_step="name the catalog that knows it in the configuration; remove "
+                "that file if the catalog is lost for good, or if a run was killed "
+                "while it made the table",
+            )
 
 
 def _locations(table: "Table") -> Iterator[str]:

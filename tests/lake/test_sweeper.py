@@ -1,10 +1,11 @@
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
 from exp_platform.errors import StorageError, UsageError
-from exp_platform.lake import states_to_json
+from exp_platform.lake import Lake, states_to_json
 from exp_platform.lake.files import location_of
 
 OLD = time.time() - 10 * 24 * 3600
@@ -73,6 +74,20 @@ def test_sweep_refuses_when_the_ledger_is_unreadable(lake, rows, settings):
     _age(settings)
     with pytest.raises(StorageError, match="nothing is swept"):
         lake.sweep()
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_sweep_refuses_tables_of_another_catalog(lake, rows, settings, is_empty):
+    """The catalog was lost, or another configuration names another one."""
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    with Lake(replace(settings, catalog=settings.catalog.with_name("b.db"))) as other:
+        other.settings.catalog.touch()
+        if not is_empty:
+            other.replace_experiment("outcomes", "exp_b", rows("outcomes", "exp_b"))
+        _age(settings)
+        with pytest.raises(StorageError, match="this catalog does not know"):
+            other.sweep()
+    assert lake.read("outcomes").num_rows == 3
 
 
 def test_sweep_without_a_warehouse_does_nothing(lake, settings):
