@@ -25,7 +25,7 @@ _SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FailureModes(_Strict):
@@ -84,7 +84,9 @@ class Scenario(_Strict):
         3.0, description="standard deviation of a user's orders; users differ on top"
     )
     pre_period_days: int = Field(14, ge=0, le=365, description="days before the start")
-    seed: int = Field(7, ge=0, description="seed; the data follow from id and seed")
+    seed: int = Field(
+        7, ge=0, lt=2**63, description="seed; the data follow from id and seed"
+    )
     start_date: date = Field(date(2026, 1, 5), description="first day, UTC")
     assignment: Literal["randomised", "policy"] = "randomised"
     policy_day: int | None = Field(
@@ -111,6 +113,9 @@ class Scenario(_Strict):
             raise ValueError("policy_day must lie before the last day")
         if self.observed_days is not None and self.observed_days > self.days:
             raise ValueError("observed_days must not be more than days")
+        modes = self.failure_modes
+        if max(modes.missing_day or 0, modes.spike_day or 0) > self.days:
+            raise ValueError("missing_day and spike_day must not be more than days")
         return self
 
 
@@ -181,7 +186,7 @@ class EngineSettings(_Strict):
     )
     stages: StageEngines = StageEngines()
     memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?(KB|MB|GB|TB)$")
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     trino: str = Field(
         "",
         description="URL of the Trino server, http://host:port",
@@ -269,7 +274,8 @@ def _parse(text: str, file: Path) -> Any:
     try:
         _refuse_double_keys(yaml.compose(text, Loader=_loader()), file)
         document = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # a date like 2026-02-30, a number of 5000 digits; a list that holds itself
         raise UsageError("not valid YAML", where=str(file), found=str(error)) from error
     return _fill_secrets(document, file)
 
@@ -283,13 +289,13 @@ def _refuse_double_keys(node: yaml.Node | None, file: Path) -> None:
         return
     seen: set[str] = set()
     for key, value in node.value:
-        if key.value in seen:
+        if str(key.value) in seen:
             raise UsageError(
                 f"the key {key.value!r} stands twice",
                 where=f"{file}, line {key.start_mark.line + 1}",
                 next_step="keep one of them; nothing was run",
             )
-        seen.add(key.value)
+        seen.add(str(key.value))
         _refuse_double_keys(value, file)
 
 
@@ -318,6 +324,11 @@ def _secret(name: str, file: Path) -> str:
 
 
 def _validate(document: Any, file: Path) -> Settings:
+    own = {name for name, field in Settings.model_fields.items() if field.exclude}
+    for name in sorted(
+        own.intersection(document if isinstance(document, dict) else ())
+    ):
+        raise UsageError(f"unknown key {name!r}", where=str(file))
     try:
         return Settings.model_validate(document)
     except ValidationError as error:

@@ -102,6 +102,20 @@ BROKEN = {
     "- a\n- b\n": ("the whole file", "dictionary"),
     "environment: [dev\n": ("not valid YAML", "line"),
     "environment: dev\nenvironment: prod\n": ("environment", "twice"),
+    "environment: &a [*a]\n": ("not valid YAML",),
+    "? [a, b]\n: c\nenvironment: dev\n": ("not valid YAML", "unhashable"),
+    "experiments: {a: {start_date: 2026-02-30}}\n": ("not valid YAML", "day is out"),
+    "environment: dev\nroot: here\n": ("unknown key 'root'",),
+    "environment: dev\nengine: {threads: 100000}\n": ("threads", "1024"),
+    f"environment: dev\nexperiments: {{a: {{days: 3, n_users: 5, seed: {2**63}}}}}\n": (
+        "seed",
+    ),
+    "environment: dev\nexperiments: {a: {days: 3, n_users: 5, revenue_sd: .inf}}\n": (
+        "revenue_sd",
+        "finite",
+    ),
+    "environment: dev\nexperiments: {a: {days: 3, n_users: 5, failure_modes: "
+    "{missing_day: 9}}}\n": ("missing_day and spike_day must not be more than days",),
     "environment: ${EXP_NO_SUCH_VARIABLE}\n": (
         "EXP_NO_SUCH_VARIABLE is not set",
         "export EXP_NO_SUCH_VARIABLE=",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from exp_platform.errors import ContractError, ExpPlatformError, StorageError
+from exp_platform.lake.files import storage_error
 from exp_platform.lake.settings import LakeSettings
 from exp_platform.lake.types import quote_name
 
@@ -44,7 +45,10 @@ class Engine:
 
         self.memory_bytes = settings.memory_bytes
         self.temp_directory = settings.temp_directory
-        self.temp_directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.temp_directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.temp_directory) from error
         config: dict[str, Any] = {
             "memory_limit": settings.memory_limit,
             "temp_directory": str(self.temp_directory),

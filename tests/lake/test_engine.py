@@ -210,3 +210,9 @@ def test_restrict_closes_files_settings_and_python(
 )
 def test_count_selects(engine: Engine, sql: str, expected: tuple[int, int]) -> None:
     assert engine.count_selects(sql) == expected
+
+
+def test_engine_refuses_a_spill_folder_that_is_a_file(settings):
+    settings.temp_directory.write_text("")
+    with pytest.raises(StorageError, match="cannot be read or written"):
+        Engine(settings)
