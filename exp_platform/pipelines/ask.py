@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.config import Settings
+from exp_platform.errors import StorageError
 from exp_platform.lake import (
     Lake,
     TableState,
@@ -187,7 +188,13 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
     made, registry = _find_origin(rows("analysis_runs"))
     if registry is not None:
         pinned["experiment_registry"] = registry
-    spec = require_totals(read_spec(rows("experiment_registry")[0]))
+    try:
+        plan = rows("experiment_registry")[0]
+    except StorageError as error:
+        if registry is None:
+            raise
+        raise _plan_expired(experiment_id, made) from error
+    spec = require_totals(read_spec(plan))
     definitions = rows("metric_definitions")
     variants = (spec.control, *spec.treatments)
     return Subject(
@@ -207,6 +214,15 @@ def _describe(lake: Lake, experiment_id: str) -> Subject:
             computed_at=made["computed_at"],
             run_id=made["run_id"],
         ),
+    )
+
+
+def _plan_expired(experiment_id: str, made: Mapping[str, Any]) -> StorageError:
+    return StorageError(
+        "the plan that the totals were computed by has expired",
+        where=f"run {made['run_id']} of {experiment_id}",
+        found="an ingest or refresh since then",
+        next_step=f"exp run {experiment_id}",
     )
 
 
