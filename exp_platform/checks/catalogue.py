@@ -316,8 +316,8 @@ _ENTRIES = (
         level=0.0,
         protects_against="A result that was acted on and has quietly become another one.",
         rule="Warns when a bound is crossed at another look than a published run first "
-        "told, or is crossed no more, and when a metric that was told has another role or "
-        "margin in the plan now, or none.",
+        "told, or is crossed no more, and when the plan has other looks, another error "
+        "rate or end, or another role or margin of a metric, than when it was told.",
         next_step="Decide again on the numbers as they are now; if late data did it, wait "
         "longer for the feed before the next look.",
     ),

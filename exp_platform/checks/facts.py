@@ -272,9 +272,10 @@ class RestatedFacts:
     """Crossings of past looks, and parts in the plan, that are not as first told.
 
     Attributes:
-        subject: metric:arm; "" = nothing has moved.
+        subject: metric:arm, or plan; "" = nothing has moved.
         moves: (test, instant it had crossed at, instant it crosses at now), instants as
-            text; None = no crossing. Of "part" what the metric was and is in the plan.
+            text; None = no crossing. Of "part" what the metric was and is in the plan,
+            of "looks" how the plan was and is read.
         cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED; "" = nothing has moved.
     """
 

@@ -9,6 +9,7 @@ _TESTS = {
     "harm": "the bound of harm",
     "noninferiority": "its margin",
     "part": "it",
+    "looks": "the plan",
 }
 _CAUSES = {
     "LATE_DATA": "the data of past looks have changed",
@@ -54,7 +55,7 @@ def _describe(facts: RestatedFacts) -> str:
 
 
 def _say(test: str, state: str | None) -> str:
-    if test == "part":
+    if test in {"part", "looks"}:
         return state or "no part of the decision"
     return _say_crossed(state)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from exp_platform.checks.wording import join_words
 from exp_platform.decision.family import harm_level, is_deciding
 from exp_platform.records import (
     Decision,
@@ -23,12 +24,18 @@ from exp_platform.stats.guardrail import ALPHA, GuardrailAssessment
 
 Told = Mapping[str, Any]
 """One comparison: `crossings` (test -> instant or None), `since` and `through` (the
-earliest and the latest look), `version` of the metric, `design` of the plan and the metric's `part` in it, all text."""
+earliest and the latest look), `version` of the metric, `design` of the plan, its `looks` and the metric's `part` in it,
+all text."""
 
 TESTS = ("effect", "harm", "noninferiority")
 
 PART = "part"
 """What has moved where the plan gives a metric another part than the one told."""
+
+LOOKS = "looks"
+"""What has moved where the plan has other looks, or another error rate."""
+
+_AND = "; "
 
 _PLANNED = "a goal or guardrail"
 
@@ -46,9 +53,10 @@ class Restatement:
     """A past crossing that is no longer where it was, or a metric's part in the plan.
 
     Attributes:
-        test: effect, harm or noninferiority; or part.
+        metric_name, treatment: "" = the whole plan.
+        test: effect, harm or noninferiority; part or looks.
         before, now: instant of the first crossing; None = there was or is none. Of a
-            part its words; None = the metric decides nothing now.
+            part or looks their words; None = the metric decides nothing now.
         cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED.
     """
 
@@ -89,6 +97,7 @@ def tell_crossings(
             "through": max(instants.values(), key=_instant),
             "version": row.metric_version,
             "design": _hash_plan(spec),
+            LOOKS: _name_looks(spec),
             PART: _name_part(spec, row.metric_name, row.treatment),
         }
     return told
@@ -113,24 +122,39 @@ def compare_told(
     )
 
 
-def compare_parts(
+def compare_plan(
     spec: ExperimentSpec, before: Mapping[str, Mapping[str, Told]]
 ) -> tuple[Restatement, ...]:
-    """Which metrics and arms have another part in the plan than when they were told?
+    """What was planned otherwise when it was told: the looks, and parts in the decision.
 
     A guardrail that is left out once its looks are known moves no crossing, but the
-    decision.
+    decision; nor does an end that is put off.
 
     Args:
         spec: registry row with the plan of this run.
         before: by arm and metric, as stored by the last published run.
     """
-    return tuple(
+    told = [first for metrics in before.values() for first in metrics.values()]
+    looks = _name_looks(spec)
+    earlier = dict.fromkeys(first.get(LOOKS, looks) for first in told)
+    moved = [
+        Restatement("", "", LOOKS, _less(one, looks), _less(looks, one), "PLAN_CHANGED")
+        for one in earlier
+        if one != looks
+    ]
+    parts = [
         Restatement(metric, arm, PART, first.get(PART, _PLANNED), now, "PLAN_CHANGED")
         for arm, metrics in before.items()
         for metric, first in metrics.items()
-        if (now := _name_part(spec, metric, arm)) != first.get(PART, now or "a part")
-    )
+        if (now := _name_part(spec, metric, arm)) != first.get(PART, now or _PLANNED)
+    ]
+    return (*moved, *parts)
+
+
+def _less(words: str, others: str) -> str:
+    """What of a plan's looks the other one does not say."""
+    own = (word for word in words.split(_AND) if word not in others.split(_AND))
+    return join_words(own)
 
 
 def carry_told(
@@ -219,6 +243,23 @@ def _name_part(spec: ExperimentSpec, metric: str, treatment: str) -> str | None:
     return None if plan.role is MetricRole.MONITOR else f"a {plan.role.value}"
 
 
+def _name_looks(spec: ExperimentSpec) -> str:
+    """Error rates and looks of the plan; an end where one is registered."""
+    design = spec.plan.sequential
+    days = ", ".join(map(str, design.look_days))
+    planned = design.planned_units
+    words = (
+        f"alpha {spec.plan.alpha:g}",
+        f"alpha {spec.plan.alpha_harm:g} of harm",
+        f"end {spec.last_look_ts:%Y-%m-%d %H:%M} UTC" if design.has_end else "no end",
+        "no units planned" if planned is None else f"{planned} units planned",
+        f"looks on days {days}" if days else f"looks every {design.look_every_days} d",
+        design.method.value if design.method else "method by default",
+        design.spending,
+    )
+    return _AND.join(words)
+
+
 def _hash_plan(spec: ExperimentSpec) -> str:
     """What a crossing depends on beside the data."""
     plan = asdict(spec.plan)
@@ -288,6 +329,7 @@ def _carry(first: Told | None, now: Told) -> Told:
         "through": max(first["through"], now["through"], key=_instant),
         "version": first["version"],
         "design": first["design"],
+        **({LOOKS: first[LOOKS]} if LOOKS in first else {}),
     }
 
 

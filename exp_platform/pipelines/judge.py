@@ -19,7 +19,7 @@ from exp_platform.decision.restatement import (
     Restatement,
     Told,
     carry_told,
-    compare_parts,
+    compare_plan,
     compare_told,
     read_told,
     remember_told,
@@ -135,8 +135,9 @@ def _check_looks(
 ) -> list[CheckResult]:
     """What was told and has moved, by metric and arm; nothing without looks."""
     moved: dict[str, list[Restatement]] = {}
-    for found in (*compare_parts(spec, before), *compare_told(before, now)):
-        moved.setdefault(f"{found.metric_name}:{found.treatment}", []).append(found)
+    for found in (*compare_plan(spec, before), *compare_told(before, now)):
+        subject = f"{found.metric_name}:{found.treatment}".strip(":") or "plan"
+        moved.setdefault(subject, []).append(found)
     facts = [
         RestatedFacts(
             spec.experiment_id,

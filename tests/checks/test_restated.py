@@ -35,6 +35,13 @@ def test_check_restated_passes_when_nothing_has_moved():
                 "decision now: the data of past looks have changed."
             ),
         ),
+        (
+            ("looks", "end 2026-03-15 00:00 UTC", "end 2026-03-29 00:00 UTC"),
+            (
+                "The plan was end 2026-03-15 00:00 UTC when first told and is end "
+                "2026-03-29 00:00 UTC now: the data of past looks have changed."
+            ),
+        ),
     ],
 )
 def test_check_restated_warns_of_a_moved_crossing(move, message):

@@ -7,13 +7,13 @@ import pytest
 
 from exp_platform.decision.restatement import (
     carry_told,
-    compare_parts,
+    compare_plan,
     compare_told,
     read_told,
     remember_told,
     tell_crossings,
 )
-from exp_platform.records import EstimateRole, MetricRole
+from exp_platform.records import EstimateRole, MetricRole, SequentialDesign
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -159,7 +159,7 @@ def test_a_part_that_is_another_than_told_is_found(shippable, changes, now):
         replace(look(shippable, 1), metric_name="refunds", role=EstimateRole.PRIMARY)
     ]
     before = tell_crossings(first, rows, ())
-    found = compare_parts(replan(first, **changes), before)
+    found = compare_plan(replan(first, **changes), before)
     assert [one.now for one in found] == now
     assert {(one.test, one.cause) for one in found} <= {("part", "PLAN_CHANGED")}
     assert {one.before for one in found} <= {"a guardrail (margin 10 %)"}
@@ -172,7 +172,7 @@ def test_an_arm_that_was_told_and_has_gone_is_found_in_every_later_run(shippable
         for d in shippable.decide()
     ]
     assert read_told(decisions) == before
-    (found,) = compare_parts(shippable.spec, read_told(decisions))
+    (found,) = compare_plan(shippable.spec, read_told(decisions))
     assert (found.treatment, found.now) == ("C", None)
 
 
@@ -180,3 +180,34 @@ def test_an_arm_that_was_told_and_has_gone_is_found_in_every_later_run(shippable
 def test_carry_told_keeps_what_this_run_cannot_tell(now):
     before = told(5, 7, part="a guardrail (margin 2 %)")
     assert carry_told(before, now) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "before", "now"),
+    [
+        ({"alpha": 0.2}, "alpha 0.05", "alpha 0.2"),
+        (
+            {"sequential": SequentialDesign(follow_up_days=3, planned_units=900)},
+            "end 2026-03-15 00:00 UTC and no units planned",
+            "end 2026-03-18 00:00 UTC and 900 units planned",
+        ),
+        (
+            {"sequential": SequentialDesign(look_days=(3, 7))},
+            "looks every 1 d",
+            "looks on days 3, 7",
+        ),
+    ],
+)
+def test_other_looks_than_told_are_found_once(shippable, changes, before, now):
+    spec = shippable.spec
+    rows = [look(shippable, number) for number in (1, 2, 3)]
+    rows += [replace(row, metric_name="revenue") for row in rows]
+    first = tell_crossings(spec, rows, ())
+    assert compare_plan(spec, first) == ()
+    moved = replace(spec, plan=replace(spec.plan, **changes))
+    (found,) = compare_plan(moved, first)
+    assert (found.metric_name, found.test, found.cause) == ("", "looks", "PLAN_CHANGED")
+    assert (found.before, found.now) == (before, now)
+    kept = carry_told(first, tell_crossings(moved, rows, ()))
+    assert compare_plan(moved, kept) == (found,)
+    assert compare_plan(spec, kept) == ()
