@@ -186,6 +186,13 @@ def _check_contradictions(request: ImportRequest, file: Path) -> None:
                 allowed="--guardrail decides, --monitor decides nothing",
             )
     for name, margin in request.guardrails.items():
+        if name in request.guardrails_absolute:
+            raise UsageError(
+                f"{name!r} has two margins",
+                found=f"--guardrail {margin:g} and --guardrail-absolute "
+                f"{request.guardrails_absolute[name]:g}",
+                allowed="one of them",
+            )
         if margin >= 1:
             raise UsageError(
                 f"the margin of {name!r} is 100 % of control's value or more",

@@ -149,6 +149,12 @@ REFUSED = {
         2,
         ("both a guardrail and a monitor",),
     ),
+    "two margins": (
+        GOOD,
+        (*BASE, "--guardrail", "spend=0.02", "--guardrail-absolute", "spend=3"),
+        2,
+        ("'spend' has two margins", "--guardrail 0.02 and --guardrail-absolute 3"),
+    ),
     "covariate that is the metric": (
         GOOD,
         (*BASE, "--covariate", "spend=spend"),
