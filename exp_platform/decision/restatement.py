@@ -13,7 +13,9 @@ from typing import Any
 
 from exp_platform.checks.wording import join_words
 from exp_platform.decision.family import harm_level, is_deciding
+from exp_platform.decision.proof import is_followed
 from exp_platform.records import (
+    Assignment,
     Decision,
     Estimate,
     ExperimentSpec,
@@ -84,12 +86,12 @@ def tell_crossings(
     names = [plan.metric_name for plan in spec.plan.metrics]
     told: dict[str, dict[str, Told]] = {name: {} for name in spec.treatments}
     for row in estimates if spec.is_dated else ():
-        if not is_deciding(row, names) or row.look_ts is None:
+        instants = _instants(estimates, row) or _end_alone(spec, row)
+        if not is_deciding(row, names) or not instants:
             continue
-        instants = _instants(estimates, row)
-        place = row.details["sequential"]
+        place = row.details.get("sequential", {})
         crossings = {test: place.get(key) for test, key in _KEYS.items()}
-        if place["method"] == "fixed":
+        if place.get("method") == "fixed":
             crossings = _cross_once(spec, row, shown)
         told.setdefault(row.treatment, {})[row.metric_name] = {
             "crossings": {test: instants.get(k) for test, k in crossings.items()},
@@ -209,6 +211,13 @@ def _instants(estimates: Sequence[Estimate], row: Estimate) -> dict[int, str]:
         and e.look is not None
         and e.look_ts is not None
     }
+
+
+def _end_alone(spec: ExperimentSpec, row: Estimate) -> dict[int, str]:
+    """The end, of what is tested there alone and not by looks: whole clusters."""
+    has_clusters = spec.cluster and spec.assignment is Assignment.RANDOMISED
+    is_tested = has_clusters and spec.is_complete and not is_followed(row)
+    return {1: spec.last_look_ts.isoformat()} if is_tested and row.is_ok else {}
 
 
 def _cross_once(

@@ -13,7 +13,7 @@ from exp_platform.decision.restatement import (
     remember_told,
     tell_crossings,
 )
-from exp_platform.records import EstimateRole, MetricRole, SequentialDesign
+from exp_platform.records import Assignment, EstimateRole, MetricRole, SequentialDesign
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -211,3 +211,22 @@ def test_other_looks_than_told_are_found_once(shippable, changes, before, now):
     kept = carry_told(first, tell_crossings(moved, rows, ()))
     assert compare_plan(moved, kept) == (found,)
     assert compare_plan(spec, kept) == ()
+
+
+@pytest.mark.parametrize(
+    ("days", "assignment", "is_told"),
+    [
+        (14, Assignment.RANDOMISED, True),
+        (13, Assignment.RANDOMISED, False),
+        (14, Assignment.POLICY, False),
+    ],
+)
+def test_whole_clusters_are_told_at_the_end(shippable, days, assignment, is_told):
+    watermark = START + timedelta(days=days)
+    spec = replace(shippable.spec, cluster="city", assignment=assignment)
+    spec = replace(spec, watermark_ts=watermark)
+    row = replace(shippable.estimates[0], role=EstimateRole.PRIMARY)
+    before = tell_crossings(spec, [row], ())
+    assert ("orders" in before["B"]) is is_told
+    dropped = replan(spec, orders={"role": MetricRole.MONITOR})
+    assert bool(compare_plan(dropped, before)) is is_told
