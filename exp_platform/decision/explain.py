@@ -79,12 +79,12 @@ def _explain_missing(match: Match, evidence: Evidence) -> _Explanation:
         return _CHOSEN, "An experiment that assigns the arms at random."
     items = "; ".join(dict.fromkeys(gap.item for gap in evidence.gaps))
     rationale = f"Something required is missing: {items}."
-    if match.outcome is Outcome.KEEP_RUNNING:
-        rationale += f" {say_looks(evidence)}"
-        return rationale, f"{say_end(evidence)} and all of these in place."
     harmed = _say_harm(evidence)
     if harmed:
         rationale += f" Look at this too: {harmed}."
+    if match.outcome is Outcome.KEEP_RUNNING:
+        rationale += f" {say_looks(evidence)}"
+        return rationale, f"{say_end(evidence)} and all of these in place."
     remedies = [*dict.fromkeys(gap.remedy for gap in evidence.gaps if gap.remedy)]
     if not all(gap.remedy for gap in evidence.gaps):
         other = " else" if remedies else ""

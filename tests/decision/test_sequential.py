@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exp_platform.decision.looks import due_looks
-from exp_platform.decision.sequential import judge_looks, strip_looks
+from exp_platform.decision.sequential import decide_looks, judge_looks, strip_looks
 from exp_platform.decision.series import LookSeries, collect_looks, plan_units
 from exp_platform.records import (
     Direction,
@@ -125,6 +125,16 @@ def test_decide_looks_does_not_roll_back_before_there_are_units(trial):
     decision = harmful.decide(3)
     assert decision.outcome is Outcome.KEEP_RUNNING
     assert decision.reasons == ("INSUFFICIENT_DATA", "NOT_COMPLETE")
+
+
+def test_decide_looks_names_proven_harm_beside_what_is_missing(trial):
+    harmful = replace(trial, effects={**trial.effects, "refunds": -0.8})
+    series = [one for one in harmful.series(9) if one.definition.name != "orders"]
+    spec = harmful.spec_at(9)
+    decision = decide_looks(spec, series, checks=harmful.case.checks)[-1]
+    assert (decision.outcome, decision.rule) == (Outcome.KEEP_RUNNING, "b")
+    assert "Look at this too: refunds" in decision.rationale
+    assert decision.rationale.endswith("This is look 9 of 14 (2026-03-10 00:00 UTC).")
 
 
 def test_decide_looks_calls_harm_inside_the_margin_review(trial):
