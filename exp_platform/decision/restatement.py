@@ -26,8 +26,8 @@ from exp_platform.stats.guardrail import ALPHA, GuardrailAssessment
 
 Told = Mapping[str, Any]
 """One comparison: `crossings` (test -> instant or None), `since` and `through` (the
-earliest and the latest look), `version` of the metric, `design` of the plan, its `looks` and the metric's `part` in it,
-all text."""
+earliest and the latest look), `version` of the metric, `design` of the plan, its `looks`
+and the metric's `part` in it, all text."""
 
 TESTS = ("effect", "harm", "noninferiority")
 
