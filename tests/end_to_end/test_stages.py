@@ -104,6 +104,21 @@ def test_stage_alone_inherits_the_other_snapshots(project, stage):
     assert second["digest"] == first["digest"]
 
 
+@pytest.mark.parametrize("name", ["analyze_experiment", "write_memo"])
+def test_stage_alone_refuses_totals_of_another_definition(project, stage, name):
+    assert project.job("exp_tiny", "--generate-synth").code == 0
+    before = project.snapshots()
+    file = project.root / "metrics" / "conversion.yml"
+    file.write_text(file.read_text("utf-8").replace("increase", "decrease"), "utf-8")
+    answer = stage(project, name, "exp_tiny")
+    assert answer.code == 3
+    assert "totals of metric 'conversion' are not of the definition" in answer.err
+    assert project.snapshots() == before
+    assert stage(project, "compute_metric_aggregates", "exp_tiny").code == 0
+    file.write_text(file.read_text("utf-8").replace("growth", "others"), "utf-8")
+    assert stage(project, name, "exp_tiny").code == 0
+
+
 @pytest.mark.parametrize("name", STAGES[1:])
 def test_stage_before_its_input_is_an_error(project, stage, name):
     answer = stage(project, name, "exp_tiny")
