@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from exp_platform.errors import ContractError
 from exp_platform.metrics.caps import lacks_cap
 from exp_platform.metrics.clusters import ClusterMeasures, measure_clusters
 from exp_platform.metrics.freezing import compute_caps
@@ -26,9 +25,9 @@ from exp_platform.metrics.totals import (
 from exp_platform.metrics.unit_values import IS_FIXED_POINT
 from exp_platform.metrics.uptake import UptakeTotals, measure_uptake
 from exp_platform.pipelines.engines import open_stage_engine
-from exp_platform.pipelines.frozen_caps import read_published
 from exp_platform.pipelines.panel_runs import require_rows_by_user
 from exp_platform.pipelines.provenance import digest
+from exp_platform.pipelines.published_definitions import require_same_meaning
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import EVENT_TABLES, STAGE_TABLES, Run, nothing_stored
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
@@ -215,7 +214,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
     }
     if not stored["metric_aggregates_overall"]:
         raise nothing_stored(run.experiment_id, "metric_aggregates_overall")
-    _require_same_meaning(run, ingested.definitions)
+    require_same_meaning(run, ingested.definitions)
     write_scope(run.engine, ingested.spec, ingested.definitions)
     exact = fixed_point(run)
     build_models(run.engine, generated_sql(ingested, exact))
@@ -240,26 +239,6 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
         uptake=measure_uptake(run.engine, ingested.spec, listed),
         observe=_open_observed(run, ingested.spec),
     )
-
-
-def _require_same_meaning(
-    run: Run, definitions: Mapping[str, MetricDefinition]
-) -> None:
-    """Stored totals are of the definitions that they were computed under."""
-    stored = read_published(run)
-    for name, definition in definitions.items():
-        earlier = stored.get(name)
-        if earlier and earlier.definition_hash == definition.definition_hash:
-            continue
-        computed = (
-            f"computed as {earlier.metric_version}" if earlier else "not computed"
-        )
-        raise ContractError(
-            f"the totals of metric {name!r} are not of the definition it has now",
-            where=run.experiment_id,
-            found=f"{definition.metric_version} in the project, {computed}",
-            next_step="compute the metrics again, or the whole flow with `exp run`",
-        )
 
 
 def create_relations(run: Run, ingested: Ingested, exact: Collection[str]) -> None:

@@ -17,9 +17,9 @@ from exp_platform.metrics.models import (
 from exp_platform.metrics.observations import segment_sql, transpile
 from exp_platform.metrics.one_statement import totals_statement, why_not_one_statement
 from exp_platform.pipelines.compute_metric_aggregates import fixed_point
-from exp_platform.pipelines.frozen_caps import read_published
 from exp_platform.pipelines.metric_files import DIALECTS, metric_selects
 from exp_platform.pipelines.panel_runs import find_layout
+from exp_platform.pipelines.published_definitions import read_published
 from exp_platform.pipelines.run import open_reader
 from exp_platform.pipelines.run_ingest import load_ingested
 from exp_platform.pipelines.shown import check_format

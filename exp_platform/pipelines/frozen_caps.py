@@ -1,15 +1,12 @@
 """Numbers of percentile caps that an earlier run of the experiment froze."""
 
-import json
 from collections.abc import Iterable, Mapping
 
 from exp_platform.errors import UsageError
 from exp_platform.metrics.caps import has_percentile_cap, lacks_cap, recall_caps
-from exp_platform.metrics.stored import read_stored
+from exp_platform.pipelines.published_definitions import read_published
 from exp_platform.pipelines.run import Run
 from exp_platform.records import MetricDefinition
-
-_TABLE = "metric_definitions"
 
 
 def recall_frozen(
@@ -29,18 +26,6 @@ def recall_frozen(
     return {
         name: recall_caps(definition, earlier.get(name))
         for name, definition in definitions.items()
-    }
-
-
-def read_published(run: Run) -> dict[str, MetricDefinition]:
-    """The definitions under which the experiment's results stand; none before a run.
-
-    Args:
-        run: of the experiment.
-    """
-    rows = run.lake.read(_TABLE, experiment_id=run.experiment_id).to_pylist()
-    return {
-        row["metric_name"]: read_stored(json.loads(row["definition"])) for row in rows
     }
 
 

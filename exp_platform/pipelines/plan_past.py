@@ -21,6 +21,7 @@ from exp_platform.pipelines.plan_rows import (
     answer_whole,
     has_target,
 )
+from exp_platform.pipelines.published_definitions import require_same_meaning
 from exp_platform.pipelines.registry import require_totals
 from exp_platform.pipelines.run import nothing_stored, open_reader
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
@@ -58,7 +59,7 @@ def answer_from_experiment(settings: Settings, request: PowerRequest) -> PowerAn
 
     Raises:
         UsageError: no target, a metric that is not in its plan, or a panel.
-        ContractError: it has no stored totals.
+        ContractError: it has no stored totals, or only of a metric before an edit.
     """
     experiment_id = request.experiment_id or ""
     with open_reader(settings, experiment_id) as run:
@@ -67,8 +68,11 @@ def answer_from_experiment(settings: Settings, request: PowerRequest) -> PowerAn
         rows = run.lake.read(_OVERALL, experiment_id=experiment_id).to_pylist()
         ranks = run.lake.read(_QUANTILES, experiment_id=experiment_id).to_pylist()
         estimates = load_estimates(run) if ingested.spec.cluster else ()
-    if not rows:
-        raise nothing_stored(experiment_id, _OVERALL)
+        if not rows:
+            raise nothing_stored(experiment_id, _OVERALL)
+        named = {request.metric} if request.metric else {*ingested.definitions}
+        own = {n: d for n, d in ingested.definitions.items() if n in named}
+        require_same_meaning(run, own)
     past = _Past(read_totals(rows), read_quantiles(ranks), estimates)
     spec = ingested.spec
     design = _design_of(spec, past.totals, request)

@@ -113,6 +113,9 @@ def test_stage_alone_refuses_totals_of_another_definition(project, stage, name):
     answer = stage(project, name, "exp_tiny")
     assert answer.code == 3
     assert "totals of metric 'conversion' are not of the definition" in answer.err
+    past = ("power", "--from-experiment", "exp_tiny", "--mde", "0.1", "--metric")
+    assert "are not of the definition" in project.exp(*past, "conversion").err
+    assert project.exp(*past, "revenue_per_user").code == 0
     assert project.snapshots() == before
     assert stage(project, "compute_metric_aggregates", "exp_tiny").code == 0
     file.write_text(file.read_text("utf-8").replace("growth", "others"), "utf-8")
