@@ -140,10 +140,16 @@ def _fit_window(text: MetricText) -> Iterator[Problem]:
                 ("window", "grain"),
                 "the steps of a funnel are put in order by their instants",
             )
-        for key in ("days", "delay_days"):
-            days = getattr(window, key)
+        yield from _fit_calendar_days(text)
+
+
+def _fit_calendar_days(text: MetricText) -> Iterator[Problem]:
+    spans = {"window": ("days", "delay_days"), "retention": ("from_days", "to_days")}
+    for part, keys in spans.items():
+        for key in keys:
+            days = getattr(getattr(text, part), key, None)
             if days is not None and not float(days).is_integer():
-                yield Problem(("window", key), "calendar days are whole")
+                yield Problem((part, key), "calendar days are whole")
 
 
 def _fit_retention(text: MetricText) -> Iterator[Problem]:

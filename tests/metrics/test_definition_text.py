@@ -185,6 +185,16 @@ REFUSED = [
     (MEAN | {"covariates": [{}, {}]}, "two covariates of one name"),
     (MEAN | {"attribution": "last_exposure"}, "first_exposure"),
     (MEAN | {"window": {"grain": "day", "days": 1.5}}, "calendar days are whole"),
+    (
+        {
+            "name": "m",
+            "type": "retention",
+            "source": VISIT,
+            "window": {"grain": "day"},
+            "retention": {"day": 3, "rolling": True, "to_days": 3.5},
+        },
+        "calendar days are whole",
+    ),
     (MEAN | {"cap": {}}, "a value or a percentile"),
     (MEAN | {"cap": {"value": 1, "percentile": 0.9}}, "a value or a percentile"),
     (MEAN | {"cap": {"value": 1, "nonzero": True}}, "nonzero goes with a percentile"),
