@@ -1,12 +1,12 @@
 """Definitions under which an experiment's published results stand."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from exp_platform.errors import ContractError
 from exp_platform.metrics.stored import read_stored
 from exp_platform.pipelines.run import Run
-from exp_platform.records import MetricDefinition
+from exp_platform.records import Estimate, MetricDefinition
 
 _TABLE = "metric_definitions"
 
@@ -47,3 +47,27 @@ def require_same_meaning(run: Run, definitions: Mapping[str, MetricDefinition]) 
             found=f"{definition.metric_version} in the project, {computed}",
             next_step="compute the metrics again, or the whole flow with `exp run`",
         )
+
+
+def require_same_estimates(
+    run: Run,
+    estimates: Iterable[Estimate],
+    definitions: Mapping[str, MetricDefinition],
+) -> None:
+    """Refuse to judge stored estimates of another meaning than their metric has now.
+
+    Raises:
+        ContractError: a metric was edited since an estimate of it was made.
+    """
+    for estimate in estimates:
+        definition = definitions.get(estimate.metric_name)
+        meaning = estimate.metric_version.partition(":")[2]
+        if definition and meaning and meaning != definition.definition_hash:
+            raise ContractError(
+                f"the {estimate.method} estimate of metric {definition.name!r} is not of "
+                "the definition it has now",
+                where=run.experiment_id,
+                found=f"{definition.metric_version} in the project, estimated as "
+                f"{estimate.metric_version}",
+                next_step="estimate it again, or run the whole flow with `exp run`",
+            )

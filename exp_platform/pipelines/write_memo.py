@@ -19,6 +19,7 @@ from exp_platform.pipelines.estimates import load_estimates, store_estimates
 from exp_platform.pipelines.interrupts import end_command
 from exp_platform.pipelines.judge import Judgement, judge
 from exp_platform.pipelines.panel_runs import find_layout
+from exp_platform.pipelines.published_definitions import require_same_estimates
 from exp_platform.pipelines.routing import Choices, route
 from exp_platform.pipelines.run import Run, open_run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
@@ -144,6 +145,8 @@ def judge_stored(run: Run) -> JudgedAgain:
     """Judge what the single stages have stored, and stage the judgement."""
     ingested = load_ingested(run)
     measured, choices = _measure_again(run, ingested)
+    estimates = load_estimates(run)
+    require_same_estimates(run, estimates, ingested.definitions)
     pretrends = Pretrends(
         tuple(run.load("did_pretrend_delta", PretrendDelta)),
         tuple(run.load("did_pretrend_tests", PretrendTest)),
@@ -153,7 +156,7 @@ def judge_stored(run: Run) -> JudgedAgain:
     judgement = judge(
         ingested,
         measured,
-        load_estimates(run),
+        estimates,
         pretrends=pretrends.tests,
         data_checks=data_checks or None,
         previous=run.load("decisions", Decision),

@@ -119,7 +119,10 @@ def test_stage_alone_refuses_totals_of_another_definition(project, stage, name):
     assert project.snapshots() == before
     assert stage(project, "compute_metric_aggregates", "exp_tiny").code == 0
     file.write_text(file.read_text("utf-8").replace("growth", "others"), "utf-8")
-    assert stage(project, name, "exp_tiny").code == 0
+    answer = stage(project, "write_memo", "exp_tiny")
+    assert answer.code == 3
+    assert "estimate of metric 'conversion' is not of the definition" in answer.err
+    assert stage(project, "analyze_experiment", "exp_tiny").code == 0
 
 
 @pytest.mark.parametrize("name", STAGES[1:])
