@@ -169,6 +169,22 @@ def test_weekends_are_no_anomaly(engine: Engine, week: str) -> None:
     assert _find(engine, _play(product, "e", np.random.default_rng(5))) == []
 
 
+@pytest.mark.parametrize(
+    "fault", [{("c", 15): 3.0, ("t", 15): 3.0}, {("t", 7): 0.3}, {}]
+)
+@pytest.mark.parametrize("week", ["shop", "office"])
+def test_what_is_lost_is_followed_as_what_is_won(
+    engine: Engine, week: str, fault: Faults
+) -> None:
+    """A cost of 20 where 10 was expected is a spike, whatever its sign."""
+    rows = _play(Product(week=week), "e", np.random.default_rng(7), fault)
+    won = _find(engine, rows)
+    lost = _find(engine, [r | {"active_mean": -r["active_mean"]} for r in rows])
+    assert bool(won) == bool(fault)
+    assert _told(lost) == _told(won)
+    assert [row["score"] for row in lost] == [row["score"] for row in won]
+
+
 def test_first_outlier_is_not_the_metrics(engine: Engine) -> None:
     rows = _play(Product(tail=2.5), "e", np.random.default_rng(6))
     cell = next(r for r in rows if (r["exposure_day"], r["day"]) == (2, 16))

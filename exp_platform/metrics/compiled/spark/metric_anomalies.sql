@@ -14,6 +14,7 @@ weekdays as (
     select
         scores.*,
         earlier.value as week_before,
+        case when scores.expected < 0 then -1e0 else 1e0 end as direction,
         scores.n * coalesce(
             earlier.n_active * 1e0 / earlier.n,
             later.n_active * 1e0 / later.n,
@@ -49,10 +50,10 @@ judged as (
                     end
             when n_before < 6 or expected_active < 100 then null
             when reference = 'history' and week_before is null then null
-            when score >= 6 and value >= 2 * expected and (reference <> 'history' or value >= 2 * week_before) then 'SPIKE'
-            when score <= -6 and value <= expected / 2 and (reference <> 'history' or value <= week_before / 2) then 'DROP'
+            when outward >= 6 and value * direction >= 2 * expected * direction and (reference <> 'history' or value * direction >= 2 * week_before * direction) then 'SPIKE'
+            when outward <= -6 and value * direction <= expected * direction / 2 and (reference <> 'history' or value * direction <= week_before * direction / 2) then 'DROP'
         end as reason
-    from weekdays
+    from (select *, score * direction * case when scale < 0 then -1e0 else 1e0 end as outward from weekdays) as sized
 
 )
 
@@ -65,7 +66,7 @@ select
     reason,
     value,
     expected,
-    case when reason in ('ZERO', 'MISSING_DAY') then expected_active else score end as score,
+    case when reason in ('ZERO', 'MISSING_DAY') then expected_active else outward end as score,
     case reason when 'SPIKE' then 6e0 when 'DROP' then -6e0 else 20e0 end as threshold,
     cast(n as bigint) as n,
     cast(n_active as bigint) as n_active
