@@ -5,12 +5,12 @@ catalog transaction; leaving the `with` block without `publish` changes nothing.
 """
 
 import json
+import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from exp_platform.config import Settings
@@ -64,6 +64,9 @@ STAGE_TABLES: Mapping[str, tuple[str, ...]] = {
     "judge": ("check_results", "decisions"),
 }
 
+_TICK = timedelta(microseconds=1)
+_log = logging.getLogger(__name__)
+
 EVENT_TABLES = ("fact_experiment_exposure", "dim_feature")
 """What the metrics stage writes for an experiment that has events."""
 
@@ -94,6 +97,7 @@ class Run:
     look: Mapping[str, Any] = field(default_factory=dict)
     locks: ExitStack = field(default_factory=ExitStack)
     leftovers: set[str] = field(default_factory=set)
+    last_run: Mapping[str, Any] | None = None
 
     @property
     def engines(self) -> str:
@@ -204,17 +208,10 @@ class Run:
         }
         return pa.Table.from_pylist([row], schema=arrow_schema("analysis_runs"))
 
-    @cached_property
+    @property
     def _inherited(self) -> dict[str, TableState]:
-        """What the last run of the experiment left; no other run is at it now."""
-        ledger = self.lake.read(
-            "analysis_runs", self.experiment_id, latest_by="computed_at"
-        )
-        rows = ledger.select(["computed_at", "run_id", "snapshots"]).to_pylist()
-        if not rows:
-            return {}
-        last = max(rows, key=lambda row: (row["computed_at"], row["run_id"]))
-        return states_from_json(last["snapshots"])
+        """What the last run of the experiment left."""
+        return states_from_json(self.last_run["snapshots"]) if self.last_run else {}
 
 
 @contextmanager
@@ -240,18 +237,45 @@ def open_run(settings: Settings, experiment_id: str, command: str) -> Iterator[R
         ):
             now = datetime.now(UTC)
             run_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+            last = _read_last_run(lake, experiment_id)
             with lake.begin(run_id, experiment_id, engine) as publication:
                 yield Run(
                     settings=settings,
                     experiment_id=experiment_id,
                     command=command,
                     run_id=run_id,
-                    computed_at=now,
+                    computed_at=_follow(now, last),
                     lake=lake,
                     engine=engine,
                     publication=publication,
                     locks=locks,
+                    last_run=last,
                 )
+
+
+def _read_last_run(lake: Lake, experiment_id: str) -> Mapping[str, Any] | None:
+    """Of the experiment, in the ledger; no other run is at it now."""
+    ledger = lake.read("analysis_runs", experiment_id, latest_by="computed_at")
+    rows = ledger.select(["computed_at", "run_id", "snapshots"]).to_pylist()
+    return max(rows, key=lambda row: (row["computed_at"], row["run_id"]), default=None)
+
+
+def _follow(now: datetime, last: Mapping[str, Any] | None) -> datetime:
+    """When a run was made: after the last one, though a clock went back.
+
+    The last run is the one with the latest instant, whoever asks.
+    """
+    if last is None or last["computed_at"] < now:
+        return now
+    _log.warning(
+        "by the clock it is %s UTC, before run %s of %s UTC: "
+        "this run is told as the one after it",
+        f"{now:%Y-%m-%d %H:%M:%S}",
+        last["run_id"],
+        f"{last['computed_at']:%Y-%m-%d %H:%M:%S}",
+    )
+    following: datetime = last["computed_at"] + _TICK
+    return following
 
 
 @contextmanager
