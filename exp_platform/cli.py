@@ -337,7 +337,7 @@ def plan_power(  # noqa: PLR0917 - a flag is an argument here
 def serve_api(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="0 = any free one.")
+        int, typer.Option(min=0, max=65535, help="Port; 0 = any free one.")
     ] = 8000,
     tokens: TokensOption = None,
     config: ConfigOption = None,

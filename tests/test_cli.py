@@ -200,8 +200,24 @@ def test_error_goes_to_standard_error_with_its_exit_code(ready, words, code, fou
     assert "Traceback" not in answer.err
 
 
+def test_init_where_there_is_a_file_is_a_storage_error(tmp_path, call):
+    from exp_platform.cli import main
+
+    (tmp_path / "taken").write_text("")
+    answer = call(main, "exp", "init", tmp_path / "taken")
+    assert (answer.code, answer.out) == (4, "")
+    assert answer.err.startswith("error: a file cannot be read or written")
+
+
 @pytest.mark.parametrize(
-    "words", [("run",), ("frobnicate",), ("results", "a", "--nope"), ("import", "x")]
+    "words",
+    [
+        ("run",),
+        ("frobnicate",),
+        ("results", "a", "--nope"),
+        ("import", "x"),
+        ("serve", "--port", "70000"),
+    ],
 )
 def test_wrong_usage_is_exit_code_2(call, words):
     from exp_platform.cli import main

@@ -235,8 +235,10 @@ class Lake:
         """
         from exp_platform.lake.sweeper import retained_runs, sweep_orphans
 
-        if min_age_seconds < 0:
-            raise UsageError("an age is not negative", found=str(min_age_seconds))
+        if not min_age_seconds >= 0:
+            raise UsageError(
+                "an age is a number from 0 on", found=f"{min_age_seconds} seconds"
+            )
         if keep_runs is not None and keep_runs < 1:
             raise UsageError(
                 "the last run of an experiment is always kept", found=str(keep_runs)

@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from exp_platform.errors import UsageError
+from exp_platform.lake.files import storage_error
 
 PARTS = ("configs", "metrics", "dbt")
 _LEFT_OUT = shutil.ignore_patterns(
@@ -23,6 +24,7 @@ def lay_out_project(folder: Path) -> list[Path]:
 
     Raises:
         UsageError: one of them exists.
+        StorageError: the folder cannot be written.
     """
     for part in PARTS:
         if (folder / part).exists():
@@ -32,8 +34,11 @@ def lay_out_project(folder: Path) -> list[Path]:
                 next_step="run `exp init` in an empty folder",
             )
     source = _source()
-    for part in PARTS:
-        shutil.copytree(source / part, folder / part, ignore=_LEFT_OUT)
+    try:
+        for part in PARTS:
+            shutil.copytree(source / part, folder / part, ignore=_LEFT_OUT)
+    except OSError as error:
+        raise storage_error(error, folder) from error
     return [folder / part for part in PARTS]
 
 

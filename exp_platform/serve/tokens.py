@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exp_platform.errors import UsageError
+from exp_platform.lake.files import storage_error
 
 _HEX = 64
 
@@ -104,8 +105,8 @@ def add_token(file: Path, name: str) -> str:
         The token; it is shown once and kept nowhere.
 
     Raises:
-        UsageError: the name is not one word, or has a token already; or the file
-            cannot be written.
+        UsageError: the name is not one word, or has a token already.
+        StorageError: the file cannot be written.
     """
     is_word = name.isprintable() and not any(letter.isspace() for letter in name)
     if not name or not is_word or name.startswith("#"):
@@ -120,9 +121,7 @@ def add_token(file: Path, name: str) -> str:
     try:
         _append_line(file, f"{name} {hash_token(token)}\n")
     except OSError as error:
-        raise UsageError(
-            "the token file cannot be written", where=str(file), found=str(error)
-        ) from error
+        raise storage_error(error, file) from error
     return token
 
 

@@ -93,5 +93,6 @@ def test_sweep_refuses_tables_of_another_catalog(lake, rows, settings, is_empty)
 def test_sweep_without_a_warehouse_does_nothing(lake, settings):
     assert lake.sweep() == []
     assert not settings.catalog.exists()
-    with pytest.raises(UsageError, match="not negative"):
-        lake.sweep(min_age_seconds=-1)
+    for age in (-1.0, float("nan")):
+        with pytest.raises(UsageError, match="from 0 on"):
+            lake.sweep(min_age_seconds=age)

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from exp_platform.config import load_settings
-from exp_platform.errors import UsageError
+from exp_platform.errors import StorageError, UsageError
 from exp_platform.serve.server import Address, _choose_tokens, serve
 from exp_platform.serve.tokens import add_token, hash_token, read_tokens
 
@@ -20,6 +20,14 @@ def test_add_token_keeps_the_hash_alone(tmp_path):
     assert tokens.holder_of(token) == "dashboard"
     assert tokens.holder_of(token + "x") is None
     assert tokens.holder_of("") is None
+
+
+def test_add_token_makes_the_folder_of_a_new_project(tmp_path):
+    file = tmp_path / "data" / "tokens"
+    token = add_token(file, "dashboard")
+    assert read_tokens(file).holder_of(token) == "dashboard"
+    with pytest.raises(StorageError, match="cannot be read or written"):
+        add_token(file / "below", "dashboard")
 
 
 def test_add_token_refuses_a_name_twice(tmp_path):
@@ -37,12 +45,6 @@ def test_add_token_to_what_an_editor_left(tmp_path, text):
     token = add_token(file, "new")
     assert read_tokens(file).holder_of(token) == "new"
     assert ("old" in text) == ("old" in read_tokens(file).hashes)
-
-
-def test_add_token_names_a_file_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("", "utf-8")
-    with pytest.raises(UsageError, match="cannot be written"):
-        add_token(tmp_path / "file" / "tokens", "a")
 
 
 def test_a_token_holds_as_long_as_its_line_stands(tmp_path):
