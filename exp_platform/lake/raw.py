@@ -108,7 +108,7 @@ def _land(
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
-    before = read_manifest(folder) or {}
+    before = _names_before(folder)
     landed: list[Path] = []
     for name, table in tables.items():
         path = folder / f"{name}.parquet"
@@ -128,9 +128,18 @@ def _land(
         _move(path)
     _temporary(folder / MANIFEST).write_text(_as_text(manifest), "utf-8")
     _move(folder / MANIFEST)
-    for name in before.keys() - manifest.keys():
+    for name in before - manifest.keys():
         (folder / name).unlink(missing_ok=True)
     return folder
+
+
+def _names_before(folder: Path) -> set[str]:
+    """What an earlier landing left: all there is, where its manifest cannot tell."""
+    try:
+        return set(read_manifest(folder) or ())
+    except ContractError:
+        raw = filter(_is_raw, folder.rglob("*"))
+        return {path.relative_to(folder).as_posix() for path in raw}
 
 
 def verify_raw(raw_root: Path, experiment_id: str) -> list[RawFile]:
@@ -203,19 +212,22 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Size and SHA-256 of each landed file; None for files put there by hand.
 
     Raises:
-        ContractError: the manifest is not JSON.
+        ContractError: the manifest is not JSON, or not one of files.
     """
     path = folder / MANIFEST
     if not path.is_file():
         return None
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        is_whole = all(isinstance(facts, dict) for facts in manifest.values())
+    except (ValueError, AttributeError):
+        is_whole = False
+    if not is_whole:
         raise ContractError(
-            "the raw manifest is not JSON",
+            "the raw manifest is not JSON, or not one of files",
             where=str(path),
             next_step="generate or import the experiment again",
-        ) from error
+        )
     return manifest
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from exp_platform.errors import ContractError, StorageError, UsageError
 from exp_platform.lake.raw import (
+    MANIFEST,
     land_raw,
     raw_folder,
     validate_experiment_id,
@@ -73,6 +74,16 @@ def test_verify_raw_refuses_a_changed_file(tmp_path, tables):
     (folder / "_manifest.json").write_text("{")
     with pytest.raises(ContractError, match="not JSON"):
         verify_raw(tmp_path, "exp_a")
+
+
+@pytest.mark.parametrize("content", ["{", "null", "5", '["a"]', '{"a.parquet": 5}', ""])
+def test_land_raw_replaces_a_damaged_manifest(tmp_path, tables, content):
+    folder = land_raw(tmp_path, "exp_a", tables | {"assignments": tables["exposures"]})
+    (folder / MANIFEST).write_text(content)
+    with pytest.raises(ContractError, match="generate or import the experiment again"):
+        verify_raw(tmp_path, "exp_a")
+    land_raw(tmp_path, "exp_a", tables)
+    assert [file.name for file in verify_raw(tmp_path, "exp_a")] == sorted(TABLES)
 
 
 def test_verify_raw_allows_files_put_there_by_hand(tmp_path, tables):
