@@ -11,7 +11,6 @@ from exp_platform.config import Settings
 from exp_platform.errors import StorageError
 from exp_platform.lake import (
     Lake,
-    TableState,
     open_lake,
     states_from_json,
     validate_experiment_id,
@@ -23,6 +22,7 @@ from exp_platform.metrics.query import (
     compile_query,
     compile_values,
 )
+from exp_platform.pipelines.metrics_run import find_metrics_run, holds_same
 from exp_platform.pipelines.registry import read_spec, require_totals
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import nothing_stored
@@ -235,17 +235,12 @@ def _find_origin(ledger: list[dict[str, Any]]) -> tuple[dict[str, Any], int | No
     A refresh or an ingest since then moves the registry, its watermark included, and not
     the totals. The snapshot is None where the registry is still the same.
     """
-    runs = sorted(ledger, key=lambda r: (r["computed_at"], r["run_id"]))
-    makers = [r for r in runs if json.loads(r["stages"]).get("metrics") in _WRITING]
-    made = makers[-1] if makers else runs[-1]
+    last = max(ledger, key=lambda r: (r["computed_at"], r["run_id"]))
+    made = find_metrics_run(ledger, _WRITING) or last
     then, now = (
         states_from_json(r["snapshots"]).get("experiment_registry")
-        for r in (made, runs[-1])
+        for r in (made, last)
     )
-    if then is None or now is None or _contents(then) == _contents(now):
+    if then is None or now is None or holds_same(then, now):
         return made, None
     return made, then.snapshot_id
-
-
-def _contents(state: TableState) -> list[str]:
-    return sorted(file.sha256 or file.path for file in state.files)

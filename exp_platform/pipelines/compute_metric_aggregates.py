@@ -25,6 +25,7 @@ from exp_platform.metrics.totals import (
 from exp_platform.metrics.unit_values import IS_FIXED_POINT
 from exp_platform.metrics.uptake import UptakeTotals, measure_uptake
 from exp_platform.pipelines.engines import open_stage_engine
+from exp_platform.pipelines.metrics_run import require_same_rows
 from exp_platform.pipelines.panel_runs import require_rows_by_user
 from exp_platform.pipelines.provenance import digest
 from exp_platform.pipelines.published_definitions import require_same_meaning
@@ -196,7 +197,8 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
     """What an earlier run published, in place of a hand-over; panels are summed anew.
 
     Raises:
-        ContractError: nobody has computed the metrics yet, or under other definitions.
+        ContractError: nobody has computed the metrics yet, or under other definitions,
+            or from other rows.
         UsageError: a ready-made panel, which has none.
     """
     require_rows_by_user(run)
@@ -215,6 +217,7 @@ def load_measured(run: Run, ingested: Ingested) -> Measured:
     if not stored["metric_aggregates_overall"]:
         raise nothing_stored(run.experiment_id, "metric_aggregates_overall")
     require_same_meaning(run, ingested.definitions)
+    require_same_rows(run)
     write_scope(run.engine, ingested.spec, ingested.definitions)
     exact = fixed_point(run)
     build_models(run.engine, generated_sql(ingested, exact))

@@ -15,6 +15,7 @@ from exp_platform.metrics.models import check_raw_events, find_event_copies
 from exp_platform.metrics.scope import write_scope
 from exp_platform.metrics.stored import read_stored
 from exp_platform.metrics.totals import Key, read_quantiles, read_totals
+from exp_platform.pipelines.metrics_run import find_metrics_run
 from exp_platform.pipelines.registry import read_spec, require_totals
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import Run, nothing_stored
@@ -116,11 +117,9 @@ def _last_run(
     """The last run that computed metrics."""
     table = "analysis_runs"
     rows = lake.read(table, experiment_id, snapshot_id=pins.get(table)).to_pylist()
-    # a refresh or another stage alone leaves the published numbers as they are
-    rows = [row for row in rows if json.loads(row["stages"]).get("metrics") == "done"]
-    if not rows:
+    last = find_metrics_run(rows)
+    if last is None:
         raise nothing_stored(experiment_id, "metric_aggregates_overall")
-    last: dict[str, Any] = max(rows, key=lambda r: (r["computed_at"], r["run_id"]))
     return last
 
 

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from exp_platform.config import load_settings
+from exp_platform.generate_synth import generate_synth
+
 pytestmark = pytest.mark.end_to_end
 
 STAGES = (
@@ -73,9 +76,6 @@ def test_stages_one_by_one_equal_the_whole_run(
 ):
     whole = make_project(project.root.with_name("whole"))
     assert whole.job(experiment_id, "--generate-synth").code == 0
-    from exp_platform.config import load_settings
-    from exp_platform.generate_synth import generate_synth
-
     generate_synth(load_settings(project.config), experiment_id)
     for name in STAGES:
         answer = stage(project, name, experiment_id)
@@ -123,6 +123,25 @@ def test_stage_alone_refuses_totals_of_another_definition(project, stage, name):
     assert answer.code == 3
     assert "estimate of metric 'conversion' is not of the definition" in answer.err
     assert stage(project, "analyze_experiment", "exp_tiny").code == 0
+
+
+def test_stage_alone_refuses_totals_of_other_rows(project, stage):
+    """A memo would tell the new data's end beside the totals of the old ones."""
+    assert project.job("exp_tiny", "--generate-synth").code == 0
+    assert stage(project, "run_ingest", "exp_tiny").code == 0
+    assert stage(project, "write_memo", "exp_tiny").code == 0
+    text = project.config.read_text("utf-8")
+    project.config.write_text(text.replace("n_users: 400", "n_users: 300", 1), "utf-8")
+    generate_synth(load_settings(project.config), "exp_tiny")
+    assert stage(project, "run_ingest", "exp_tiny").code == 0
+    before = project.snapshots()
+    for name in ("analyze_experiment", "write_memo"):
+        answer = stage(project, name, "exp_tiny")
+        assert answer.code == 3
+        assert "computed from other rows than those that are there now" in answer.err
+    assert project.snapshots() == before
+    for name in STAGES[2:]:
+        assert stage(project, name, "exp_tiny").code == 0
 
 
 @pytest.mark.parametrize("name", STAGES[1:])
