@@ -380,11 +380,25 @@ def _find_primary(inputs: Inputs, name: str, treatment: str) -> Estimate | Gap:
         and (e.control, e.treatment) == (inputs.spec.control, treatment)
     ]
     if not found:
-        return Gap(Reason.ESTIMATE_MISSING, f"{name} has no estimate")
+        why = _say_refused(inputs, name, treatment)
+        return Gap(Reason.ESTIMATE_MISSING, f"{name} has no estimate{why}")
     if len(found) > 1:
         methods = ", ".join(e.method for e in found)
         return Gap(Reason.AMBIGUOUS_PRIMARY, f"{name} has several: {methods}")
     return found[0]
+
+
+def _say_refused(inputs: Inputs, name: str, treatment: str) -> str:
+    """Why the router refused every method that could have decided."""
+    subject = (name, treatment, "all")
+    reasons = (
+        e.reason
+        for e in inputs.estimates
+        if e.status is EstimateStatus.NOT_IDENTIFIED
+        and (e.metric_name, e.treatment, e.segment) == subject
+    )
+    words = explain_refusal(next(reasons, ""))
+    return f" ({words})" if words else ""
 
 
 def _gap_of(estimate: Estimate) -> Gap:

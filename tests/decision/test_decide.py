@@ -7,7 +7,13 @@ from datetime import timedelta
 import pytest
 
 from exp_platform.decision.reasons import MEANINGS
-from exp_platform.records import EstimateStatus, Outcome, SequentialDesign, Variant
+from exp_platform.records import (
+    EstimateRole,
+    EstimateStatus,
+    Outcome,
+    SequentialDesign,
+    Variant,
+)
 from exp_platform.stats.guardrail import GuardrailStatus
 
 
@@ -55,6 +61,20 @@ def test_decide_one_shippable_arm_ships_beside_one_rolled_back(two_arms):
     assert f" On C: {decisions[1].rationale}" in decisions[-1].rationale
     assert decisions[1].rationale.startswith("Harm: revenue")
     assert [one.details.get("harmed") for one in decisions[:2]] == [[], ["revenue"]]
+
+
+def test_decide_tells_why_no_method_could_decide(shippable):
+    refused = {
+        "status": EstimateStatus.NOT_IDENTIFIED,
+        "role": EstimateRole.DIAGNOSTIC,
+        "reason": "TOO_FEW_CLUSTERS",
+        "difference": None,
+    }
+    decision = of_arm(shippable, "B", "orders", **refused).decide()[-1]
+    assert decision.outcome is Outcome.REVIEW
+    assert "orders has no estimate (too few clusters in an arm" in decision.rationale
+    none_at_all = replace(shippable, estimates=shippable.estimates[1:]).decide()[-1]
+    assert "orders has no estimate." in none_at_all.rationale
 
 
 def test_decide_does_not_ship_while_another_arm_is_open(two_arms):
