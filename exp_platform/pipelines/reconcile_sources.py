@@ -117,7 +117,8 @@ def _last_run(
     """The last run that computed metrics."""
     table = "analysis_runs"
     rows = lake.read(table, experiment_id, snapshot_id=pins.get(table)).to_pylist()
-    last = find_metrics_run(rows)
+    # a panel has none, which its registry row tells better
+    last = find_metrics_run(rows, ("done", "panel"))
     if last is None:
         raise nothing_stored(experiment_id, "metric_aggregates_overall")
     return last

@@ -91,8 +91,14 @@ def test_generate_experiment_follows_id_and_seed():
     effect_sessions=st.floats(-1, 1),
     modes=st.sampled_from([FailureModes(), EVERYTHING]),
 )
-def test_generate_experiment_rows_stay_inside_the_calendar(modes, **changes):
-    scenario = Scenario(n_users=200, failure_modes=modes, **changes)
+def test_generate_experiment_rows_stay_inside_the_calendar(modes, days, **changes):
+    inside = {
+        name: min(day, days)
+        for name in ("missing_day", "spike_day")
+        if (day := getattr(modes, name)) is not None
+    }
+    modes = modes.model_copy(update=inside)
+    scenario = Scenario(n_users=200, failure_modes=modes, days=days, **changes)
     tables = generate_experiment("exp_a", scenario).tables
     registry = tables["experiment_registry"].to_pylist()[0]
     start, end = registry["start_ts"], registry["end_ts"]
