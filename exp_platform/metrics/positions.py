@@ -64,7 +64,8 @@ def read_document(text: str) -> Document:
     """Parse one YAML document.
 
     Raises:
-        UnreadableError: not YAML, several documents, or one that is too large.
+        UnreadableError: not YAML, several documents, one that is too large, or a text
+            that is none.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -88,12 +89,25 @@ def _place(root: yaml.Node | None, content: Any) -> Document:
     for number, (path, key, value) in enumerate(_walk(root, ())):
         if number > MAX_NODES:
             raise UnreadableError("the document is too large", Position(1, 1))
+        _require_text(key)
+        _require_text(value)
         if key is not None:
             if path in keys:
                 repeated.append(path)
             keys[path] = _position(key.start_mark)
         values[path] = _position(value.start_mark)
     return Document(content, values, keys, tuple(repeated))
+
+
+def _require_text(node: yaml.Node | None) -> None:
+    """A lone surrogate, as an escape can write it, is half a character."""
+    if not isinstance(node, yaml.ScalarNode):
+        return
+    try:
+        node.value.encode()
+    except UnicodeEncodeError as error:
+        where = _position(node.start_mark)
+        raise UnreadableError("a text holds half a character", where) from error
 
 
 def _walk(

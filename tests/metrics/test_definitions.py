@@ -110,6 +110,15 @@ def test_load_definitions_refuses_bad_yaml(tmp_path: Path, content: bytes) -> No
         load_definitions(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["description", "owner"])
+def test_load_definitions_refuses_half_a_character(tmp_path: Path, place: str) -> None:
+    text = f'name: m\ntype: mean\nsource: {{outcome: o}}\n{place}: "a \\ud800 b"\n'
+    (tmp_path / "m.yml").write_text(text)
+    with pytest.raises(UsageError, match="half a character") as caught:
+        load_definitions(tmp_path)
+    assert caught.value.parts["where"].endswith(f"m.yml:4:{len(place) + 3}")
+
+
 @pytest.mark.parametrize("target", ["nowhere", "m.yml", "."])
 def test_load_definitions_refuses_what_is_no_file(tmp_path: Path, target: str) -> None:
     (tmp_path / "m.yml").symlink_to(target)
