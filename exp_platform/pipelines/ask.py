@@ -22,7 +22,11 @@ from exp_platform.metrics.query import (
     compile_query,
     compile_values,
 )
-from exp_platform.pipelines.metrics_run import find_metrics_run, holds_same
+from exp_platform.pipelines.metrics_run import (
+    WRITING,
+    find_metrics_run,
+    holds_same,
+)
 from exp_platform.pipelines.registry import read_spec, require_totals
 from exp_platform.pipelines.rows import from_rows
 from exp_platform.pipelines.run import nothing_stored
@@ -226,9 +230,6 @@ def _plan_expired(experiment_id: str, made: Mapping[str, Any]) -> StorageError:
     )
 
 
-_WRITING = ("done", "skipped", "panel")  # the last two remove what there was
-
-
 def _find_origin(ledger: list[dict[str, Any]]) -> tuple[dict[str, Any], int | None]:
     """The run that computed the totals, and the registry's snapshot it worked from.
 
@@ -236,7 +237,7 @@ def _find_origin(ledger: list[dict[str, Any]]) -> tuple[dict[str, Any], int | No
     the totals. The snapshot is None where the registry is still the same.
     """
     last = max(ledger, key=lambda r: (r["computed_at"], r["run_id"]))
-    made = find_metrics_run(ledger, _WRITING) or last
+    made = find_metrics_run(ledger, WRITING) or last
     then, now = (
         states_from_json(r["snapshots"]).get("experiment_registry")
         for r in (made, last)

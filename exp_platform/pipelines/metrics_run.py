@@ -9,8 +9,11 @@ from exp_platform.lake import TableState, states_from_json
 from exp_platform.pipelines.run import STAGE_TABLES, Run
 
 COMPUTED = ("done",)
+WRITING = (*COMPUTED, "skipped", "panel")
+"""States of a stage that replace what stood there, the last two by nothing."""
 
 _LEDGER = "analysis_runs"
+_DECIDING = ("ab", "cuped", "did")
 
 
 def find_metrics_run(
@@ -22,7 +25,20 @@ def find_metrics_run(
         ledger: rows of `analysis_runs` of one experiment.
         states: of the metrics stage that count.
     """
-    made = [row for row in ledger if json.loads(row["stages"]).get("metrics") in states]
+    return find_last_run(ledger, "metrics", states)
+
+
+def find_last_run(
+    ledger: Iterable[Mapping[str, Any]], stage: str, states: Collection[str]
+) -> dict[str, Any] | None:
+    """The last run that left a stage in one of some states.
+
+    Args:
+        ledger: rows of `analysis_runs` of one experiment.
+        stage: as the ledger calls it.
+        states: that count.
+    """
+    made = [row for row in ledger if json.loads(row["stages"]).get(stage) in states]
     last = max(made, key=lambda r: (r["computed_at"], r["run_id"]), default=None)
     return None if last is None else dict(last)
 
@@ -56,6 +72,35 @@ def require_same_rows(run: Run) -> None:
                 found=f"an ingest after run {made['run_id']}",
                 next_step="compute the metrics again, or the whole flow with `exp run`",
             )
+
+
+def require_same_totals(run: Run) -> None:
+    """Refuse estimates that decide and were made of other totals than there are now.
+
+    Args:
+        run: of the experiment.
+
+    Raises:
+        ContractError: the metrics were computed again, and a stage was not.
+    """
+    ledger = run.lake.read(_LEDGER, run.experiment_id).to_pylist()
+    made = find_metrics_run(ledger)
+    for stage in _DECIDING:
+        estimated = find_last_run(ledger, stage, WRITING)
+        if not made or not estimated or not _is_done(estimated, stage):
+            continue
+        if estimated["digest"] != made["digest"]:
+            raise ContractError(
+                f"the estimates of stage {stage!r} are of other totals",
+                where=run.experiment_id,
+                found=f"estimates of run {estimated['run_id']}, totals of run "
+                f"{made['run_id']}",
+                next_step="run the stage again, or the whole flow with `exp run`",
+            )
+
+
+def _is_done(row: Mapping[str, Any], stage: str) -> bool:
+    return json.loads(row["stages"])[stage] in COMPUTED
 
 
 def _contents(state: TableState) -> list[str]:

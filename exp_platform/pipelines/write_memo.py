@@ -18,6 +18,7 @@ from exp_platform.pipelines.dq_report import CHECKS as DATA_CHECKS
 from exp_platform.pipelines.estimates import load_estimates, store_estimates
 from exp_platform.pipelines.interrupts import end_command
 from exp_platform.pipelines.judge import Judgement, judge
+from exp_platform.pipelines.metrics_run import require_same_totals
 from exp_platform.pipelines.panel_runs import find_layout
 from exp_platform.pipelines.published_definitions import require_same_estimates
 from exp_platform.pipelines.routing import Choices, route
@@ -147,6 +148,7 @@ def judge_stored(run: Run) -> JudgedAgain:
     measured, choices = _measure_again(run, ingested)
     estimates = load_estimates(run)
     require_same_estimates(run, estimates, ingested.definitions)
+    require_same_totals(run)
     pretrends = Pretrends(
         tuple(run.load("did_pretrend_delta", PretrendDelta)),
         tuple(run.load("did_pretrend_tests", PretrendTest)),

@@ -140,8 +140,15 @@ def test_stage_alone_refuses_totals_of_other_rows(project, stage):
         assert answer.code == 3
         assert "computed from other rows than those that are there now" in answer.err
     assert project.snapshots() == before
-    for name in STAGES[2:]:
+    assert stage(project, "compute_metric_aggregates", "exp_tiny").code == 0
+    answer = stage(project, "write_memo", "exp_tiny")
+    assert answer.code == 3
+    assert "estimates of stage 'ab' are of other totals" in answer.err
+    for name in STAGES[3:]:
         assert stage(project, name, "exp_tiny").code == 0
+    project.config.write_text(text, "utf-8")
+    assert project.job("exp_tiny", "--generate-synth", "--skip-ab").code == 0
+    assert stage(project, "write_memo", "exp_tiny").code == 0
 
 
 @pytest.mark.parametrize("name", STAGES[1:])
