@@ -126,11 +126,20 @@ def load_definitions(folder: Path) -> dict[str, MetricDefinition]:
         UsageError: files that are no definition, or a name defined twice; all of them
             are told at once.
     """
-    files = read_folder(folder)
-    findings = [finding for file in files for finding in file.findings]
+    return require_definitions(read_folder(folder))
+
+
+def require_definitions(files: Iterable[DefinitionFile]) -> dict[str, MetricDefinition]:
+    """The definitions of files that all have one, by metric name.
+
+    Raises:
+        UsageError: files that are no definition; all of them are told at once.
+    """
+    read = list(files)
+    findings = [finding for file in read for finding in file.findings]
     if findings:
         raise tell_findings(findings)
-    return {f.definition.name: f.definition for f in files if f.definition is not None}
+    return {f.definition.name: f.definition for f in read if f.definition is not None}
 
 
 def choose_definitions(

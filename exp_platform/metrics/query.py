@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.lake.types import quote_name
 from exp_platform.lake.types import quote_text as quote
 from exp_platform.records import MetricType
 
@@ -257,7 +258,7 @@ def _unit_sql(query: MetricQuery, *, has_error: bool) -> str:
         labels.append(("time", _bucket("units.exposure_ts", query.grain)))
     picked = "".join(f"    {text} as d{i},\n" for i, (_, text) in enumerate(labels, 1))
     shown = "".join(
-        f"    m.d{i} as {_alias(name)},\n" for i, (name, _) in enumerate(labels, 1)
+        f"    m.d{i} as {quote_name(name)},\n" for i, (name, _) in enumerate(labels, 1)
     )
     keys = ", ".join(str(i + 1) for i in range(len(labels) + 1))
     conditions = [_metric_condition("facts", query), "units.is_in_analysis"]
@@ -311,7 +312,7 @@ _NO_ERROR = "cast(null as double)"
 
 def _day_sql(query: MetricQuery, table: str, time: list[tuple[str, str]]) -> str:
     labels = [(name, f"days.{name}") for name in query.dimensions] + time
-    picked = "".join(f"    {text} as {_alias(name)},\n" for name, text in labels)
+    picked = "".join(f"    {text} as {quote_name(name)},\n" for name, text in labels)
     keys = ", ".join(str(i + 1) for i in range(len(labels) + 1))
     conditions = [_metric_condition("days", query)]
     conditions += [
@@ -342,11 +343,6 @@ def _column(dimension: str) -> str:
     if dimension == VARIANT:
         return "units.variant"
     return f"coalesce(units.attributes[{quote(dimension)}], {quote(UNKNOWN)})"
-
-
-def _alias(name: str) -> str:
-    """A declared segment may have any name; it stays one quoted identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _bucket(instant: str, grain: Grain) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from exp_platform.checks.wording import format_count
 from exp_platform.config import Settings
 from exp_platform.errors import ExpPlatformError
 from exp_platform.lake import open_lake
@@ -76,6 +77,8 @@ def _examine_lake(settings: Settings) -> Finding:
             experiments = lake.experiment_ids()
     except ExpPlatformError as error:
         return Finding("tables", False, str(error))
-    return Finding(
-        "tables", True, f"{len(tables)} tables, {len(experiments)} experiments"
+    counts = (
+        format_count(len(tables), "table"),
+        format_count(len(experiments), "experiment"),
     )
+    return Finding("tables", True, ", ".join(counts))

@@ -13,7 +13,7 @@ from exp_platform.metrics.definitions import (
     load_definitions,
     read_file,
     read_folder,
-    tell_findings,
+    require_definitions,
 )
 from exp_platform.metrics.generated import EMPTY, generate_selects
 from exp_platform.metrics.observations import transpile
@@ -161,7 +161,8 @@ def diff_metrics(old: Path, new: Path) -> list[Change]:
     Raises:
         UsageError: a path that does not exist, or something that is no definition.
     """
-    return compare_definitions(_load(old), _load(new))
+    before, after = (require_definitions(_read(path)) for path in (old, new))
+    return compare_definitions(before, after)
 
 
 def tell_change(change: Change, *, has_sql: bool = True) -> str:
@@ -201,14 +202,6 @@ def _read(path: Path) -> list[DefinitionFile]:
             allowed="a YAML file, or a folder of them",
         )
     return files
-
-
-def _load(path: Path) -> dict[str, MetricDefinition]:
-    files = _read(path)
-    findings = [finding for file in files for finding in file.findings]
-    if findings:
-        raise tell_findings(findings)
-    return {f.definition.name: f.definition for f in files if f.definition is not None}
 
 
 def _advise(file: DefinitionFile) -> list[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from exp_platform.checks import numbers
+from exp_platform.checks.wording import format_count
 from exp_platform.decision.reasons import MEANINGS, Reason
 from exp_platform.records import (
     Assignment,
@@ -29,7 +30,6 @@ from exp_platform.report.words import (
     OUTCOME_MEANINGS,
     OUTCOME_TITLES,
     VERDICT_TITLES,
-    count_words,
     humanise,
     title_method,
 )
@@ -151,7 +151,7 @@ def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
 
 
 def _describe_periods(panel: PanelPeriods) -> str:
-    count = count_words(len(panel.labels), panel.word)
+    count = format_count(len(panel.labels), panel.word)
     told = f"{count}, {panel.labels[0]} to {panel.labels[-1]}"
     if panel.first_treated:
         told += f"; the first units treated from {panel.first_treated} on"

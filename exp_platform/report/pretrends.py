@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from exp_platform.checks import numbers
 from exp_platform.checks.pretrend import DIAGNOSTIC_P
 from exp_platform.checks.refusals import explain_refusal
+from exp_platform.checks.wording import format_count
 from exp_platform.records import (
     Estimate,
     EstimateRole,
@@ -16,7 +17,7 @@ from exp_platform.records import (
 from exp_platform.report.event_study import EventStudyChart, draw_event_study
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.robustness import RobustnessView, describe_robustness
-from exp_platform.report.words import PRETREND_TITLES, STATUS_WORDS, count_words
+from exp_platform.report.words import PRETREND_TITLES, STATUS_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _say_tests(test: PretrendTest, period: str) -> str:
     joint = numbers.format_p_phrase(test.p_joint)
     slope = numbers.format_p_phrase(test.p_slope)
     told = (
-        f"Two tests on the {count_words(test.n_pre_days, period)} before the start: the "
+        f"Two tests on the {format_count(test.n_pre_days, period)} before the start: the "
         f"gaps of all {period}s together ({joint}), and a steady drift ({slope})."
     )
     if test.p_adjusted is None or test.role is EstimateRole.DIAGNOSTIC:

@@ -7,8 +7,9 @@ from typing import Any
 from exp_platform.causal.sensitivity import DECISIVE_MBAR, LARGEST_MBAR
 from exp_platform.checks import numbers
 from exp_platform.checks.refusals import explain_refusal
+from exp_platform.checks.wording import format_count
 from exp_platform.records import Estimate, EstimateStatus, MetricDefinition
-from exp_platform.report.words import STATUS_WORDS, count_words
+from exp_platform.report.words import STATUS_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def describe_robustness(
         )
     step = period
     if found["period_days"] > 1:
-        step = f"step of {count_words(found['period_days'], period)}"
+        step = f"step of {format_count(found['period_days'], period)}"
     return RobustnessView(
         (_say_decisive(definition, found, step), _say_breakdown(found, step)),
         tuple(_list_rows(definition, found, step)),

@@ -5,13 +5,12 @@ from itertools import groupby
 
 from exp_platform.checks import numbers
 from exp_platform.checks.catalogue import CATALOGUE, SKIPPED, Chance, title_check
-from exp_platform.checks.wording import join_words
+from exp_platform.checks.wording import format_count, join_words
 from exp_platform.records import CheckResult, CheckStatus, Verdict
 from exp_platform.report.facts import MemoFacts
 from exp_platform.report.words import (
     CHECK_STATUS_WORDS,
     VERDICT_TITLES,
-    count_words,
 )
 
 _ANSWERS = {
@@ -125,7 +124,9 @@ def _summarise(rows: list[CheckRow]) -> str:
     counts = {
         status: sum(row.status is status for row in rows) for status in CheckStatus
     }
-    passed = f"{counts[CheckStatus.PASSED]} of {count_words(len(rows), 'check')} passed"
+    passed = (
+        f"{counts[CheckStatus.PASSED]} of {format_count(len(rows), 'check')} passed"
+    )
     others = [
         f"{counts[status]} {CHECK_STATUS_WORDS[status]}"
         for status in (CheckStatus.FAILED, CheckStatus.WARNED, CheckStatus.NOT_RUN)

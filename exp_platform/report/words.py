@@ -121,11 +121,6 @@ def humanise(code: str) -> str:
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]]) if words else ""
 
 
-def count_words(count: int, noun: str) -> str:
-    """A count with its noun: 1 check, 3 checks."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def _word(word: str) -> str:
     lowered = word.lower()
     if lowered == "did":
