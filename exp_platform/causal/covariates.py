@@ -112,13 +112,15 @@ def _encode_levels(
     inside = {f"{name}={level}": values == level for level in levels[1:]}
     rare = {label: at for label, at in inside.items() if _is_rare(at, is_treated)}
     together = np.any([np.zeros(len(known), np.bool_), *rare.values()], axis=0)
-    if not _is_rare(together, is_treated):
-        label = f"{name}={RARE}"
-        inside[label] = together | inside.get(label, together)
-    elif together.mean() > MOST_UNADJUSTED:
+    is_shared = not _is_rare(together, is_treated)
+    if not is_shared and together.mean() > MOST_UNADJUSTED:
         rare = {}
-    kept = {k: at.astype(float) for k, at in inside.items() if k not in rare}
-    return kept, {label: int(at.sum()) for label, at in rare.items()}
+    kept = {label: at for label, at in inside.items() if label not in rare}
+    if is_shared:
+        label = f"{name}={RARE}"
+        kept[label] = together | kept.get(label, together)
+    numbers = {label: at.astype(float) for label, at in kept.items()}
+    return numbers, {label: int(at.sum()) for label, at in rare.items()}
 
 
 def _is_rare(at: NDArray[np.bool_], is_treated: NDArray[np.bool_]) -> bool:

@@ -108,8 +108,9 @@ def test_units_of_one_arm_alone_are_not_passed_over():
     assert (found.names, found.too_rare) == (("age", "age missing"), {})
 
 
-def test_value_called_as_the_rare_ones_are_joins_them():
-    texts = _spread(**{"rare values": (20, 20), "tv": (4, 4), "car": (4, 4)})
+@pytest.mark.parametrize("n", [4, 20])
+def test_value_called_as_the_rare_ones_are_joins_them(n):
+    texts = _spread(**{"rare values": (n, n), "tv": (4, 4), "car": (4, 4)})
     found = encode_covariates({"os": texts}, ARM)
     assert found.names == ("os=rare values",)
-    assert found.values.sum() == 56
+    assert found.values.sum() == 2 * n + 16

@@ -8,10 +8,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from exp_platform.lake import Engine
-from exp_platform.lake.delivered import open_delivered
-from exp_platform.lake.settings import LakeSettings
-
 NOT_UTF8 = b"\xff\xfe"
 
 
@@ -491,13 +487,3 @@ def test_job_with_unsafe_experiment_id_writes_nothing(project, experiment_id):
         assert_clear(answer.err, "not an experiment id", "allowed:", "next:")
         assert len(answer.err) < 500
     assert sorted(project.root.parent.rglob("*")) == before
-
-
-def test_a_folders_name_is_no_column_of_a_delivered_file(tmp_path, delivered):
-    path = tmp_path / "user_id=one" / "x[1].parquet"
-    path.parent.mkdir()
-    pq.write_table(delivered["exposures"], path)
-    with Engine(LakeSettings(*[tmp_path] * 4)) as engine:
-        file = open_delivered(engine, "exposures", path)
-        (found,) = engine.rows(f"select count(distinct user_id) from {file.source}")
-    assert found[0] > 1
