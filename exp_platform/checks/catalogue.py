@@ -317,7 +317,8 @@ _ENTRIES = (
         protects_against="A result that was acted on and has quietly become another one.",
         rule="Warns when a bound is crossed at another look than a published run first "
         "told, or is crossed no more, and when the plan has other looks, another error "
-        "rate or end, or another role or margin of a metric, than when it was told.",
+        "rate or end, another role or margin of a metric, or another rule for arms that "
+        "may all ship or for what is worse inside a margin, than when it was told.",
         next_step="Decide again on the numbers as they are now; if late data did it, wait "
         "longer for the feed before the next look.",
     ),

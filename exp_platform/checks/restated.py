@@ -9,8 +9,8 @@ _TESTS = {
     "harm": "the bound of harm",
     "noninferiority": "its margin",
     "part": "it",
-    "looks": "the plan",
 }
+_OF_THE_PLAN = {"looks", "rules"}
 _CAUSES = {
     "LATE_DATA": "the data of past looks have changed",
     "PLAN_CHANGED": "the plan was changed after it was told",
@@ -46,16 +46,22 @@ def check_restated(facts: RestatedFacts) -> CheckResult:
 
 
 def _describe(facts: RestatedFacts) -> str:
-    told = join_words(
-        f"{_TESTS[test]} was {_say(test, before)} when first told and is "
-        f"{_say(test, now)} now"
-        for test, before, now in facts.moves
-    )
+    told = join_words(_describe_move(*move) for move in facts.moves)
     return f"{told[:1].upper()}{told[1:]}: {_CAUSES[facts.cause]}."
 
 
+def _describe_move(test: str, before: str | None, now: str | None) -> str:
+    if test in _OF_THE_PLAN:
+        was, says = (
+            f'"{words}"' if words else "nothing of it" for words in (before, now)
+        )
+        return f"the plan said {was} when first told and says {says} now"
+    was, says = (_say(test, state) for state in (before, now))
+    return f"{_TESTS[test]} was {was} when first told and is {says} now"
+
+
 def _say(test: str, state: str | None) -> str:
-    if test in {"part", "looks"}:
+    if test == "part":
         return state or "no part of the decision"
     return _say_crossed(state)
 

@@ -27,7 +27,7 @@ from exp_platform.stats.guardrail import ALPHA, GuardrailAssessment
 Told = Mapping[str, Any]
 """One comparison: `crossings` (test -> instant or None), `since` and `through` (the
 earliest and the latest look), `version` of the metric, `design` of the plan, its `looks`
-and the metric's `part` in it, all text."""
+and `rules`, and the metric's `part` in it, all text."""
 
 TESTS = ("effect", "harm", "noninferiority")
 
@@ -36,6 +36,9 @@ PART = "part"
 
 LOOKS = "looks"
 """What has moved where the plan has other looks, or another error rate."""
+
+RULES = "rules"
+"""What has moved where the plan tells shippable from not, or arms apart, otherwise."""
 
 _AND = "; "
 
@@ -56,9 +59,9 @@ class Restatement:
 
     Attributes:
         metric_name, treatment: "" = the whole plan.
-        test: effect, harm or noninferiority; part or looks.
-        before, now: instant of the first crossing; None = there was or is none. Of a
-            part or looks their words; None = the metric decides nothing now.
+        test: effect, harm or noninferiority; part, looks or rules.
+        before, now: instant of the first crossing; None = there was or is none. Of the
+            others their words; None = the metric decides nothing now.
         cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED.
     """
 
@@ -99,7 +102,7 @@ def tell_crossings(
             "through": max(instants.values(), key=_instant),
             "version": row.metric_version,
             "design": _hash_plan(spec),
-            LOOKS: _name_looks(spec),
+            **_name_plan(spec),
             PART: _name_part(spec, row.metric_name, row.treatment),
         }
     return told
@@ -127,7 +130,7 @@ def compare_told(
 def compare_plan(
     spec: ExperimentSpec, before: Mapping[str, Mapping[str, Told]]
 ) -> tuple[Restatement, ...]:
-    """What was planned otherwise when it was told: the looks, and parts in the decision.
+    """What was planned otherwise when it was told: looks, rules, parts in the decision.
 
     A guardrail that is left out once its looks are known moves no crossing, but the
     decision; nor does an end that is put off.
@@ -137,12 +140,11 @@ def compare_plan(
         before: by arm and metric, as stored by the last published run.
     """
     told = [first for metrics in before.values() for first in metrics.values()]
-    looks = _name_looks(spec)
-    earlier = dict.fromkeys(first.get(LOOKS, looks) for first in told)
     moved = [
-        Restatement("", "", LOOKS, _less(one, looks), _less(looks, one), "PLAN_CHANGED")
-        for one in earlier
-        if one != looks
+        Restatement("", "", name, _less(one, words), _less(words, one), "PLAN_CHANGED")
+        for name, words in _name_plan(spec).items()
+        for one in dict.fromkeys(first.get(name, words) for first in told)
+        if one != words
     ]
     parts = [
         Restatement(metric, arm, PART, first.get(PART, _PLANNED), now, "PLAN_CHANGED")
@@ -154,7 +156,7 @@ def compare_plan(
 
 
 def _less(words: str, others: str) -> str:
-    """What of a plan's looks the other one does not say."""
+    """What of a plan's words the other one does not say."""
     own = (word for word in words.split(_AND) if word not in others.split(_AND))
     return join_words(own)
 
@@ -252,6 +254,21 @@ def _name_part(spec: ExperimentSpec, metric: str, treatment: str) -> str | None:
     return None if plan.role is MetricRole.MONITOR else f"a {plan.role.value}"
 
 
+def _name_plan(spec: ExperimentSpec) -> dict[str, str]:
+    """What a decision depends on beside the metrics' parts, in words."""
+    return {LOOKS: _name_looks(spec), RULES: _name_rules(spec)}
+
+
+def _name_rules(spec: ExperimentSpec) -> str:
+    takes_worse = spec.plan.accept_within_margin
+    words = [
+        f"worse inside a margin is {'accepted' if takes_worse else 'not accepted'}"
+    ]
+    if len(spec.treatments) > 1:
+        words.append(f"{spec.plan.tie_break or 'nothing'} picks among several arms")
+    return _AND.join(words)
+
+
 def _name_looks(spec: ExperimentSpec) -> str:
     """Error rates and looks of the plan; an end where one is registered."""
     design = spec.plan.sequential
@@ -338,7 +355,7 @@ def _carry(first: Told | None, now: Told) -> Told:
         "through": max(first["through"], now["through"], key=_instant),
         "version": first["version"],
         "design": first["design"],
-        **({LOOKS: first[LOOKS]} if LOOKS in first else {}),
+        **{name: first[name] for name in (LOOKS, RULES) if name in first},
     }
 
 

@@ -38,8 +38,16 @@ def test_check_restated_passes_when_nothing_has_moved():
         (
             ("looks", "end 2026-03-15 00:00 UTC", "end 2026-03-29 00:00 UTC"),
             (
-                "The plan was end 2026-03-15 00:00 UTC when first told and is end "
-                "2026-03-29 00:00 UTC now: the data of past looks have changed."
+                'The plan said "end 2026-03-15 00:00 UTC" when first told and says "end '
+                '2026-03-29 00:00 UTC" now: the data of past looks have changed.'
+            ),
+        ),
+        (
+            ("rules", "", "orders picks among several arms"),
+            (
+                "The plan said nothing of it when first told and says "
+                '"orders picks among several arms" now: the data of past looks have '
+                "changed."
             ),
         ),
     ],

@@ -13,7 +13,13 @@ from exp_platform.decision.restatement import (
     remember_told,
     tell_crossings,
 )
-from exp_platform.records import Assignment, EstimateRole, MetricRole, SequentialDesign
+from exp_platform.records import (
+    Assignment,
+    EstimateRole,
+    MetricRole,
+    SequentialDesign,
+    Variant,
+)
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -199,18 +205,55 @@ def test_carry_told_keeps_what_this_run_cannot_tell(now):
     ],
 )
 def test_other_looks_than_told_are_found_once(shippable, changes, before, now):
-    spec = shippable.spec
+    found = _change_plan(shippable, shippable.spec, changes)
+    assert (found.metric_name, found.test, found.cause) == ("", "looks", "PLAN_CHANGED")
+    assert (found.before, found.now) == (before, now)
+
+
+@pytest.mark.parametrize(
+    ("changes", "before", "now"),
+    [
+        (
+            {"accept_within_margin": True},
+            "worse inside a margin is not accepted",
+            "worse inside a margin is accepted",
+        ),
+        (
+            {"tie_break": "orders"},
+            "nothing picks among several arms",
+            "orders picks among several arms",
+        ),
+    ],
+)
+def test_other_rules_than_told_are_found_once(shippable, changes, before, now):
+    third = Variant("C", 0.5)
+    spec = replace(shippable.spec, variants=(*shippable.spec.variants, third))
+    found = _change_plan(shippable, spec, changes)
+    assert (found.metric_name, found.test, found.cause) == ("", "rules", "PLAN_CHANGED")
+    assert (found.before, found.now) == (before, now)
+
+
+def test_a_plan_told_without_its_rules_is_compared_by_the_rest(shippable):
+    rows = [look(shippable, number) for number in (1, 2, 3)]
+    (told,) = tell_crossings(shippable.spec, rows, ())["B"].values()
+    earlier = {name: value for name, value in told.items() if name != "rules"}
+    assert compare_plan(shippable.spec, {"B": {"orders": earlier}}) == ()
+    kept = carry_told({"B": {"orders": earlier}}, {"B": {"orders": told}})
+    assert kept["B"]["orders"]["rules"] == told["rules"]
+
+
+def _change_plan(shippable, spec, changes):
+    """The one thing found after a change of the plan, and not after it is taken back."""
     rows = [look(shippable, number) for number in (1, 2, 3)]
     rows += [replace(row, metric_name="revenue") for row in rows]
     first = tell_crossings(spec, rows, ())
     assert compare_plan(spec, first) == ()
     moved = replace(spec, plan=replace(spec.plan, **changes))
     (found,) = compare_plan(moved, first)
-    assert (found.metric_name, found.test, found.cause) == ("", "looks", "PLAN_CHANGED")
-    assert (found.before, found.now) == (before, now)
     kept = carry_told(first, tell_crossings(moved, rows, ()))
     assert compare_plan(moved, kept) == (found,)
     assert compare_plan(spec, kept) == ()
+    return found
 
 
 @pytest.mark.parametrize(
