@@ -95,7 +95,7 @@ def import_file(
         notes.insert(0, "no unit column was named: each row is one unit")
     notes += _describe_window(request, window)
     if request.assignment != Assignment.SELF_SELECTED:
-        notes += describe_design(request)
+        notes += describe_design(request, window[0])
         shares = ", ".join(f"{arm.name!r} {arm.weight:.4g}" for arm in arms)
         notes.append(f"arms and planned shares: {shares}")
     notes += _describe_roles(request)

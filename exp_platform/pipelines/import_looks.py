@@ -1,6 +1,7 @@
 """What an import registers about looking before the end, and how it says so."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from exp_platform.checks.wording import join_words
@@ -10,6 +11,7 @@ from exp_platform.records import LookMethod, SequentialDesign, SpendingKind
 
 # An mSPRT needs a width for each metric: it is registered in the plan itself.
 _METHODS = ("group_sequential", "confidence_sequence", "fixed")
+_DAY = timedelta(days=1)
 
 
 def read_looks(
@@ -68,22 +70,28 @@ def choose_design(request: ImportRequest) -> SequentialDesign:
     return SequentialDesign(**{**keys, "has_end": has_end})
 
 
-def describe_design(request: ImportRequest) -> list[str]:
+def describe_design(request: ImportRequest, start: datetime) -> list[str]:
     """How often the data will be looked at, in words.
 
     Args:
         request: the mapping of columns and the flags about looks.
+        start: of the experiment.
     """
     if request.exposure_ts is None:
         return ["one look: p-values and intervals are those of a single test"]
     design = choose_design(request)
+    too_late = _late_days(request, design, start)
     names = [*request.metrics, *request.ratios]
     growing = [name for name in names if name not in request.windows]
     notes = []
     if design.method == LookMethod.FIXED:
         notes.append(f"one look, {_say_end(design)}: valid if nobody looked before")
     elif len(growing) < len(names):
-        notes.append(f"looks: {_say_days(design)}, {_say_method(design)}")
+        taken = [day for day in design.look_days if day not in too_late]
+        notes.append(f"looks: {_say_days(design, taken)}, {_say_method(design)}")
+    if too_late:
+        named = join_words([str(day) for day in too_late])
+        notes.append(f"--look-day {named}: after the last look at the end, never taken")
     notes += _say_unseen(request, design)
     if growing and design.method != LookMethod.FIXED:
         verb = "is" if len(growing) == 1 else "are"
@@ -135,11 +143,23 @@ def _say_unseen(request: ImportRequest, design: SequentialDesign) -> list[str]:
     return [words]
 
 
-def _say_days(design: SequentialDesign) -> str:
-    if design.look_days:
-        days = join_words([str(day) for day in design.look_days])
-        return f"after {days} days and at the end"
-    return "daily at 00:00 UTC"
+def _late_days(
+    request: ImportRequest, design: SequentialDesign, start: datetime
+) -> list[int]:
+    """Days after the last look of an experiment whose end is registered."""
+    if request.end is None:
+        return []
+    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    last = request.end + timedelta(days=design.follow_up_days)
+    return [day for day in design.look_days if day > (last - midnight) / _DAY]
+
+
+def _say_days(design: SequentialDesign, taken: Sequence[int]) -> str:
+    if not design.look_days:
+        return "daily at 00:00 UTC"
+    if not taken:
+        return "at the end"
+    return f"after {join_words([str(day) for day in taken])} days and at the end"
 
 
 def _say_method(design: SequentialDesign) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import random
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,12 +20,14 @@ REQUEST = ImportRequest(
     "grp", "A", {"spend": "mean", "visits": "count"}, exposure_ts="ts"
 )
 END = "2026-03-29"
+START = datetime(2026, 3, 1, 6, tzinfo=UTC)
+
+
+def describe(request):
+    return describe_design(request, START)
 
 
 def dated(**changes):
-    from dataclasses import replace
-    from datetime import UTC, datetime
-
     return replace(REQUEST, **{"end": datetime(2026, 3, 29, tzinfo=UTC), **changes})
 
 
@@ -53,18 +57,16 @@ def test_choose_design_promises_an_end_only_where_one_was_named():
 
 
 def test_choose_design_without_an_end_spends_by_units():
-    from dataclasses import replace
-
     found = choose_design(replace(REQUEST, looks={"planned_units": 900}))
     assert (found.clock, found.has_end) == ("units", False)
 
 
 def test_describe_design_says_how_often_it_looks():
     undated = ImportRequest("grp", "A", {"spend": "mean"})
-    assert describe_design(undated) == [
+    assert describe(undated) == [
         "one look: p-values and intervals are those of a single test"
     ]
-    notes = describe_design(dated(windows={"spend": 7.0, "visits": 7.0}))
+    notes = describe(dated(windows={"spend": 7.0, "visits": 7.0}))
     first, second = notes
     assert (
         first == "looks: daily at 00:00 UTC, group sequential, spending obrien_fleming"
@@ -74,20 +76,53 @@ def test_describe_design_says_how_often_it_looks():
         "the last 7 days before --end, which do not count: with --follow-up 7 all do"
     )
     looks = {"look_days": (7, 14), "planned_units": 9_000}
-    note, _ = describe_design(dated(windows={"spend": 7.0, "visits": 7}, looks=looks))
+    note, _ = describe(dated(windows={"spend": 7.0, "visits": 7}, looks=looks))
     assert note.startswith(
         "looks: after 7 and 14 days and at the end, group sequential"
     )
     assert note.endswith("9,000 units planned")
-    fixed = describe_design(dated(looks={"method": LookMethod.FIXED.value}))
+    fixed = describe(dated(looks={"method": LookMethod.FIXED.value}))
     assert fixed == ["one look, at the end: valid if nobody looked before"]
     planned = {"method": LookMethod.FIXED.value, "planned_units": 9_000}
-    assert describe_design(dated(looks=planned)) == fixed
-    assert describe_design(dated(looks=planned, end=None)) == [
+    assert describe(dated(looks=planned)) == fixed
+    assert describe(dated(looks=planned, end=None)) == [
         "one look, when the 9,000 planned units are in: valid if nobody looked before"
     ]
-    (growing,) = describe_design(dated(looks={"planned_units": 9_000}, end=None))
+    (growing,) = describe(dated(looks={"planned_units": 9_000}, end=None))
     assert "tested once, when the 9,000 planned units are in:" in growing
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ((7, 28), ["looks: after 7 and 28 days and at the end"]),
+        (
+            (7, 29, 900_000),
+            [
+                "looks: after 7 days and at the end",
+                "--look-day 29 and 900000: after the last look at the end, never taken",
+            ],
+        ),
+        (
+            (29,),
+            [
+                "looks: at the end",
+                "--look-day 29: after the last look at the end, never taken",
+            ],
+        ),
+    ],
+)
+def test_describe_design_tells_no_look_after_the_end_for_one_to_come(days, said):
+    notes = describe(
+        dated(
+            windows={"spend": 1.0, "visits": 1.0},
+            looks={"look_days": days, "follow_up_days": 0.0},
+            monitors=("spend", "visits"),
+        )
+    )
+    assert [note.partition(", group")[0] for note in notes] == said
+    endless = describe(dated(looks={"look_days": days}, end=None))
+    assert "never taken" not in " ".join(endless)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +136,8 @@ def test_describe_design_says_how_often_it_looks():
     ],
 )
 def test_describe_design_is_silent_where_every_window_closes_in_time(changes):
-    assert "last look" in " ".join(describe_design(dated(windows={"spend": 7.0})))
-    from dataclasses import replace
-
-    found = " ".join(describe_design(replace(dated(windows={"spend": 7.0}), **changes)))
+    assert "last look" in " ".join(describe(dated(windows={"spend": 7.0})))
+    found = " ".join(describe(replace(dated(windows={"spend": 7.0}), **changes)))
     assert "last look" not in found
 
 
@@ -112,12 +145,12 @@ def test_describe_design_is_silent_where_every_window_closes_in_time(changes):
     ("days", "words"), [(1.0, "1 day before"), (1.5, "1.5 days"), (7.0, "7 days")]
 )
 def test_describe_design_counts_the_days_that_no_look_sees(days, words):
-    found = " ".join(describe_design(dated(windows={"spend": days})))
+    found = " ".join(describe(dated(windows={"spend": days})))
     assert f"in the last {words}" in found
 
 
 def test_describe_design_names_what_is_missing():
-    notes = " / ".join(describe_design(REQUEST))
+    notes = " / ".join(describe(REQUEST))
     assert "spend and visits are tested once, at the end of the data" in notes
     assert "no end and no planned units were registered" in notes
 
