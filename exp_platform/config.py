@@ -120,7 +120,7 @@ class Scenario(_Strict):
 
 
 class Paths(_Strict):
-    """Where things are kept; relative paths start at the project's folder."""
+    """Where things are kept; relative paths start at the project's folder, `~` at home."""
 
     warehouse: Path = Path("data/warehouse")
     catalog: Path = Path("data/warehouse/catalog.db")
@@ -263,11 +263,27 @@ def load_settings(path: str | Path) -> Settings:
     settings = _validate(_parse(text, file), file)
     folder = file.resolve().parent
     root = folder.parent if folder.name == "configs" else folder
-    paths = {name: root / value for name, value in settings.paths.model_dump().items()}
+    paths = {
+        name: root / _expand_home(value, name, file)
+        for name, value in settings.paths.model_dump().items()
+    }
     digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
     return settings.model_copy(
         update={"root": root, "paths": Paths(**paths), "config_hash": digest[:16]}
     )
+
+
+def _expand_home(path: Path, name: str, file: Path) -> Path:
+    """`~` and `~user` as a shell reads them."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"paths.{name}: no such user's home folder",
+            where=str(file),
+            found=repr(str(path)),
+            next_step="write the whole path; nothing was run",
+        ) from error
 
 
 def _parse(text: str, file: Path) -> Any:

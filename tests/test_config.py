@@ -33,6 +33,17 @@ def test_load_settings_resolves_paths_beside_the_configs_folder(load, tmp_path):
     assert settings.root == tmp_path
 
 
+def test_load_settings_reads_a_tilde_as_home(load, tmp_path, monkeypatch):
+    content = "environment: dev\npaths: {raw: ~/lake/raw}\n"
+    monkeypatch.setenv("HOME", str(tmp_path / "ada"))
+    ada = load(content)
+    assert ada.paths.raw == tmp_path / "ada" / "lake" / "raw"
+    monkeypatch.setenv("HOME", str(tmp_path / "bob"))
+    assert load(content).config_hash == ada.config_hash
+    with pytest.raises(UsageError, match=r"paths\.raw: no such user's home folder"):
+        load("environment: dev\npaths: {raw: ~nobody-of-that-name/raw}\n")
+
+
 def test_load_settings_hash_follows_the_content_not_the_layout(load):
     first = load("environment: dev\nengine: {threads: 2}\n").config_hash
     assert (
