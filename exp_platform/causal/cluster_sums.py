@@ -35,8 +35,7 @@ class ClusterSums:
 
     def __post_init__(self) -> None:
         shapes = {self.units.shape, self.pre.shape, self.post.shape}
-        is_size = bool(np.all(self.units >= 0)) and float(self.units.sum()) > 0
-        if len(shapes) == 1 and self.units.ndim == 1 and is_size:
+        if len(shapes) == 1 and self.units.ndim == 1 and are_sizes(self.units):
             return
         raise ContractError(
             "cluster sums that do not belong together",
@@ -55,6 +54,15 @@ class ClusterSums:
     def changes(self) -> Array:
         """Sum over the units of a cluster of post - pre."""
         return self.post - self.pre
+
+
+def are_sizes(units: Array) -> bool:
+    """Can clusters be weighed by these numbers of units, or denominators of a ratio?
+
+    Args:
+        units: of each cluster, shape (n_clusters,).
+    """
+    return bool(np.all(units >= 0)) and float(units.sum()) > 0
 
 
 def sum_clusters(

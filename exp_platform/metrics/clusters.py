@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exp_platform.causal.cluster_sums import ClusterSums
+from exp_platform.causal.cluster_sums import ClusterSums, are_sizes
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as quote
 from exp_platform.metrics.panel import sum_panel_clusters
@@ -165,7 +165,9 @@ def read_cluster_totals(
 def read_cluster_sums(
     engine: Engine, totals: Iterable[ClusterTotals]
 ) -> dict[tuple[str, str], ClusterSums]:
-    """Each cluster's sums by (metric, variant), of metrics on all units an arm of which has few of them.
+    """Each cluster's sums by (metric, variant), of metrics an arm of which has few.
+
+    An arm of a ratio without a denominator, or with a cluster below 0, has none.
 
     Args:
         engine: holds `exp_run.int_cluster_sums`.
@@ -188,6 +190,8 @@ def read_cluster_sums(
     found: dict[tuple[str, str], ClusterSums] = {}
     for arm in (one for one in whole if one.metric_name in few):
         inside = (names == arm.metric_name) & (arms == arm.variant)
+        if not are_sizes(size[inside]):
+            continue
         found[arm.metric_name, arm.variant] = ClusterSums(
             arm.experiment_id,
             arm.metric_name,

@@ -182,9 +182,10 @@ def _refuse_sizes(
     arms: tuple[ClusterTotals, ClusterTotals], settings: EstimateSettings
 ) -> Refusal | None:
     """Is there something to divide by? A ratio's denominators may be near 0."""
+    is_ratio = settings.definition.type is MetricType.RATIO
     if not all((arm.size_mean or 0.0) > 0 for arm in arms):
-        return Refusal.INVALID_MOMENTS
-    if settings.definition.type is not MetricType.RATIO:
+        return Refusal.DENOMINATOR_NEAR_ZERO if is_ratio else Refusal.INVALID_MOMENTS
+    if not is_ratio:
         return None
     far = [_size_spread(arm) * DENOMINATOR_ERRORS**2 < arm.n_clusters for arm in arms]
     return None if all(far) else Refusal.DENOMINATOR_NEAR_ZERO

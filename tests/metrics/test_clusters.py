@@ -162,6 +162,30 @@ def test_sums_leave_the_engine_where_clusters_are_few(build: Any, spec: Any) -> 
         assert (sums.pre == 0).all()
 
 
+@pytest.mark.parametrize("denominator", [[], [-1.0]])
+def test_an_arm_of_a_ratio_without_a_denominator_has_no_sums(
+    build: Any, spec: Any, denominator: list[float]
+) -> None:
+    here = _here(spec)
+    exposures, outcomes = _rows(12)
+    treated = {row["user"] for row in exposures if row["variant"] == "treatment"}
+    outcomes = [
+        row for row in outcomes if row["metric"] != "v" or row["user"] not in treated
+    ]
+    for value in denominator:
+        row = {"user": min(treated), "metric": "v", "value": value, "at": START}
+        outcomes.append(row)
+    engine = build(exposures, outcomes, METRICS, here)
+    found = measure_clusters(engine, here, WINDOW, METRICS)
+    assert found is not None
+    assert ("money_per_visit", "treatment") not in found.sums
+    assert len(found.sums) == 2 * len(METRICS) - 1
+    arms = [found.totals["money_per_visit", "all", v] for v in ("control", "treatment")]
+    settings = EstimateSettings(METRICS[2], min_units_per_arm=2)
+    estimate = estimate_means_by_cluster((arms[0], arms[1]), None, settings)
+    assert estimate.reason == "DENOMINATOR_NEAR_ZERO"
+
+
 def test_units_without_a_cluster_of_their_arm_are_counted(
     build: Any, spec: Any
 ) -> None:

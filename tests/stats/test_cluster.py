@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from exp_platform.records import MetricType
 from exp_platform.stats.cluster import (
     effective_clusters,
     estimate_cluster_means,
@@ -76,6 +77,17 @@ def test_broken_moments_are_errored(settings):
     for broken in ({"sum_mean": None}, {"sum_variance": -1.0}, {"size_mean": 0.0}):
         found = estimate_cluster_means(totals, replace(totals, **broken), settings)
         assert found.reason == "INVALID_MOMENTS"
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0])
+def test_a_ratio_without_a_denominator_lacks_data(define, size):
+    totals = _totals(*_draw(np.random.default_rng(4)))
+    settings = EstimateSettings(define(MetricType.RATIO), min_units_per_arm=2)
+    found = estimate_cluster_means(totals, replace(totals, size_mean=size), settings)
+    assert (found.status.value, found.reason) == (
+        "INSUFFICIENT_DATA",
+        "DENOMINATOR_NEAR_ZERO",
+    )
 
 
 @pytest.mark.parametrize(
