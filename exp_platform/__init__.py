@@ -43,7 +43,14 @@ if TYPE_CHECKING:
     )
     from exp_platform.analysis.planning import mde, noise, power, sample_size
     from exp_platform.analysis.split import check_srm, track_srm
-    from exp_platform.api import check_results, decisions, interactions, results, run
+    from exp_platform.api import (
+        check_results,
+        decisions,
+        interactions,
+        refresh,
+        results,
+        run,
+    )
     from exp_platform.records import Estimate, MetricTotals
     from exp_platform.stats.bayes import NormalPrior
     from exp_platform.stats.bayes_binomial import BetaPrior
@@ -84,6 +91,7 @@ __all__ = [
     "proportion",
     "quantile",
     "ratio",
+    "refresh",
     "results",
     "run",
     "sample_size",
@@ -125,7 +133,7 @@ _ROOMS = {
     ),
     "analysis.planning": ("mde", "noise", "power", "sample_size"),
     "analysis.split": ("check_srm", "track_srm"),
-    "api": ("check_results", "decisions", "interactions", "results", "run"),
+    "api": ("check_results", "decisions", "interactions", "refresh", "results", "run"),
     "records": ("Estimate", "MetricTotals"),
     "stats.bayes": ("NormalPrior",),
     "stats.bayes_binomial": ("BetaPrior",),

@@ -23,7 +23,7 @@ def test_every_public_name_is_on_the_page():
     called = set(re.findall(r"xp\.(\w+)\(", text))
     named = set(re.findall(r"`(\w+)`", text))
     assert set(xp.__all__) - {"__version__"} <= called | named
-    stored = {"run", "results", "check_results", "decisions", "interactions"}
+    stored = {"run", "refresh", "results", "check_results", "decisions", "interactions"}
     records = {"Estimate", "MetricTotals", "BetaPrior", "NormalPrior", "Design"}
     assert set(xp.__all__) - {"__version__"} - stored - records <= called
 
