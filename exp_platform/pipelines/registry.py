@@ -230,9 +230,16 @@ def _check_looks(plan: AnalysisPlan, where: str) -> None:
             raise ContractError(
                 problem,
                 where=f"{where}, sequential",
-                found=str(asdict(design)),
+                found=_name_changes(design),
                 next_step=_NEXT,
             )
+
+
+def _name_changes(design: SequentialDesign) -> str:
+    """What differs from the design by default, as it is written down."""
+    usual = asdict(SequentialDesign())
+    own = {key: value for key, value in asdict(design).items() if value != usual[key]}
+    return json.dumps(own) if own else "the design by default"
 
 
 def _plan_error(error: ValidationError, where: str) -> ContractError:

@@ -78,3 +78,12 @@ def test_read_plan_refuses_a_design_that_cannot_be(design, message):
         read_plan(plan_text(**design), "plan of e")
     assert message in str(caught.value)
     assert "plan of e" in str(caught.value)
+
+
+def test_read_plan_shows_a_design_that_cannot_be_as_it_was_written():
+    design = {"has_end": False, "method": "group_sequential"}
+    with pytest.raises(ContractError) as caught:
+        read_plan(plan_text(**design), "plan of e")
+    assert 'found:   {"method": "group_sequential", "has_end": false}' in str(
+        caught.value
+    )
