@@ -30,6 +30,7 @@ class AveragedEffects:
         estimates: of the rows. covariance: shape (n_rows, n_rows).
         n_clusters: treated clusters behind each row.
         overall: the summary effect. overall_variance: of it.
+        treated_mean: of the treated under treatment, averaged as the summary effect.
     """
 
     kind: Aggregation
@@ -39,6 +40,7 @@ class AveragedEffects:
     n_clusters: NDArray[np.int64]
     overall: float
     overall_variance: float
+    treated_mean: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,10 @@ def average_effects(group_times: GroupTimes, kind: Aggregation) -> AveragedEffec
         n_clusters=np.array([_clusters(found, one) for one in members], dtype=np.int64),
         overall=overall.value,
         overall_variance=float(overall.gradient @ found.covariance @ overall.gradient),
+        # By effects, the gradient of an average is its weights.
+        treated_mean=float(
+            overall.gradient[: found.estimates.size] @ found.treated_means
+        ),
     )
 
 

@@ -54,7 +54,8 @@ class GroupTimes:
         n_clusters: all of them. n_clusters_control: fewest in a comparison after
             treatment. n_treated, n_control: units; for control those never treated, or
             all not treated at first.
-        treated_mean: mean of treated units after treatment.
+        treated_means: mean of the cohort in the period of each effect, shape
+            (n_effects,).
         unmatched: largest share, over the effects, of treated units whose covariates
             no control has.
     """
@@ -70,7 +71,7 @@ class GroupTimes:
     n_clusters_control: int
     n_treated: int
     n_control: int
-    treated_mean: float
+    treated_means: Array
     unmatched: float = 0.0
 
     @property
@@ -197,7 +198,7 @@ def compare_cohorts(
         n_clusters_control=_fewest_controls(rows, panel.periods, clusters),
         n_treated=sum(sizes[g] for g in groups),
         n_control=_count_controls(sizes, control_group),
-        treated_mean=_average_treated(panel, groups),
+        treated_means=np.array([named[row.cohort].means[row.period] for row in rows]),
     )
 
 
@@ -242,8 +243,6 @@ def compare_units(
         for code, value in enumerate(every)
     }
     sizes = {float(v): int(np.sum(codes == c)) for c, v in enumerate(every)}
-    is_treated = panel.is_treated
-    weight = np.broadcast_to(panel.weight[:, None], is_treated.shape)
     return GroupTimes(
         cohorts=np.array([row.cohort for row in rows]),
         periods=panel.periods[[row.period for row in rows]],
@@ -256,9 +255,7 @@ def compare_units(
         n_clusters_control=_fewest_controls(rows, panel.periods, clusters),
         n_treated=sum(sizes[g] for g in groups),
         n_control=_count_controls(sizes, control_group),
-        treated_mean=float(
-            np.average(panel.outcomes[is_treated], weights=weight[is_treated])
-        ),
+        treated_means=np.array([_mean_of(panel, row) for row in rows]),
         unmatched=unmatched,
     )
 
@@ -343,11 +340,8 @@ def _count_controls(sizes: dict[float, int], control_group: ControlGroup) -> int
     return sum(sizes.values()) - sizes[min(sizes)]
 
 
-def _average_treated(panel: CohortPanel, groups: Array) -> float:
-    total, weight = 0.0, 0.0
-    for one in panel.cohorts:
-        if one.cohort in groups:
-            values = one.means[panel.periods >= one.cohort]
-            total += one.weight * float(values.sum())
-            weight += one.weight * values.size
-    return total / weight if weight else float("nan")
+def _mean_of(panel: Panel, row: Comparison) -> float:
+    """Mean of the treated cohort in the period."""
+    is_inside = panel.cohort == row.cohort
+    outcomes = panel.outcomes[is_inside, row.period]
+    return float(np.average(outcomes, weights=panel.weight[is_inside]))

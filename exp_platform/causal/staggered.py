@@ -177,7 +177,7 @@ def _average(
         draft,
         (effects.overall, error),
         df=found.n_clusters - 1.0,
-        treated_mean=found.treated_mean,
+        treated_mean=effects.treated_mean,
         details=details,
     )
     return estimate, rows
@@ -242,9 +242,12 @@ def _permute(
         )
         if is_too_few
         else complete_by_randomisation(
-            draft, test, treated_mean=found.treated_mean, details=details
+            draft,
+            test,
+            treated_mean=average_effects(found, kind).treated_mean,
+            details=details,
         )
-        for draft, test in zip(blank, tests, strict=True)
+        for kind, draft, test in zip(AGGREGATIONS, blank, tests, strict=True)
     )
 
 

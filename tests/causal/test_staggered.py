@@ -149,7 +149,7 @@ def test_units_and_cohort_totals_give_the_same_answer(golden):
     np.testing.assert_allclose(one.estimates, other.estimates, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-7, atol=1e-12)
     assert one.n_clusters_control == other.n_clusters_control
-    assert one.treated_mean == pytest.approx(other.treated_mean)
+    assert one.treated_means == pytest.approx(other.treated_means)
 
 
 def test_clusters_inside_cohorts_sum_their_units(golden):
@@ -314,6 +314,39 @@ def test_no_never_treated_needs_the_later_treated(settings):
     assert found.estimates[0].is_ok
     # The last cohort has nobody to be compared with; it is the control.
     assert found.group_times.groups.tolist() == [3.0]
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_means_are_of_the_cells_that_the_effect_is_of(settings, size):
+    data = _panel([3, 5, np.inf], size=size)
+    data = replace(data, outcome=data.outcome + 10 * data.period)
+    simple, group, dynamic, calendar = estimate_staggered(data, settings).estimates
+    cells = {
+        (g, t): data.outcome[(data.cohort == g) & (data.period == t)].mean()
+        for g in (3, 5)
+        for t in range(g, 7)
+    }
+    by_cohort = [
+        np.mean([v for (g, _), v in cells.items() if g == one]) for one in (3, 5)
+    ]
+    by_time = [
+        np.mean([v for (g, t), v in cells.items() if t - g == one]) for one in range(4)
+    ]
+    by_period = [
+        np.mean([v for (_, t), v in cells.items() if t == one]) for one in range(3, 7)
+    ]
+    assert simple.treatment_mean == pytest.approx(np.mean(list(cells.values())))
+    assert group.treatment_mean == pytest.approx(np.mean(by_cohort))
+    assert dynamic.treatment_mean == pytest.approx(np.mean(by_time))
+    assert calendar.treatment_mean == pytest.approx(np.mean(by_period))
+
+
+def test_periods_without_controls_are_no_part_of_the_means(settings):
+    data = _panel([3, 5])
+    data = replace(data, outcome=data.outcome + 10 * data.period)
+    simple = estimate_staggered(data, settings).estimates[0]
+    is_compared = (data.cohort == 3) & np.isin(data.period, [3, 4])
+    assert simple.treatment_mean == pytest.approx(data.outcome[is_compared].mean())
 
 
 def test_constant_outcomes_have_no_variance(settings):
