@@ -119,15 +119,25 @@ def collapse_clusters(sums: ClusterSums) -> PanelTotals:
 def count_effective(control: ClusterSums, treatment: ClusterSums) -> float:
     """Effective number of clusters for the difference between the arms.
 
-    Clusters of unequal size and arms of unequal number weigh as fewer equal ones.
-
     Args:
         control: sums of the untreated arm.
         treatment: sums of the treated arm.
+    """
+    return count_effective_sizes(control.units, treatment.units)
+
+
+def count_effective_sizes(control: Array, treatment: Array) -> float:
+    """The same from the clusters' sizes alone, shape (n_clusters,) each.
+
+    Clusters of unequal size and arms of unequal number weigh as fewer equal ones.
+
+    Args:
+        control: units of each cluster of the untreated arm, or sums of their weights.
+        treatment: those of the treated arm.
 
     References:
         Carter, Schnepel and Steigerwald (2017), with all units of a cluster alike.
     """
-    shares = [arm.units / arm.units.sum() for arm in (control, treatment)]
+    shares = [sizes / sizes.sum() for sizes in (control, treatment)]
     influence = np.concatenate(shares) ** 2
     return float(influence.sum() ** 2 / (influence @ influence))

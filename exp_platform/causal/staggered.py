@@ -18,6 +18,7 @@ from exp_platform.causal.aggregation import (
     average_effects,
     find_band,
 )
+from exp_platform.causal.cluster_sums import count_effective_sizes
 from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.cohort_totals import (
     CohortPanel,
@@ -40,7 +41,7 @@ from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
 from exp_platform.causal.staggered_randomisation import permute_cohorts
 from exp_platform.causal.two_by_two import MOST_UNMATCHED, Adjustment
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus
-from exp_platform.stats.cluster import FEWEST_CLUSTERS
+from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
 from exp_platform.stats.settings import EstimateSettings
 
@@ -109,9 +110,10 @@ def estimate_staggered(
 
     Every cohort's change from its last untreated period is compared with the change of
     units not treated by then. Errors are the influence functions', summed by cluster,
-    without a small-sample factor, with t(G - 1). With 5 to 19 clusters on a side, test
-    and interval are those of randomisation inference (cohorts dealt anew to clusters),
-    which assumes a constant effect; rows then have no errors.
+    without a small-sample factor, with t(G - 1). With 5 to 19 clusters on a side, or
+    effectively fewer than 20, test and interval are those of randomisation inference
+    (cohorts dealt anew to clusters), which assumes a constant effect; rows then have
+    no errors. The effective number is known of units, not of totals.
 
     Args:
         data: unit x period rows, the same as a matrix, or totals by cohort (then
@@ -143,8 +145,10 @@ def estimate_staggered(
     """
     panel = arrange_panel(data) if isinstance(data, PanelData) else data
     found = _compare(panel, totals, control_group, adjustment)
-    reason = _refuse(found, settings)
     facts = _count(panel, adjustment) | {"control_group": control_group}
+    if found is not None and isinstance(panel, Panel):
+        facts["n_clusters_effective"] = _count_effective(panel, found)
+    reason = _refuse(found, settings, facts.get("n_clusters_effective"))
     drafts = [_draft(data, kind, settings, found) for kind in AGGREGATIONS]
     if found is None or reason is not None:
         details = facts | _describe(found)
@@ -265,7 +269,19 @@ def _compare_totals(
     return found if found.estimates.size else None
 
 
-def _refuse(found: GroupTimes | None, settings: EstimateSettings) -> str | None:
+def _count_effective(panel: Panel, found: GroupTimes) -> float:
+    """Effective clusters of those treated against those that stay controls longest."""
+    sides = (panel.cohort == panel.cohort.max(), np.isin(panel.cohort, found.groups))
+    control, treatment = (
+        np.bincount(panel.cluster[side], panel.weight[side]).astype(float)
+        for side in sides
+    )
+    return count_effective_sizes(control, treatment)
+
+
+def _refuse(
+    found: GroupTimes | None, settings: EstimateSettings, effective: float | None
+) -> str | None:
     if found is None:
         return NO_CONTROLS
     if not np.all(np.isfinite(found.estimates)):
@@ -277,6 +293,8 @@ def _refuse(found: GroupTimes | None, settings: EstimateSettings) -> str | None:
     if min(found.n_treated, found.n_control) < max(2, settings.min_units_per_arm):
         return Refusal.TOO_FEW_UNITS.value
     reason = refuse_clusters(found.n_clusters_control, int(found.group_clusters.sum()))
+    if reason is None and effective is not None and effective < BOOTSTRAP_BELOW:
+        reason = Refusal.NEEDS_WILD_BOOTSTRAP
     return reason.value if reason is not None else None
 
 

@@ -257,6 +257,28 @@ def test_few_clusters_are_tested_by_randomisation(settings):
         assert few.difference == pytest.approx(many.difference, rel=1e-10)
 
 
+def test_effectively_few_clusters_are_tested_by_randomisation(settings):
+    data = _panel([3, np.inf], n=30)
+    giant = np.where(data.unit == 0, 60.0, 1.0)
+    plain, uneven = (
+        estimate_staggered(one, settings) for one in (data, replace(data, weight=giant))
+    )
+    assert "inference" not in plain.estimates[0].details
+    assert plain.estimates[0].details["n_clusters_effective"] == pytest.approx(60)
+    for one in uneven.estimates:
+        assert one.details["inference"] == "randomisation"
+        assert one.details["n_clusters_effective"] < 2
+    assert not uneven.rows
+
+
+def test_effectively_few_clusters_with_covariates_are_refused(settings):
+    data = _panel([3, np.inf], n=30)
+    giant = np.where(data.unit == 0, 60.0, 1.0)
+    given = replace(data, weight=giant, covariates=(data.unit % 3)[:, None] * 1.0)
+    found = estimate_staggered(given, settings).estimates[0]
+    assert found.reason == "NEEDS_WILD_BOOTSTRAP"
+
+
 def test_hardly_any_treated_cluster_leaves_a_p_value(settings):
     found = estimate_staggered(_panel([3, np.inf, np.inf], size=10), settings)
     for one in found.estimates:
