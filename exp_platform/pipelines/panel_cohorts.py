@@ -1,5 +1,6 @@
 """Who was treated, and from which period on: every value a file says it with."""
 
+import re
 from pathlib import Path
 
 from exp_platform.errors import UsageError, did_you_mean
@@ -69,24 +70,32 @@ def place_treatments(
 def _refuse_zero(
     labels: list[str | None], request: PanelRequest, periods: Periods, where: str
 ) -> None:
-    """Where 0 is the first period, a cohort of 0 is always treated, or never.
+    """Where periods begin at 0 or below, such a cohort is always treated, or never.
 
-    Units that are called never treated by another word leave 0 to the period.
+    Units that are called never treated by another word leave the number to the period.
     """
-    if "0" not in labels or periods.labels[0] != "0":
+    unclear = [label for label in labels if label and _may_be_never(label, periods)]
+    if not unclear or any((label or "").lower() in NEVER for label in labels):
         return
-    if any((label or "").lower() in NEVER for label in labels):
-        return
-    option = request.option("cohort", request.cohort or "")
+    option, first = request.option("cohort", request.cohort or ""), periods.labels[0]
     raise UsageError(
-        "a cohort of 0 may be the period 0, or mean never treated",
+        f"a cohort of {unclear[0]} may be the period {unclear[0]}, or mean never treated",
         where=where,
-        found=f"0 in {option}, and no unit that is said to be never treated",
+        found=f"{unclear[0]} in {option}, periods from {first} on, and no unit that is "
+        "said to be never treated",
         allowed="nothing or `never` for units never treated; 0 where periods begin "
         "with 1 or later",
         next_step="empty the column for units never treated, or number the periods "
         "from 1",
     )
+
+
+def _may_be_never(label: str, periods: Periods) -> bool:
+    """A number at or below 0 that lies before the periods, or is the first of them, 0."""
+    if periods.grain != "step" or not re.fullmatch(r"-?\d{1,15}", label):
+        return False
+    number, first = int(label), int(periods.labels[0])
+    return number <= 0 and (number < first <= 0 or number == first == 0)
 
 
 def _require_flags(engine: Engine, request: PanelRequest, file: Path) -> None:

@@ -168,7 +168,16 @@ def build_units(
             + request.option("cohort" if request.cohort else "treated")
             + (f" and {request.option('policy-date')}" if request.policy_date else ""),
         )
-    return request.unit is None or most == 1
+    is_cross_section = request.unit is None or most == 1
+    if is_cross_section and request.treated and request.policy_date is None:
+        raise UsageError(
+            "where no unit is seen twice, a flag per row does not say whose treatment "
+            "began",
+            where=f"{file}, {request.option('treated', request.treated)}",
+            next_step=f"name {request.option('policy-date')}, or the unit that is seen "
+            f"in several periods as {request.option('unit')}",
+        )
+    return is_cross_section
 
 
 def _repeats_units(engine: Engine, request: PanelRequest, n_periods: int) -> bool:

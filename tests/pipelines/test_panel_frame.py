@@ -335,6 +335,29 @@ def test_did_refuses_a_cohort_of_0_that_may_mean_never():
     assert rows[0].n_control == 20
 
 
+@pytest.mark.parametrize(("first", "never"), [(0, -1), (-3, -99)])
+def test_did_refuses_a_cohort_before_periods_below_0_that_may_mean_never(first, never):
+    unit, period = np.repeat(np.arange(90), 6), np.tile(np.arange(6), 90) + first
+    since = np.select([unit % 3 == 1, unit % 3 == 2], [first + 2, first + 4], never)
+    sales = np.random.default_rng(1).normal(0, 1, unit.size)
+    frame = pd.DataFrame({"u": unit, "t": period, "since": since, "sales": sales})
+    columns = {"unit": "u", "time": "t", "cohort": "since"}
+    with pytest.raises(UsageError, match=f"may be the period {never}, or mean never"):
+        exp_platform.did(frame, "sales", **columns)
+    told = frame.assign(since=frame["since"].mask(frame["since"] == never))
+    assert exp_platform.staggered(told, "sales", **columns)[0].n_control == 60
+
+
+def test_did_refuses_a_flag_per_row_where_no_unit_is_seen_twice():
+    group, period = np.repeat([0, 1], 40), np.tile([2003, 2004], 40)
+    frame = pd.DataFrame({"u": np.arange(80), "t": period})
+    frame = frame.assign(on=group * (period == 2004), group=group, sales=frame["u"] % 7)
+    with pytest.raises(UsageError, match="no unit is seen twice"):
+        exp_platform.did(frame, "sales", unit="u", time="t", treated="on")
+    columns = {"unit": "u", "time": "t", "treated": "group", "policy_date": "2004"}
+    assert exp_platform.did(frame, "sales", **columns)[0].is_ok
+
+
 def test_did_refuses_units_without_a_cluster():
     unit, period = np.repeat(np.arange(60), 4), np.tile(np.arange(1, 5), 60)
     sales = np.random.default_rng(1).normal(0, 1, unit.size)
