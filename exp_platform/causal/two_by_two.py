@@ -16,6 +16,9 @@ from exp_platform.stats.inference import Array
 Adjustment = Literal["doubly_robust", "outcome_regression", "weighting"]
 
 NEWTON_STEPS = 50
+ROUNDING = 1e-12
+"""A covariate that varies less than this, relatively, is a constant."""
+
 TRIM = 0.995
 """Controls more likely treated than this have no counterpart and get no weight."""
 
@@ -71,7 +74,7 @@ def adjust_change(
         (2005); Heckman, Ichimura and Todd (1997).
     """
     n = change.size
-    design = np.column_stack([np.ones(n), covariates])
+    design = np.column_stack([np.ones(n), _standardise(covariates, ~is_treated)])
     treated, outside = weight * is_treated, weight * ~is_treated
     line = _Regression(np.zeros(n), np.zeros((n, design.shape[1])))
     if adjustment != "weighting":
@@ -94,9 +97,30 @@ def adjust_change(
     return AdjustedChange(gain - loss, influence, unmatched)
 
 
+def _standardise(covariates: Array, is_control: NDArray[np.bool_]) -> Array:
+    """Columns of spread 1: raw ones, as people by state, lose the intercept.
+
+    Estimates do not depend on it. A column that does not vary is 0, among controls too:
+    the regression then says nothing of it.
+    """
+    largest = np.max(np.abs(covariates), axis=0, initial=0.0)
+    shares = covariates / np.where(largest > 0, largest, 1.0)
+    centred = shares - shares[is_control].mean(axis=0)
+    spread = centred.std(axis=0)
+    varies = spread > ROUNDING
+    return np.asarray(np.where(varies, centred / np.where(varies, spread, 1.0), 0.0))
+
+
+def _invert(products: Array) -> Array:
+    """Inverse; directions that only rounding fills are left out."""
+    return np.asarray(
+        np.linalg.pinv(products, rcond=ROUNDING, hermitian=True), dtype=float
+    )
+
+
 def _regress(change: Array, design: Array, weight: Array) -> _Regression:
     weighted = weight[:, None] * design
-    inverse = np.linalg.pinv(weighted.T @ design)
+    inverse = _invert(weighted.T @ design)
     fitted = design @ (inverse @ (weighted.T @ change))
     return _Regression(fitted, (weighted * (change - fitted)[:, None]) @ inverse)
 
@@ -105,19 +129,19 @@ def _fit_odds(
     is_treated: NDArray[np.bool_], design: Array, weight: Array
 ) -> _Regression:
     """Logistic regression of treatment on covariates, by Newton's method."""
-    # Standardised columns: raw ones can make the first step overflow.
-    size = np.where(np.std(design, axis=0) > 0, np.std(design, axis=0), 1.0)
-    scaled = design / size
     coefficients = np.zeros(design.shape[1])
     for _ in range(NEWTON_STEPS):
-        share = expit(scaled @ coefficients)
-        score = scaled.T @ (weight * (is_treated - share))
-        curvature = (scaled * (weight * share * (1 - share))[:, None]).T @ scaled
-        step = np.linalg.pinv(curvature) @ score
+        share = expit(design @ coefficients)
+        score = design.T @ (weight * (is_treated - share))
+        step = _invert(_curve(design, weight, share)) @ score
         coefficients += step
         if np.max(np.abs(step)) < 1e-12 * (1 + np.max(np.abs(coefficients))):
             break
-    share = expit(scaled @ coefficients)
-    curvature = (design * (weight * share * (1 - share))[:, None]).T @ design
+    share = expit(design @ coefficients)
     scores = (weight * (is_treated - share))[:, None] * design
-    return _Regression(share, scores @ np.linalg.pinv(curvature))
+    return _Regression(share, scores @ _invert(_curve(design, weight, share)))
+
+
+def _curve(design: Array, weight: Array, share: Array) -> Array:
+    """Information of a logistic regression at these chances."""
+    return np.asarray((design * (weight * share * (1 - share))[:, None]).T @ design)

@@ -71,6 +71,36 @@ def test_covariates_remove_a_trend_that_depends_on_them(settings):
     assert plain.difference - 0.5 > 10 * plain.standard_error
 
 
+@pytest.mark.parametrize(
+    "adjustment", ["doubly_robust", "outcome_regression", "weighting"]
+)
+@pytest.mark.parametrize(
+    ("size", "shift"), [(1e7, 5e7), (1.0, 1e6), (1e12, 0.0), (1e-12, 0.0)]
+)
+def test_the_unit_of_a_covariate_does_not_matter(
+    size, shift, adjustment, golden, settings
+):
+    units = _units(golden)
+    moved = replace(units, covariates=units.covariates * size + shift)
+    one, other = (
+        estimate_did_adjusted(two, settings, adjustment=adjustment)
+        for two in (units, moved)
+    )
+    assert other.difference == pytest.approx(one.difference, rel=1e-8)
+    assert other.standard_error == pytest.approx(one.standard_error, rel=1e-8)
+
+
+def test_covariates_that_say_nothing_change_nothing(golden, settings):
+    units = _units(golden)
+    twice = np.column_stack([units.covariates, 3e6 * units.covariates + 1])
+    constant = np.column_stack([units.covariates, np.full(len(units.pre), 0.1)])
+    plain = estimate_did_adjusted(units, settings)
+    for columns in (twice, constant):
+        found = estimate_did_adjusted(replace(units, covariates=columns), settings)
+        assert found.difference == pytest.approx(plain.difference, rel=1e-9)
+        assert found.standard_error == pytest.approx(plain.standard_error, rel=1e-9)
+
+
 def test_clusters_sum_their_units(golden, settings):
     units = _units(golden)
     cluster = np.arange(units.pre.size) // 2
