@@ -159,9 +159,14 @@ def _say_outcome(definition: MetricDefinition | None, test: PretrendTest) -> str
                 f"by only {bias}; up to {tolerance} does not matter."
             )
         case _:
+            matters = (
+                f"more than {tolerance} matters"
+                if test.tolerance is not None
+                else "without an estimate nobody can say how much matters"
+            )
             return (
                 f"The arms drifted apart before the start. Continued, this moves the "
-                f"estimate by {bias}; more than {tolerance} matters."
+                f"estimate by {bias}; {matters}."
             )
 
 

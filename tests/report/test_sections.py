@@ -251,6 +251,14 @@ def test_describe_pretrends_outcomes(shippable, outcome, phrase):
     assert [mark.kind for mark in view.chart.marks].count("post") == 7
 
 
+def test_describe_pretrends_of_a_drift_beside_no_estimate(shippable):
+    primary, failed = EstimateRole.PRIMARY, PretrendOutcome.FAILED
+    test = replace(shippable.pretrends[0], outcome=failed, role=primary, tolerance=None)
+    view = describe_pretrends(replace(shippable, pretrends=(test,)))[0]
+    assert view.sentences[0].endswith("nobody can say how much matters.")
+    assert "no number" not in " ".join(view.sentences)
+
+
 def test_describe_pretrends_without_test_or_numbers(shippable, insufficient):
     views = describe_pretrends(replace(shippable, pretrends=()))
     assert views[0].sentences == ("No pre-trend test was made for this metric.",)
