@@ -34,7 +34,8 @@ class PanelMetric:
     Attributes:
         delivered: units seen in every period, or each row of repeated cross-sections.
             Periods and cohorts are numbers from 0 in order of time, whatever their
-            distance.
+            distance; a period without a value of any unit has none.
+        labels: of these periods, as they were delivered.
         read_names: labels of all clusters, in the order of their numbers.
         n_unplaced: rows that name no unit or no period.
     """
@@ -42,6 +43,7 @@ class PanelMetric:
     spec: ExperimentSpec
     layout: PanelLayout
     delivered: Panel
+    labels: tuple[str, ...]
     read_names: Callable[[], Sequence[str]]
     n_unplaced: int = 0
 
@@ -91,7 +93,7 @@ class PanelMetric:
 
     def name_period(self, number: float) -> str:
         """The label of a period, as it was delivered."""
-        return self.layout.labels[int(number)]
+        return self.labels[int(number)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +166,30 @@ def load_panel(
             above 0.
     """
     facts = _number_units(engine, source)
-    return {
-        name: PanelMetric(
+    found = {}
+    for name in source.cells:
+        panel = _read_panel(engine, source, facts, (spec.experiment_id, name))
+        labels = tuple(source.layout.labels[int(number)] for number in panel.periods)
+        found[name] = PanelMetric(
             spec,
             source.layout,
-            _read_panel(engine, source, facts, (spec.experiment_id, name)),
+            _renumber(panel),
+            labels,
             lambda: _read_names(engine),
             source.n_unplaced,
         )
-        for name in source.cells
-    }
+    return found
+
+
+def _renumber(panel: Panel) -> Panel:
+    """Periods that have values numbered from 0, as if there were no others."""
+    is_never = np.isinf(panel.cohort)
+    cohort = np.searchsorted(panel.periods, panel.cohort).astype(float)
+    return replace(
+        panel,
+        periods=np.arange(panel.periods.size, dtype=float),
+        cohort=np.where(is_never, NEVER, cohort),
+    )
 
 
 def _number_units(engine: Engine, source: PanelSource) -> dict[str, NDArray[Any]]:

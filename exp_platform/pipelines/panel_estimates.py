@@ -88,8 +88,9 @@ def _place(estimate: Estimate, metric: PanelMetric) -> Estimate:
         "n_incomplete": units.n_incomplete,
         "n_always_treated": units.n_always,
     }
-    used = set(units.periods.astype(int).tolist())
-    if unseen := [t for i, t in enumerate(metric.layout.labels) if i not in used]:
+    if unseen := [
+        label for label in metric.layout.labels if label not in metric.labels
+    ]:
         left_out["periods_without_value"] = unseen
     if metric.n_unplaced:
         left_out["n_rows_without_unit_or_period"] = metric.n_unplaced

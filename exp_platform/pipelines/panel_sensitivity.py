@@ -76,6 +76,8 @@ def is_daily(metric: PanelMetric) -> bool:
     Args:
         metric: of the panel.
     """
-    starts = map(datetime.fromisoformat, metric.layout.starts)
+    layout = metric.layout
+    starts = map(datetime.fromisoformat, layout.starts)
     steps = {later - earlier for earlier, later in pairwise(starts)}
-    return metric.layout.grain == "date" and steps == {timedelta(days=1)}
+    has_all = metric.labels == layout.labels
+    return has_all and layout.grain == "date" and steps == {timedelta(days=1)}

@@ -435,6 +435,27 @@ def test_a_month_written_in_two_ways_counts_once():
     assert two.details["post_days"] == 3
 
 
+@pytest.mark.parametrize("empty", [[2003], [2002, 2004], [2001]])
+@pytest.mark.parametrize("starts", [(2004,), (2003, 2005)])
+def test_a_period_without_values_is_as_one_that_was_not_delivered(empty, starts):
+    unit, year = np.repeat(np.arange(90), 6), np.tile(np.arange(2001, 2007), 90)
+    since = np.array([0, *starts, 0])[unit % (1 + len(starts))]
+    sales = np.random.default_rng(1).normal(0, 1, unit.size)
+    sales += (since > 0) & (year >= since)
+    frame = pd.DataFrame({"u": unit, "t": year, "since": since, "sales": sales})
+    frame.loc[frame["t"].isin(empty), "sales"] = np.nan
+    columns = {"unit": "u", "time": "t", "cohort": "since"}
+    rows, alone = (
+        exp_platform.did(one, "sales", **columns)
+        for one in (frame, frame[~frame["t"].isin(empty)])
+    )
+    assert all(
+        row.details.pop("periods_without_value") == [*map(str, empty)] for row in rows
+    )
+    assert rows == alone
+    assert rows[0].details["sensitivity"]["status"] == "OK"
+
+
 def test_did_of_cross_sections_goes_on_without_an_empty_period():
     unit, year = np.repeat(np.arange(40), 6), np.tile(np.arange(2001, 2007), 40)
     sales = np.random.default_rng(1).normal(0, 1, unit.size) + (unit % 2) * (
