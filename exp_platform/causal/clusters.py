@@ -4,6 +4,8 @@ A cluster is the level at which treatment was assigned; assigned by unit, every 
 one. Clusters lie wholly in one arm.
 """
 
+import math
+
 from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
 
@@ -11,20 +13,25 @@ MODEL_PARAMETERS = 2
 """Intercept and treatment in the regression of a unit's change."""
 
 
-def refuse_clusters(n_control: int, n_treatment: int) -> Refusal | None:
+def refuse_clusters(
+    n_control: int, n_treatment: int, effective: float = math.inf
+) -> Refusal | None:
     """Are there enough clusters in each arm for t(G - 1) with CR1 errors?
 
     Args:
         n_control: clusters in control.
         n_treatment: clusters in the treatment arm.
+        effective: number of both, where it is known (`cluster_sums.count_effective`).
 
     References:
-        Cameron, Gelbach and Miller (2008); MacKinnon and Webb (2017).
+        Cameron, Gelbach and Miller (2008); MacKinnon and Webb (2017); Carter, Schnepel
+        and Steigerwald (2017).
     """
     fewest = min(n_control, n_treatment)
     if fewest < FEWEST_CLUSTERS:
         return Refusal.TOO_FEW_CLUSTERS
-    return Refusal.NEEDS_WILD_BOOTSTRAP if fewest < BOOTSTRAP_BELOW else None
+    is_few = min(fewest, effective) < BOOTSTRAP_BELOW
+    return Refusal.NEEDS_WILD_BOOTSTRAP if is_few else None
 
 
 def cr1_factor(n_clusters: int, n_units: int) -> float:

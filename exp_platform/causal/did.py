@@ -24,7 +24,11 @@ from exp_platform.stats.settings import EstimateSettings
 
 
 def estimate_did(
-    control: PanelTotals, treatment: PanelTotals, settings: EstimateSettings
+    control: PanelTotals,
+    treatment: PanelTotals,
+    settings: EstimateSettings,
+    *,
+    effective: float = math.inf,
 ) -> Estimate:
     """By how much more did the treated units change than the others?
 
@@ -38,6 +42,7 @@ def estimate_did(
         control: units' changes in the untreated group.
         treatment: units' changes in the treated group.
         settings: metric, role, alpha, least units.
+        effective: number of clusters, where it is known.
 
     Estimand:
         Average effect on the treated units (ATT), intention to treat within the group,
@@ -49,8 +54,8 @@ def estimate_did(
 
     Outcomes:
         OK; INSUFFICIENT_DATA with TOO_FEW_UNITS, NO_PRE_PERIOD, NO_POST_PERIOD,
-        TOO_FEW_CLUSTERS (below 5 in an arm), NEEDS_WILD_BOOTSTRAP (below 20),
-        ZERO_VARIANCE or PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
+        TOO_FEW_CLUSTERS (below 5 in an arm), NEEDS_WILD_BOOTSTRAP (below 20, or
+        effectively so), ZERO_VARIANCE or PRECISION_LOST; METRIC_ERRORED with INVALID_MOMENTS.
 
     References:
         Bertrand, Duflo and Mullainathan (2004); Cameron and Miller (2015).
@@ -59,7 +64,7 @@ def estimate_did(
         control,
         treatment,
         settings,
-        refuse_clusters(control.n_clusters, treatment.n_clusters),
+        refuse_clusters(control.n_clusters, treatment.n_clusters, effective),
     )
 
 

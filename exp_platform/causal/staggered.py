@@ -3,6 +3,7 @@
 Units treated later, or never, are the controls; treated units are never controls.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -41,7 +42,7 @@ from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
 from exp_platform.causal.staggered_randomisation import permute_cohorts
 from exp_platform.causal.two_by_two import MOST_UNMATCHED, Adjustment
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus
-from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
 from exp_platform.stats.settings import EstimateSettings
 
@@ -146,9 +147,10 @@ def estimate_staggered(
     panel = arrange_panel(data) if isinstance(data, PanelData) else data
     found = _compare(panel, totals, control_group, adjustment)
     facts = _count(panel, adjustment) | {"control_group": control_group}
+    effective = math.inf
     if found is not None and isinstance(panel, Panel):
-        facts["n_clusters_effective"] = _count_effective(panel, found)
-    reason = _refuse(found, settings, facts.get("n_clusters_effective"))
+        facts["n_clusters_effective"] = effective = _count_effective(panel, found)
+    reason = _refuse(found, settings, effective)
     drafts = [_draft(data, kind, settings, found) for kind in AGGREGATIONS]
     if found is None or reason is not None:
         details = facts | _describe(found)
@@ -280,7 +282,7 @@ def _count_effective(panel: Panel, found: GroupTimes) -> float:
 
 
 def _refuse(
-    found: GroupTimes | None, settings: EstimateSettings, effective: float | None
+    found: GroupTimes | None, settings: EstimateSettings, effective: float
 ) -> str | None:
     if found is None:
         return NO_CONTROLS
@@ -292,9 +294,8 @@ def _refuse(
         return POOR_OVERLAP
     if min(found.n_treated, found.n_control) < max(2, settings.min_units_per_arm):
         return Refusal.TOO_FEW_UNITS.value
-    reason = refuse_clusters(found.n_clusters_control, int(found.group_clusters.sum()))
-    if reason is None and effective is not None and effective < BOOTSTRAP_BELOW:
-        reason = Refusal.NEEDS_WILD_BOOTSTRAP
+    n_treated = int(found.group_clusters.sum())
+    reason = refuse_clusters(found.n_clusters_control, n_treated, effective)
     return reason.value if reason is not None else None
 
 

@@ -435,6 +435,18 @@ def test_a_month_written_in_two_ways_counts_once():
     assert two.details["post_days"] == 3
 
 
+@pytest.mark.parametrize(("most", "reason"), [(4, ""), (200, "NEEDS_WILD_BOOTSTRAP")])
+def test_did_of_cross_sections_counts_clusters_by_their_size(most, reason):
+    town = np.tile(np.repeat(np.arange(50), [most, *[4] * 49]), 4)
+    year = np.repeat([2001, 2002, 2003, 2004], town.size // 4)
+    sales = np.random.default_rng(1).normal(0, 1, town.size)
+    frame = pd.DataFrame({"g": town, "t": year, "since": 2003 * (town < 25)})
+    columns = {"time": "t", "cohort": "since", "cluster": "g", "methods": "did_2x2"}
+    (row,) = exp_platform.did(frame.assign(sales=sales), "sales", **columns)
+    assert (row.reason, row.n_clusters) == (reason, 50)
+    assert (row.details["n_clusters_effective"] < 20) is bool(reason)
+
+
 @pytest.mark.parametrize("empty", [[2003], [2002, 2004], [2001]])
 @pytest.mark.parametrize("starts", [(2004,), (2003, 2005)])
 def test_a_period_without_values_is_as_one_that_was_not_delivered(empty, starts):
