@@ -105,8 +105,9 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         typer.Option(help="Column that is 1 where the unit received the treatment."),
     ] = None,
     assignment: Annotated[
-        str, typer.Option(help="randomised, or self_selected if units chose.")
-    ] = "randomised",
+        str | None,
+        typer.Option(help="randomised (default), or self_selected if units chose."),
+    ] = None,
     design: Annotated[
         str | None, typer.Option(help="did: a panel, one row per unit and period.")
     ] = None,
@@ -182,11 +183,15 @@ def import_experiment(  # noqa: PLR0917 - a flag is an argument here
         "--received": received,
     }
     if design is not None:
-        asked = panel_flags.read_panel_flags(design, {**panel, **shared}, foreign=flat)
+        foreign = {**flat, "--assignment": assignment}
+        asked = panel_flags.read_panel_flags(
+            design, {**panel, **shared}, foreign=foreign
+        )
         done = import_panel(api.settings_of(config), file, experiment_id, asked)
     else:
         panel_flags.refuse_flags(panel, "an import without --design")
-        request = read_request({**flat, **shared}, assignment=assignment)
+        came_by = assignment or "randomised"
+        request = read_request({**flat, **shared}, assignment=came_by)
         done = import_file(api.settings_of(config), file, experiment_id, request)
     _tell_import(experiment_id, done)
 

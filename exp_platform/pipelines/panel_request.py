@@ -148,6 +148,13 @@ def check_panel_request(
                 allowed=did_you_mean(column, columns),
                 next_step=request.repair,
             )
+    for name in request.covariates:
+        if request.covariates.count(name) > 1:
+            raise UsageError(
+                f"the covariate {name!r} is named twice",
+                where=request.option("covariate", name),
+                next_step=request.repair,
+            )
     if not request.outcomes:
         raise UsageError("name at least one metric with --outcome METRIC=COL")
     for name in request.decreases:

@@ -191,6 +191,8 @@ def test_everybody_may_be_treated_in_the_end(panel):
         ((*BASE, "--treated", "flag", "--policy-date", "2030"), "leaves no period"),
         ((*COHORTS, "--decrease", "costs"), "not a metric of this import"),
         ((*COHORTS, "--segment", "town"), "--segment does not belong"),
+        ((*COHORTS, "--assignment", "self_selected"), "--assignment does not belong"),
+        ((*COHORTS, "--covariate", "size", "--covariate", "size"), "named twice"),
         ((*COHORTS, "--weight", "size", "--weight", "weight"), "one --weight"),
         (("--unit", "shop", "--cohort", "since"), "needs --time COL and --outcome"),
         (("--time", "year", "--outcome", "s=sales", "--treated", "flag"), "whose"),
