@@ -14,6 +14,7 @@ from exp_platform.stats.draft import (
     keep_finite,
     status_of,
 )
+from exp_platform.stats.harm import RANDOMISATION
 
 
 def complete_effect(
@@ -119,7 +120,7 @@ def describe_randomisation(found: RandomisationTest) -> dict[str, Any]:
         found: the test.
     """
     return {
-        "inference": "randomisation",
+        "inference": RANDOMISATION,
         "randomisation_difference": found.difference,
         "randomisation_p_value": found.p_value,
         "n_assignments": found.n_assignments,

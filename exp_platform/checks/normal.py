@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from exp_platform.records import Estimate
-from exp_platform.stats.harm import is_bootstrapped
+from exp_platform.stats.harm import is_resampled
 from exp_platform.stats.lift import read_baseline
 from exp_platform.stats.multiplicity import adjust_holm
 from exp_platform.stats.proportion import POOLED_ERROR
@@ -82,7 +82,7 @@ def _has_test(estimate: Estimate) -> bool:
     """The p of a bootstrapped row has no statistic that could be read as normal."""
     return (
         estimate.is_ok
-        and not is_bootstrapped(estimate)
+        and not is_resampled(estimate)
         and not is_without_variance(estimate)
     )
 

@@ -13,7 +13,7 @@ from exp_platform.checks.normal import (
 from exp_platform.checks.numbers import format_measure
 from exp_platform.checks.wording import format_count
 from exp_platform.records import CheckResult, CheckStatus, Estimate, EstimateStatus
-from exp_platform.stats.harm import is_bootstrapped
+from exp_platform.stats.harm import is_resampled
 
 RELATIVE = 1e-9
 ROUNDING = 1e-12
@@ -130,7 +130,7 @@ def _expect(estimate: Estimate) -> Expected:
         "df": RELATIVE * abs(estimate.df or 0.0),
         "statistic": RELATIVE * (1 + abs(estimate.statistic or 0.0)),
     }
-    if is_bootstrapped(estimate):
+    if is_resampled(estimate):
         # SQL has the difference and its error, but no test.
         del allowed["df"], allowed["statistic"]
     if is_without_variance(estimate):

@@ -8,7 +8,7 @@ from exp_platform.pipelines.run import Run
 from exp_platform.pipelines.run_ingest import Ingested, load_ingested
 from exp_platform.records import Assignment, Estimate, EstimateRole
 from exp_platform.stats.dunnett import adjust_dunnett
-from exp_platform.stats.harm import is_bootstrapped
+from exp_platform.stats.harm import is_resampled
 
 METHOD = "dunnett"
 METHODS = (METHOD,)
@@ -37,7 +37,7 @@ def compare_arms(
             if (e.metric_name, e.segment, e.role) == (name, "all", EstimateRole.PRIMARY)
         ]
         # A bootstrapped row has no t to be joint with others.
-        if rows and not any(map(is_bootstrapped, rows)):
+        if rows and not any(map(is_resampled, rows)):
             found += [_place(row) for row in adjust_dunnett(rows)]
     return tuple(found)
 

@@ -50,7 +50,7 @@ from exp_platform.stats.guardrail import (
     GuardrailStatus,
     assess_guardrail,
 )
-from exp_platform.stats.harm import is_bootstrapped
+from exp_platform.stats.harm import is_resampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _assess_guardrail(
     control, treatment = _pair_totals(ingested, measured, estimate)
     plan, definition = spec.plan.of(name), ingested.definitions[name]
     margin_test = None
-    if is_bootstrapped(estimate) and measured.clusters is not None:
+    if is_resampled(estimate) and measured.clusters is not None:
         is_did = estimate.method == DID
         sums = measured.clusters.panel if is_did else measured.clusters.sums
         margin_test = build_margin_test(

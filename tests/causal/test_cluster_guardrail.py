@@ -9,7 +9,7 @@ from exp_platform.causal.few_clusters import estimate_did_by_cluster
 from exp_platform.causal.wild_bootstrap import bootstrap_clusters, draw_bootstrap
 from exp_platform.records import Direction, MarginScale, MetricPlan, MetricRole
 from exp_platform.stats.guardrail import GuardrailStatus, assess_guardrail
-from exp_platform.stats.harm import harm_p_value, is_bootstrapped
+from exp_platform.stats.harm import harm_p_value, is_resampled
 
 
 def _arm(n_clusters, *, before=10.0, change=0.0, seed=1, variant="control"):
@@ -80,7 +80,7 @@ def test_p_above_is_one_tail_of_the_symmetric_test():
 @pytest.mark.parametrize("good", Direction)
 def test_guardrail_of_few_clusters_rests_on_the_bootstrap(scale, good, settings, panel):
     estimate = estimate_did_by_cluster(*ARMS, settings, seed=5)
-    assert is_bootstrapped(estimate)
+    assert is_resampled(estimate)
     margin = 0.08 if scale is MarginScale.RELATIVE else 0.8
     plan = MetricPlan("spend", MetricRole.GUARDRAIL, margin, scale)
     test = build_margin_test(

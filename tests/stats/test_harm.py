@@ -40,9 +40,10 @@ def test_no_statistic_has_no_harm_p_value(total, settings):
     assert harm_p_value(bare, Direction.INCREASE) is None
 
 
-def test_a_bootstrapped_row_has_half_of_its_symmetric_p(total, settings):
+@pytest.mark.parametrize("inference", ["wild_cluster_bootstrap", "randomisation"])
+def test_a_resampled_row_has_half_of_its_symmetric_p(inference, total, settings):
     worse = _estimate(total, settings, -0.2)
-    row = replace(worse, p_value=0.4, details={"inference": "wild_cluster_bootstrap"})
+    row = replace(worse, p_value=0.4, details={"inference": inference})
     assert harm_p_value(row, Direction.INCREASE) == 0.2
     assert harm_p_value(row, Direction.DECREASE) == 0.8
     assert harm_p_value(worse, Direction.INCREASE) != 0.2
