@@ -28,8 +28,8 @@ def find_layout(run: Run, *, skip: Collection[str] = ()) -> PanelLayout | None:
     if refused:
         raise UsageError(
             f"{run.experiment_id} is a ready-made panel, estimated in one stage",
-            where=", ".join(f"--skip-{stage}" for stage in refused),
-            allowed="--skip-dq",
+            where=f"skipped: {', '.join(refused)}",
+            allowed="to skip dq: `exp run --skip dq`, or --skip-dq of the stages",
             next_step="leave the flag out; no table was changed",
         )
     return read_layout(str(document))

@@ -460,8 +460,8 @@ def test_a_panel_has_no_stages_to_skip(stage, analyze, project):
     before = project.snapshots()
     answer = project.job("panel", f"--skip-{stage}")
     assert answer.code == 2
-    assert f"--skip-{stage}" in answer.err
-    assert "allowed: --skip-dq" in answer.err
+    assert f"skipped: {stage}" in answer.err
+    assert "allowed: to skip dq: `exp run --skip dq`" in answer.err
     assert project.snapshots() == before
 
 
