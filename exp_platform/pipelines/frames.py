@@ -242,6 +242,8 @@ def _convert(frame: Any) -> "pa.Table | None":
         if hasattr(frame, method):
             found = getattr(frame, method)()
             return found if isinstance(found, pa.Table) else found.read_all()
+    if hasattr(frame, "iloc"):
+        frame = _name_periods(frame)
     if hasattr(frame, "__arrow_c_stream__"):
         found = pa.table(frame)
     elif hasattr(frame, "iloc"):
@@ -251,3 +253,13 @@ def _convert(frame: Any) -> "pa.Table | None":
     # What pandas calls the levels of an index that have no name of their own.
     nameless = [name for name in found.column_names if _NAMELESS.fullmatch(name)]
     return found.drop_columns(nameless)
+
+
+def _name_periods(frame: Any) -> Any:
+    """Pandas' periods as text: Arrow would keep their number since 1970 alone."""
+    texts = {
+        name: frame[name].astype(str).where(frame[name].notna())
+        for name in getattr(frame, "columns", ())
+        if str(frame[name].dtype).startswith("period[")
+    }
+    return frame.assign(**texts) if texts else frame

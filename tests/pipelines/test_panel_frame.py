@@ -435,6 +435,29 @@ def test_a_month_written_in_two_ways_counts_once():
     assert two.details["post_days"] == 3
 
 
+@pytest.mark.parametrize(
+    ("freq", "first", "event"), [("Y", "2001", "2004"), ("M", "2003-11", "2004-02")]
+)
+def test_did_reads_periods_of_pandas(freq, first, event):
+    unit, step = np.repeat(np.arange(60), 6), np.tile(np.arange(6), 60)
+    periods = pd.period_range(first, periods=6, freq=freq)
+    sales = np.random.default_rng(1).normal(0, 1, unit.size)
+    frame = pd.DataFrame(
+        {"u": unit, "t": periods[step], "sales": sales, "on": unit % 2}
+    )
+    frame["since"] = pd.Series(pd.PeriodIndex([event] * unit.size, freq=freq))
+    frame["since"] = frame["since"].where(frame["on"] == 1)
+    columns = {"unit": "u", "time": "t", "methods": "event_study"}
+    (row,) = exp_platform.did(frame, "sales", cohort="since", **columns)
+    (other,) = exp_platform.did(
+        frame, "sales", treated="on", policy_date=event, **columns
+    )
+    assert [one["label"] for one in row.details["effects"]] == periods.astype(
+        str
+    ).tolist()
+    assert row == other
+
+
 @pytest.mark.parametrize(("most", "reason"), [(4, ""), (200, "NEEDS_WILD_BOOTSTRAP")])
 def test_did_of_cross_sections_counts_clusters_by_their_size(most, reason):
     town = np.tile(np.repeat(np.arange(50), [most, *[4] * 49]), 4)
