@@ -106,7 +106,9 @@ def _covariates(text: MetricText, spoken: CovariateText) -> list[Covariate]:
         name: _covariate(spoken, part, spoken.aggregation or _aggregation(text, part))
         for name, part in parts.items()
     }
-    return [replace(c, name=name) if is_same else c for name, c in found.items()]
+    if spoken.name:
+        return [replace(c, name=f"{spoken.name}_{part}") for part, c in found.items()]
+    return [replace(c, name=part) if is_same else c for part, c in found.items()]
 
 
 def _covariate(spoken: CovariateText, rows: RowsText, aggregation: str) -> Covariate:

@@ -107,6 +107,20 @@ def _read_expressions(text: MetricText) -> Iterator[Problem]:
             yield from _try((*path, "value"), write, value, columns)
 
 
+def _read_own_past(text: MetricText) -> Iterator[Problem]:
+    """Texts that the metric tells apart are no numbers for its own past either."""
+    keys = ("source", "numerator", "denominator")
+    own = [(key, rows) for key in keys if (rows := getattr(text, key)) and rows.value]
+    for path, covariate in _covariates_of(text):
+        if covariate.source_name or covariate.aggregation in (None, "distinct"):
+            continue
+        for key, rows in own:
+            if _aggregation(text, (key,)) == "distinct":
+                columns = RELATIONS[rows.kind].columns
+                where = (*path, "aggregation")
+                yield from _try(where, write_value, rows.value, columns)
+
+
 def _try(
     path: Path, write: Callable[[str, Columns], str], text: str, columns: Columns
 ) -> Iterator[Problem]:
@@ -123,6 +137,8 @@ def _aggregation(text: MetricText, path: Path) -> str:
     for key in path:
         part = part[key] if isinstance(key, int) else getattr(part, key)  # type: ignore[index]
     own = getattr(part, "aggregation", None)
+    if own is None and isinstance(part, CovariateText) and text.numerator is not None:
+        own = text.numerator.aggregation  # as the metric's own value
     return str(own or text.aggregation)
 
 
@@ -255,6 +271,7 @@ RULES: tuple[Callable[[MetricText], Iterator[Problem]], ...] = (
     _have_needed_keys,
     _name_one_source,
     _read_expressions,
+    _read_own_past,
     _fit_window,
     _fit_retention,
     _fit_quantile,

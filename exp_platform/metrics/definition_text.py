@@ -97,7 +97,8 @@ class CovariateText(SourceText):
     """What units did before their exposure; the metric's own rows unless named."""
 
     name: Name | None = None
-    """What it is called among several; without it, the outcome or event."""
+    """What it is called among several; without it, the outcome or event. Both parts of a
+    ratio's own past have it."""
     lookback_days: Lookback = 14
     """Days before the exposure."""
     aggregation: Aggregation | None = None

@@ -11,7 +11,7 @@ import yaml
 from exp_platform.errors import UsageError
 from exp_platform.metrics.definition_schema import FILE, json_schema, schema_text
 from exp_platform.metrics.definitions import parse_definition, read_file, read_folder
-from exp_platform.metrics.measures import FUNNEL
+from exp_platform.metrics.measures import FUNNEL, covariate_of
 from exp_platform.records import (
     CapOrigin,
     Covariate,
@@ -33,6 +33,9 @@ RATIO = {"name": "m", "type": "ratio", "numerator": ORDERS, "denominator": VISIT
 QUANTILE = {"name": "m", "type": "quantile", "source": ORDERS, "quantile": 0.9}
 RETENTION = {"name": "m", "type": "retention", "source": VISIT, "retention": {"day": 7}}
 FUNNELS = {"name": "m", "type": "funnel", "steps": [VISIT, ORDERS]}
+PAGES = VISIT | {"value": "lower(page)"}
+KINDS = MEAN | {"source": PAGES, "aggregation": "distinct"}
+PER_ORDER = RATIO | {"numerator": PAGES | {"aggregation": "distinct"}}
 
 
 def test_filter_and_value_are_kept_in_even_layout() -> None:
@@ -107,6 +110,20 @@ def test_covariate_of_a_ratio_is_the_past_of_both_parts() -> None:
     same = RATIO | {"denominator": ORDERS | {"aggregation": "count"}, "covariate": {}}
     labels = [c.label for c in parse_definition(same, "here").covariates]
     assert labels == ["numerator_14d", "denominator_14d"]
+
+
+def test_covariate_of_a_ratio_gives_its_name_to_both_parts() -> None:
+    for below in (VISIT, ORDERS | {"aggregation": "count"}):
+        text = RATIO | {"denominator": below, "covariate": {"name": "past"}}
+        labels = [c.label for c in parse_definition(text, "here").covariates]
+        assert labels == ["past_numerator_14d", "past_denominator_14d"]
+
+
+def test_covariate_of_a_ratio_may_tell_texts_apart_as_its_numerator_does() -> None:
+    metric = parse_definition(PER_ORDER | {"covariate": PAGES}, "here")
+    assert covariate_of(metric, metric.covariates[0]).aggregation == "distinct"
+    own = parse_definition(KINDS | {"covariate": {}}, "here")
+    assert covariate_of(own, own.covariates[0]).aggregation == "distinct"
 
 
 def test_covariate_of_a_funnel_is_whether_it_was_walked() -> None:
@@ -227,6 +244,14 @@ REFUSED = [
     (FUNNELS | {"steps": []}, "a funnel needs steps"),
     (FUNNELS | {"steps": [VISIT, {"value": "1"}]}, "unknown key 'steps.1.value'"),
     (FUNNELS | {"window": {"grain": "day"}}, "put in order by their instants"),
+    (KINDS | {"covariate": {"aggregation": "sum"}}, "a value is a number"),
+    (PER_ORDER | {"covariate": {"aggregation": "max"}}, "a value is a number"),
+    (
+        RATIO
+        | {"numerator": ORDERS | {"aggregation": "sum"}}
+        | {"aggregation": "distinct", "covariate": PAGES},
+        "a value is a number",
+    ),
     (FUNNELS | {"covariate": {"aggregation": "sum"}}, "whether it was walked"),
     (FUNNELS | {"covariate": {"cap": 2}}, "whether it was walked"),
     (FUNNELS | {"covariates": [VISIT, {"cap": 0.5}]}, "whether it was walked"),
