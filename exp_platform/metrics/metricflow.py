@@ -20,6 +20,7 @@ _NAME = re.compile(r"^(?!.*__)[a-z][a-z0-9_]*[a-z0-9]$")
 # names of its own for parts of time
 _RESERVED = {"day", "week", "month", "quarter", "year", "hour", "minute", "second"}
 _LONGEST = 100
+_TEMPLATE = re.compile(r"\{(?=[{%#])")
 
 UNIT_VALUES = """\
 -- Written by `exp metrics export --format metricflow`: one row per unit that counts and metric.
@@ -82,7 +83,7 @@ def why_left_out(definition: MetricDefinition) -> str:
     """Why MetricFlow cannot have this metric; empty = it can."""
     name = definition.name
     is_long = len(name) > _LONGEST
-    if is_long or not _NAME.match(name) or name in _RESERVED:
+    if is_long or not _NAME.fullmatch(name) or name in _RESERVED:
         return (
             "MetricFlow's names are lower case letters, digits and single underscores"
         )
@@ -174,9 +175,14 @@ def _measures(definition: MetricDefinition) -> Iterator[dict[str, Any]]:
         }
 
 
+def _as_text(words: str) -> str:
+    """Words that dbt leaves as they are: it reads a description as a template."""
+    return _TEMPLATE.sub("{{ '{' }}", words)
+
+
 def _metrics(definition: MetricDefinition) -> Iterator[dict[str, Any]]:
     name = definition.name
-    words = definition.description or describe_value(definition)
+    words = _as_text(definition.description or describe_value(definition))
     told = {"name": name, "label": name.replace("_", " "), "description": words}
     meta = {"meta": {"metric_version": definition.metric_version}}
     meta["meta"] |= {"direction": definition.direction.value}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 
@@ -99,13 +100,32 @@ def test_semantic_model_says_what_is_not_in_it() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Revenue", "a__b", "x' or 1 = 1 --", "{{ env_var('HOME') }}", "day", "a" * 101],
+    [
+        "Revenue",
+        "a__b",
+        "x' or 1 = 1 --",
+        "{{ env_var('HOME') }}",
+        "day",
+        "a" * 101,
+        "ab\n",
+    ],
 )
 def test_semantic_model_leaves_out_names_that_metricflow_refuses(name: str) -> None:
     good = next(iter(load_definitions(SHOP / "metrics").values()))
     semantic = export_semantic_model({name: replace(good, name=name)})
     assert set(semantic.left_out) == {name}
     assert yaml.safe_load(semantic.files["exp_unit_values.yml"])["metrics"] == []
+
+
+@pytest.mark.parametrize("words", ["{{ orders }}", "{% if %} {#", "{{{%", "{a} {"])
+def test_semantic_model_keeps_words_that_look_like_a_template(words: str) -> None:
+    good = load_definitions(SHOP / "metrics")["visit_then_order"]
+    described = replace(good, description=words)
+    semantic = export_semantic_model({good.name: described})
+    document = yaml.safe_load(semantic.files["exp_unit_values.yml"])
+    written = document["metrics"][0]["description"]
+    # as dbt reads it
+    assert jinja2.Template(written).render() == words
 
 
 def test_semantic_model_leaves_out_a_metric_named_as_a_part_of_another() -> None:
