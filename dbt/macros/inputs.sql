@@ -28,16 +28,17 @@ select * from {{ ref(var('inputs').get(name, 'exp_' ~ name)) }}
 {# The rows of an input, for the model that stages it. In another project the columns the
    model reads, each under its own name or as what the variable `columns` has for it; that
    is read before anything is joined, so that no other column of its name is in reach. Ids
-   and names become texts, as those of experiments, arms and quarantined rows are. #}
-{% macro input_rows(group, name, texts, others) -%}
+   and names become texts, as those of experiments, arms and quarantined rows are; amounts
+   become doubles, because half of a whole number is another one on some engines. #}
+{% macro input_rows(group, name, texts, others, numbers=[]) -%}
 {%- if not var('inputs', {}) -%}
 select * from {{ input(group, name) }}
 {%- else -%}
 {%- set renamed = var('columns', {}).get(name, {}) -%}
 select
-    {%- for column in texts + others %}
+    {%- for column in texts + others + numbers %}
     {%- set value = renamed.get(column, 'source.' ~ column) %}
-    {{ text_of(value) if column in texts else value }} as {{ column }}{{ ',' if not loop.last }}
+    {{ text_of(value) if column in texts else 'cast(' ~ value ~ ' as double)' if column in numbers else value }} as {{ column }}{{ ',' if not loop.last }}
     {%- endfor %}
 from (select * from {{ input(group, name) }}) as source
 {%- endif -%}

@@ -1,8 +1,8 @@
 with source as (
 
     {{ input_rows('exp', 'fact_event', ['namespace', 'event_id', 'user_id', 'event_name'], [
-        'event_ts', 'value', 'properties', 'country', 'device', 'platform', 'app', 'app_version',
-    ]) }}
+        'event_ts', 'properties', 'country', 'device', 'platform', 'app', 'app_version',
+    ], ['value']) }}
 
 ),
 

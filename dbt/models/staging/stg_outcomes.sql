@@ -1,6 +1,6 @@
 with source as (
 
-    {{ input_rows('exp', 'outcomes', ['experiment_id', 'user_id', 'metric_name'], ['value', 'outcome_ts']) }}
+    {{ input_rows('exp', 'outcomes', ['experiment_id', 'user_id', 'metric_name'], ['outcome_ts'], ['value']) }}
 
 ),
 

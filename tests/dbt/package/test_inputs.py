@@ -117,6 +117,27 @@ def test_build_fails_in_the_test_of_the_broken_input(
     assert shop_dbt.build(model, database=database, generated={}) == expected
 
 
+@pytest.mark.parametrize("kind", ["integer", "decimal(10, 2)", "varchar"])
+def test_amounts_of_any_type_are_doubles(
+    kind: str, shop: Path, shop_dbt: Any, lake_settings: Any, tmp_path: Path
+) -> None:
+    database = tmp_path / shop.name
+    shutil.copy(shop, database)
+    with Engine(lake_settings, database) as engine:
+        engine.execute("delete from shop.visits")
+        engine.execute(f"alter table shop.orders alter amount type {kind}")
+        # a column of the shop's own type, not what its model makes of two
+        engine.execute(
+            "create or replace view analytics.shop_outcomes as select 'checkout' as"
+            " experiment_id, customer_id as user_id, 'order' as metric_name,"
+            " amount as value, ordered_at as outcome_ts from shop.orders"
+        )
+    assert shop_dbt.build("stg_outcomes", database=database, generated={}) == set()
+    with Engine(lake_settings, database) as engine:
+        found = "select distinct typeof(value) from exp_run.stg_outcomes"
+        assert engine.rows(found) == [("DOUBLE",)]
+
+
 def test_build_warns_of_a_metric_whose_rows_never_came(
     shop: Path, shop_dbt: Any, lake_settings: Any, tmp_path: Path
 ) -> None:
