@@ -24,11 +24,11 @@ from exp_platform.metrics.measures import (
 from exp_platform.metrics.spans import day_of, lookback_of, window_of
 from exp_platform.metrics.unit_values import (
     COUNT,
-    DISTINCT,
     SUM,
     Part,
     may_miss_value,
     missing_rows_sql,
+    part_value_sql,
     rows_sql,
     unit_sql,
     value_sql,
@@ -165,7 +165,7 @@ def missing_sql(definition: MetricDefinition) -> str:
         )
         branches.append(f"{head}from {missing_rows_sql(part)}")
         if may_miss_value(part):
-            value = value_sql(part.rows, is_key=part.aggregation == DISTINCT)
+            value = part_value_sql(part)
             branches.append(
                 f"{head}from {part.relation.table}\n"
                 f"where {rows_sql(part)} and ({value}) is null"

@@ -26,8 +26,8 @@ from exp_platform.metrics.unit_values import (
     daily_sql,
     is_exact,
     may_miss_value,
+    part_value_sql,
     passes_sql,
-    value_sql,
 )
 from exp_platform.records import (
     ExperimentSpec,
@@ -197,7 +197,7 @@ def _complete_units(definition: MetricDefinition, window: PanelWindow) -> str:
     lost = [(relation.missing, relation.instant, named)]
     if may_miss_value(part):
         passes = passes_sql(definition.numerator, part.rows)
-        is_lost = f"{passes} and ({value_sql(part.rows)}) is null"
+        is_lost = f"{passes} and ({part_value_sql(part)}) is null"
         lost.append((relation.table, relation.instant, is_lost))
     conditions = "\n    and ".join(
         f"not exists (select 1 from {table} as o\n"

@@ -145,6 +145,11 @@ def value_sql(rows: RowRule, *, is_key: bool = False) -> str:
     return write(rows.value, RELATIONS[rows.kind].columns)
 
 
+def part_value_sql(part: Part) -> str:
+    """What a row of a part is worth; of distinct ones texts too."""
+    return value_sql(part.rows, is_key=part.aggregation == DISTINCT)
+
+
 def may_miss_value(part: Part) -> bool:
     """Some row that counts may lack the number it is counted for."""
     if not part.rows.value:
@@ -168,7 +173,7 @@ def unit_sql(part: Part, fixed_point: Collection[str]) -> str:
 
 def _uncapped_sql(part: Part, fixed_point: Collection[str]) -> str:
     where = rows_sql(part)
-    value = value_sql(part.rows, is_key=part.aggregation == DISTINCT)
+    value = part_value_sql(part)
     if part.aggregation == ANY:
         flag = f"case when {happened_sql(part)} then 1 else 0 end"
         return f"cast(max({flag}) as double)"
@@ -188,7 +193,7 @@ def _uncapped_sql(part: Part, fixed_point: Collection[str]) -> str:
 
 def daily_sql(part: Part) -> str:
     """The aggregate of rows that were chosen before, on one day of a panel."""
-    value = value_sql(part.rows, is_key=part.aggregation == DISTINCT)
+    value = part_value_sql(part)
     if part.aggregation == ANY:
         if part.rows.kind is SourceKind.EVENT and not part.rows.value:
             return "cast(1 as double)"

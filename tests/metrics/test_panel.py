@@ -19,6 +19,8 @@ from exp_platform.records import (
     GramTotals,
     MetricDefinition,
     MetricType,
+    RowRule,
+    SourceKind,
 )
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -156,6 +158,25 @@ def test_build_panel_leaves_out_units_with_a_missing_day(build: Any, spec: Any) 
     here = spec(pre_period_days=3)
     engine = build(units, lost, METRICS, here)
     assert [gram.n for gram in build_panel(engine, here, WINDOW, METRICS)] == [2] * 4
+
+
+@pytest.mark.parametrize("value", ["kind", "lower(kind)"])
+def test_build_panel_tells_texts_apart(build: Any, spec: Any, value: str) -> None:
+    units = [{"user": u, "variant": "control", "at": START} for u in ("a", "b", "c")]
+    plain = {"event": "buy", "at": START, "value": None}
+    events = [
+        plain | {"user": "a", "properties": {"kind": "Hat"}},
+        plain | {"user": "a", "properties": {"kind": "shoe"}},
+        plain | {"user": "b", "properties": {"kind": "hat"}},
+        plain | {"user": "c", "properties": {}},
+    ]
+    rule = RowRule(SourceKind.EVENT, value=value)
+    kinds = replace(METRICS[2], numerator="buy", rows=rule, aggregation="distinct")
+    here = spec(pre_period_days=3, namespace="shop")
+    engine = build(units, [], [kinds], here, events)
+    (gram,) = build_panel(engine, here, WINDOW, [kinds])
+    # what c bought is not known
+    assert (gram.n, gram.means) == (2, (0.0, 0.0, 0.0, 1.5, 0.0))
 
 
 def test_build_panel_needs_whole_pre_and_post_periods(build: Any, spec: Any) -> None:
