@@ -271,8 +271,8 @@ _ENTRIES = (
         protects_against="Machines counted as people.",
         rule="Warns when 1 % or more of the units are bots, or when a bot stays in the "
         "analysis and they make 0.1 % or more.",
-        next_step="Set exclude_bots in the plan of the next experiment, or raise "
-        "bot_rows_per_day if these are people.",
+        next_step="In the plan of the next experiment raise bot_rows_per_day if these are "
+        "people; if not, set exclude_bots where it is not set yet.",
     ),
     CheckEntry(
         "SRM_BY_SEGMENT",

@@ -189,7 +189,7 @@ def segment_sql(attributes: Sequence[str], *, subsets: Collection[str] = ()) -> 
     for subset, flag in ((CROSSOVER_SEGMENT, "is_crossover"), (BOT_SEGMENT, "is_bot")):
         if subset in subsets:
             # no such unit, no such segment: it would repeat `all`
-            exists = f"(select bool_or({flag}) from exp_run.experiment_assignments)"
+            exists = f"(select bool_or({flag}) from {source})"
             branches.append(
                 f"select unit_no, {quote(subset)} as segment from {source}"
                 f" and not {flag} and {exists}"

@@ -153,9 +153,9 @@ def _expected(
         segments[f"country={country}"] = lambda r, c=country: (
             ((r["attributes"] or {}).get("country") or "(unknown)") == c
         )
-    if any(u["is_crossover"] for u in units):
+    if any(u["is_crossover"] for u in counted):
         segments["population=without_crossover"] = lambda r: not r["is_crossover"]
-    if any(u["is_bot"] for u in units):
+    if any(u["is_bot"] for u in counted):
         segments["population=without_bots"] = lambda r: not r["is_bot"]
     answers = {}
     for (name, inside), metric, variant in product(

@@ -144,3 +144,18 @@ def test_split_of_the_models_is_that_of_the_check(build: Any, spec: Any) -> None
             assert row["p_value"] == pytest.approx(expected.p_value, rel=1e-12), level
         else:
             assert row["p_value"] is None
+
+
+@pytest.mark.parametrize(("leaves", "segments"), [(False, 2), (True, 1)])
+def test_bots_that_are_left_out_have_no_segment_without_them(
+    build: Any, spec: Any, leaves: bool, segments: int
+) -> None:
+    plan = AnalysisPlan(metrics=(), bot_rows_per_day=2, exclude_bots=leaves)
+    units = [{"user": u, "variant": "control", "at": START} for u in ("bot", "man")]
+    rows = [
+        {"user": "bot", "metric": "m", "value": 1.0, "at": START + timedelta(hours=h)}
+        for h in range(3)
+    ]
+    engine = build(units, rows, [], spec(plan=plan))
+    found = engine.rows("select distinct segment from exp_run.unit_segments")
+    assert len(found) == segments
