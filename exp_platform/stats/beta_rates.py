@@ -29,6 +29,10 @@ ALIKE = 3.0
 
 MOST_NODES = 6400
 
+FEW_AT_END = 10.0
+"""One rate near 0 and one near 1, with fewer events or non-events than these: the
+largest differences end in the corner of both, where no arm is free of a kink."""
+
 LOG_FLOOR = 42.0
 """Log odds are cut where the density is e^-42 of its largest value."""
 
@@ -112,24 +116,34 @@ def compare_rates(control: Beta, treatment: Beta, alpha: float) -> RatePosterior
         treatment: posterior of the compared arm's rate, independent of it.
         alpha: share of belief outside each credible interval.
     """
-    arms = (control, treatment)
-    fewest = np.minimum.reduce([control.a, control.b, treatment.a, treatment.b])
-    spreads = [np.sqrt(1 / arm.a + 1 / arm.b) for arm in arms]
-    ratio = np.maximum(spreads[0] / spreads[1], spreads[1] / spreads[0])
-    is_easy = (fewest >= SOME_EVENTS) & (ratio <= ALIKE)
+    needed = _count_nodes(control, treatment)
     found: dict[str, Array] = {}
-    for rows in (is_easy, ~is_easy):
-        if np.any(rows):
-            n_nodes = NODES_SOME if rows is is_easy else _count_nodes(ratio[rows])
-            taken = [Beta(arm.a[rows], arm.b[rows]) for arm in arms]
-            pair = _pair(taken[0], taken[1], n_nodes)
-            for name, values in _compare(pair, alpha).items():
-                found.setdefault(name, np.empty(fewest.size))[rows] = values
+    for n_nodes in np.unique(needed).tolist():
+        rows = needed == n_nodes
+        taken = [Beta(arm.a[rows], arm.b[rows]) for arm in (control, treatment)]
+        pair = _pair(taken[0], taken[1], n_nodes)
+        for name, values in _compare(pair, alpha).items():
+            found.setdefault(name, np.empty(needed.size))[rows] = values
     return RatePosterior(**found)
 
 
-def _count_nodes(ratio: Array) -> int:
-    return int(min(NODES * max(1.0, float(ratio.max()) / ALIKE), MOST_NODES))
+def _compare_sizes(first: Array, second: Array) -> Array:
+    """Ratio of two standard deviations, the larger over the smaller one."""
+    return np.asarray(np.sqrt(np.maximum(first / second, second / first)))
+
+
+def _count_nodes(control: Beta, treatment: Beta) -> NDArray[np.int64]:
+    """Points per integral, by comparison: so many steps are shared by many of them."""
+    fewest = np.minimum.reduce([control.a, control.b, treatment.a, treatment.b])
+    # One arm's nodes must resolve the other one, in rates as well as in log odds.
+    of_odds = _compare_sizes(*(1 / arm.a + 1 / arm.b for arm in (control, treatment)))
+    ratio = np.maximum(of_odds, _compare_sizes(control.variance, treatment.variance))
+    doublings = np.ceil(np.log2(np.maximum(ratio / ALIKE, 1)))
+    nodes = np.minimum(NODES * 2**doublings, MOST_NODES)
+    nodes[(fewest >= SOME_EVENTS) & (ratio <= ALIKE)] = NODES_SOME
+    is_apart = _is_low(control) != _is_low(treatment)
+    nodes[is_apart & (fewest < FEW_AT_END)] = MOST_NODES
+    return np.asarray(nodes, dtype=np.int64)
 
 
 def _compare(pair: _Pair, alpha: float) -> dict[str, Array]:
@@ -224,13 +238,35 @@ def _chance_of_difference(pair: _Pair, value: Array) -> Array:
     """P(treatment - control <= value).
 
     The summed arm is the one whose shifted rates leave (0, 1) on the side where the
-    other arm has next to no density, so that the clipping makes no kink.
+    other arm has next to no density, so that the clipping makes no kink. Where both
+    have some, the one is left out of the sum whose end is the smoother.
     """
-    rates, weights, a, b, over = _choose(pair, (value > 0) ^ pair.is_high)
+    ours, theirs = _ends(pair.control, value <= 0), _ends(pair.treatment, value > 0)
+    is_smooth = np.where(ours == theirs, pair.is_control_narrow, theirs > ours)
+    is_free = (value > 0) ^ pair.is_high
+    is_control = np.where(_is_in_corner(pair, value), is_smooth, is_free)
+    rates, weights, a, b, over = _choose(pair, is_control)
     edge = np.clip(rates + np.where(over, 1.0, -1.0) * value[:, None], 0, 1)
     below = betainc(a, b, edge)
     chance = np.where(over, below, 1 - below)
     return np.asarray(np.sum(weights * chance, axis=1))
+
+
+def _is_low(arm: Beta) -> NDArray[np.bool_]:
+    """Is the rate nearer to 0 than to 1?"""
+    return np.asarray(arm.a < arm.b)
+
+
+def _is_in_corner(pair: _Pair, value: Array) -> NDArray[np.bool_]:
+    """Does the shift lead from one arm's end of (0, 1) to that of the other?"""
+    is_up = value > 0
+    low = _is_low(pair.control), _is_low(pair.treatment)
+    return np.asarray((low[0] == is_up) & (low[1] != is_up))
+
+
+def _ends(arm: Beta, at_one: NDArray[np.bool_]) -> Array:
+    """Power with which the distribution function leaves 0, or reaches 1."""
+    return np.where(at_one, arm.b, arm.a)
 
 
 def _chance_of_ratio(pair: _Pair, log_ratio: Array) -> Array:
@@ -316,7 +352,9 @@ def _bracket(
     value, step = np.clip(start[0], -limit, limit), start[1]
     gap = chance_of(pair, value) - chance
     for _ in range(STEPS):
-        is_beyond = np.where(step > 0, gap >= 0, gap <= 0) | (np.abs(value) >= limit)
+        # A start cut off at the limit may still go back from it.
+        at_end = value * np.sign(step) >= limit
+        is_beyond = np.where(step > 0, gap >= 0, gap <= 0) | at_end
         open_ = np.flatnonzero(~is_beyond)
         if not open_.size:
             break

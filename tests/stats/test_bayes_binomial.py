@@ -94,6 +94,24 @@ def test_beliefs_agree_with_simulation():
     assert below == pytest.approx(0.5, abs=slack)
 
 
+@pytest.mark.parametrize(
+    ("control", "treatment"),
+    [
+        ((0.5, 30.5), (99.5, 1.5)),
+        ((9909.5, 91.5), (50.5, 50.5)),
+        ((10.5, 0.5), (1, 999)),
+    ],
+    ids=["opposite", "unequal", "corner"],
+)
+def test_limits_of_arms_at_opposite_ends(control, treatment):
+    # Two of these limits were -1 and 1, the others that of another level.
+    random = np.random.default_rng(11)
+    gap = random.beta(*treatment, 10**6) - random.beta(*control, 10**6)
+    found = compare_rates(_beta(control), _beta(treatment), 0.05)
+    for limit, chance in ((found.lower, 0.025), (found.upper, 0.975)):
+        assert (gap < limit[0]).mean() == pytest.approx(chance, abs=7e-4)
+
+
 def test_no_events_at_all_still_have_a_belief(total, converts):
     found = estimate_bayes_proportions(*_events(total, (0, 300), (0, 300)), converts)
     assert found.is_ok
