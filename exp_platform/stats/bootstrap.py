@@ -198,10 +198,10 @@ def _complete(
     lost = judge_spread(error, max(abs(base), abs(other)), n=n)
     if lost is not None:
         return refuse_estimate(draft, lost, means=means)
-    lower, upper = np.quantile(gaps, [alpha / 2, 1 - alpha / 2])
+    lower, upper = _limits(gaps, alpha)
     has_lift = base > 0 and bool((draws[0] > 0).all())
     lifts = gaps / draws[0] if has_lift else gaps
-    low, high = np.quantile(lifts, [alpha / 2, 1 - alpha / 2])
+    low, high = _limits(lifts, alpha)
     p = _two_sided(gaps)
     row = replace(
         draft,
@@ -221,6 +221,16 @@ def _complete(
     )
     is_constant = any(np.ptp(values) == 0 for values in draws)
     return withhold_interval(row) if is_constant else row
+
+
+def _limits(values: Array, alpha: float) -> tuple[float, float]:
+    """The resampled values that 0 must lie outside of for the p-value to be below alpha.
+
+    Between two of them the interval could leave 0 out and p be above alpha.
+    """
+    beyond = max(math.ceil(alpha * (values.size + 1) / 2 - 1e-9) - 2, 0)
+    ordered = np.sort(values)
+    return float(ordered[beyond]), float(ordered[-1 - beyond])
 
 
 def _two_sided(gaps: Array) -> float:

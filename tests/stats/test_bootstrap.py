@@ -6,6 +6,8 @@ import pytest
 from exp_platform.stats.bootstrap import (
     UnitSample,
     _draw_poisson,
+    _limits,
+    _two_sided,
     estimate_bootstrap,
     resample_statistic,
     weighted_mean,
@@ -77,17 +79,19 @@ def test_same_seed_same_row_another_seed_another():
     assert not np.array_equal(one, other)
 
 
-def test_p_value_and_interval_agree(settings):
-    for seed in range(20):
-        draws = _draws(seed, 150)
-        found = estimate_bootstrap(
-            *map(_sample, draws), settings, seed=seed, n_resamples=999
-        )
-        # Off by one resample at the edge.
-        if abs(found.p_value - 0.05) > 0.004:
-            leaves_out = found.ci_lower > 0 or found.ci_upper < 0
-            assert leaves_out == (found.p_value < 0.05)
-        assert found.p_value >= 2 / 1000
+@pytest.mark.parametrize("n_resamples", [100, 999, 2000])
+@pytest.mark.parametrize("alpha", [0.02, 0.05, 0.1, 0.5])
+def test_p_value_and_interval_agree(n_resamples, alpha):
+    for n_below in range(n_resamples):
+        gaps = np.arange(n_resamples) - n_below + 0.5
+        lower, upper = _limits(gaps, alpha)
+        assert (lower > 0 or upper < 0) == (_two_sided(gaps) < alpha)
+
+
+def test_p_value_is_never_below_its_resolution(settings):
+    away = [_sample(draw) for draw in (_draws()[0], _draws()[1] + 50)]
+    row = estimate_bootstrap(*away, settings, seed=1, n_resamples=999)
+    assert row.p_value == 2 / 1000
 
 
 def test_what_has_no_answer_is_refused(settings, define):
