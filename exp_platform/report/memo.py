@@ -56,7 +56,9 @@ if TYPE_CHECKING:
 _BLANK_LINES = re.compile(r"\n{3,}")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _LOOSE_SPACE = re.compile(r"(?<=\d) (?=%|pp\b)|(?<=\bp) (?=[=<>])|(?<=[=<>]) (?=\d)")
-_MARKDOWN_SYNTAX = re.compile(r"[\\`*\[\]|~]|<(?=[A-Za-z/!?])|(?<!\w)_|_(?!\w)")
+_MARKDOWN_SYNTAX = re.compile(
+    r"[\\`*\[\]|~]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|^#(?=#* )|(?<!\w)_|_(?!\w)"
+)
 
 
 @dataclass(frozen=True, slots=True)

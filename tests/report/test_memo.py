@@ -185,6 +185,20 @@ def test_render_memo_names_are_only_text(shippable, name):
         assert row.endswith("|")
 
 
+def test_render_memo_names_stay_themselves_in_markdown(shippable):
+    entity, heading = (
+        re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+        for page in (
+            render_memo(rename(shippable, name)).markdown
+            for name in ("a &lt; b", "# of orders")
+        )
+    )
+    assert r"a \&lt; b" in entity
+    assert not re.search(r"(?<!\\)&lt;", entity)
+    assert r"- \# of orders" in heading
+    assert not re.search(r"^- # ", heading, flags=re.MULTILINE)
+
+
 def test_render_memo_page_is_accessible(facts):
     tags = Outline(render_memo(facts).html).tags
     names = [tag for tag, _ in tags]
