@@ -227,10 +227,18 @@ def plan_power(  # noqa: PLR0917 - a flag is an argument here
         float | None, typer.Option(help="Guardrail: relative margin, e.g. 0.02.")
     ] = None,
     sd: Annotated[
-        float | None, typer.Option(help="Standard deviation of a unit's value.")
+        float | None,
+        typer.Option(
+            help="Standard deviation of a unit's value; of a quantile: its error times "
+            "the root of its units."
+        ),
     ] = None,
     kind: Annotated[
-        str, typer.Option("--type", help="mean, count, proportion or ratio.")
+        str,
+        typer.Option(
+            "--type",
+            help="mean, count, proportion, ratio, quantile, retention or funnel.",
+        ),
     ] = "mean",
     units: Annotated[
         int | None, typer.Option(help="Units of all arms: what do they find?")

@@ -272,3 +272,10 @@ def test_exp_as_a_process_closes_quietly_when_its_reader_leaves(ready):
         error = process.stderr.read()
         process.wait(timeout=60)
     assert b"Traceback" not in error
+
+
+def test_power_names_every_type_it_sizes(project):
+    from exp_platform.pipelines.plan_power import KINDS
+
+    words = project.exp("power", "--help").out
+    assert [kind for kind in KINDS if kind not in words] == []
