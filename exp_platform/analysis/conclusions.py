@@ -129,7 +129,7 @@ def _check_prior(prior: Any, method: str) -> None:
         raise UsageError(
             "the prior is none",
             found=repr(prior),
-            allowed="NormalPrior(mean, sd), BetaPrior(events, others), or None",
+            allowed="NormalPrior(mean, sd), BetaPrior(events, non_events), or None",
         )
     if isinstance(prior, BetaPrior) and method != "proportion":
         raise UsageError(

@@ -201,17 +201,18 @@ def to_arrow(frame: Any) -> "pa.Table":
     _refuse_twins(frame)
     try:
         found = _convert(frame)
-    except pa.ArrowNotImplementedError as error:
-        raise UsageError(
-            "a column of the frame has a type that is no number, text or date",
-            found=str(error),
-            next_step="convert the column, or leave it out",
-        ) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise UsageError(
             "a column of the frame holds values of several kinds",
             found=str(error),
             next_step="give the column one type, or leave it out",
+        ) from error
+    except (pa.ArrowNotImplementedError, OverflowError, TypeError) as error:
+        raise UsageError(
+            "a column of the frame has a type that is no number, text or date",
+            found=str(error),
+            allowed="numbers of up to 64 bits, true and false, text or dates",
+            next_step="convert the column, or leave it out",
         ) from error
     if found is None:
         raise UsageError(

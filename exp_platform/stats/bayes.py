@@ -7,6 +7,7 @@ under another name.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -46,7 +47,8 @@ class NormalPrior:
     scale: Literal["relative", "absolute"] = "relative"
 
     def __post_init__(self) -> None:
-        is_proper = math.isfinite(self.mean) and 0 < self.sd < math.inf
+        is_number = isinstance(self.mean, Real) and isinstance(self.sd, Real)
+        is_proper = is_number and abs(self.mean) < math.inf and 0 < self.sd < math.inf
         if is_proper and self.scale in ("relative", "absolute"):
             return
         raise ContractError(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 from exp_platform.errors import ContractError
@@ -32,7 +33,8 @@ class BetaPrior:
     non_events: float = 0.5
 
     def __post_init__(self) -> None:
-        if all(0 < value < math.inf for value in (self.events, self.non_events)):
+        given = (self.events, self.non_events)
+        if all(isinstance(one, Real) and 0 < one < math.inf for one in given):
             return
         raise ContractError(
             "the prior is not a proper distribution",

@@ -112,6 +112,8 @@ class Design:
             _check(name, getattr(self, name), 1, math.inf, is_closed=True)
         for name in ("n_guardrails", "window_days", "least_days"):
             _check(name, getattr(self, name), 0, math.inf, is_closed=True)
+        for name in ("n_goals", "n_treatments", "n_guardrails"):
+            _check_whole(name, getattr(self, name))
         if self.control_share is not None:
             _check("control_share", self.control_share, 0, 1)
         if self.units_per_day is not None:
@@ -225,4 +227,14 @@ def _check(
             where="experiment design",
             found=repr(value),
             allowed=f"{bracket}{low:g}, {high:g})",
+        )
+
+
+def _check_whole(name: str, value: float) -> None:
+    if value != int(value):
+        raise UsageError(
+            f"{name} is no whole number",
+            where="experiment design",
+            found=repr(value),
+            allowed="1, 2, 3, ...",
         )

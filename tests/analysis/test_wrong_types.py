@@ -34,6 +34,13 @@ def frame():
         (lambda _: xp.equivalence("rows", 0.1), "estimates are needed"),
         (lambda _: xp.equivalence([0.2], 0.1), "estimates are needed"),
         (lambda f: xp.bayes(f, prior=0.3, **ARMS), "prior"),
+        (lambda f: xp.bayes(f, prior=0.3, **ARMS), r"BetaPrior\(events, non_events\)"),
+        (lambda f: xp.compare(f.assign(y=[10**30] * 400), **ARMS), "no number"),
+        (
+            lambda f: xp.compare(f.assign(z=pd.arrays.SparseArray(f.x)), **ARMS),
+            "column z",
+        ),
+        (lambda _: xp.Design(n_goals=1.5), "n_goals is no whole number"),
         (lambda f: xp.bayes(f, min_units="few", **ARMS), "min_units"),
         (lambda f: xp.bayes(f, min_units=2.5, **ARMS), "min_units"),
         (lambda _: xp.adjust([0.1], family_size="x"), "family_size"),

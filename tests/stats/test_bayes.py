@@ -144,6 +144,7 @@ def test_refused_estimate_stays_refused(total, settings):
         (0.0, float("inf"), "relative"),
         (float("nan"), 1.0, "absolute"),
         (0.0, 1.0, "log"),
+        (0.0, "wide", "relative"),
     ],
 )
 def test_improper_prior_is_a_broken_contract(mean, sd, scale):

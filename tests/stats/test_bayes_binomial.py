@@ -156,7 +156,7 @@ def test_values_that_are_no_events_are_refused(total, converts):
     assert found.reason == "NOT_A_PROPORTION"
 
 
-@pytest.mark.parametrize("prior", [(0, 1), (1, -1), (float("inf"), 1)])
+@pytest.mark.parametrize("prior", [(0, 1), (1, -1), (float("inf"), 1), ("few", 1)])
 def test_improper_prior_is_a_broken_contract(prior):
     with pytest.raises(ContractError, match="proper"):
         BetaPrior(*prior)
