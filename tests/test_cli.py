@@ -279,3 +279,11 @@ def test_power_names_every_type_it_sizes(project):
 
     words = project.exp("power", "--help").out
     assert [kind for kind in KINDS if kind not in words] == []
+
+
+def test_table_shows_heads_as_they_are(capsys):
+    from exp_platform.pipelines.shown import print_table
+
+    print_table([{"arm [new]": "A", "[/b]": 2}])
+    head = capsys.readouterr().out.strip().splitlines()[0]
+    assert head.split() == ["arm", "[new]", "[/b]"]

@@ -96,7 +96,10 @@ def print_table(rows: Sequence[Row], *, empty: str = "nothing to show") -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in rows[0]:
         numeric = all(_is_numeric(row[name]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+        # An arm's name heads a column too, and [x] in it would be read as a style.
+        table.add_column(
+            Text(name), justify="right" if numeric else "left", no_wrap=True
+        )
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
     unbounded = console.options.update(width=_WIDEST)
