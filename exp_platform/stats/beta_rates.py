@@ -295,7 +295,7 @@ def _weigh_choices(pair: _Pair) -> tuple[Array, Array, Array]:
     )
     is_control = over[:, 0]
     return (
-        chance,
+        np.minimum(chance, 1.0),  # weights add up to 1 but for rounding
         np.where(is_control, other_under, other_over),
         np.where(is_control, other_over, other_under),
     )

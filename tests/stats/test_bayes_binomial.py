@@ -112,6 +112,11 @@ def test_limits_of_arms_at_opposite_ends(control, treatment):
         assert (gap < limit[0]).mean() == pytest.approx(chance, abs=7e-4)
 
 
+def test_a_chance_is_never_above_one():
+    found = compare_rates(_beta((0.5, 100_000.5)), _beta((3.5, 0.5)), 0.05)
+    assert found.probability_above[0] == 1
+
+
 def test_no_events_at_all_still_have_a_belief(total, converts):
     found = estimate_bayes_proportions(*_events(total, (0, 300), (0, 300)), converts)
     assert found.is_ok
