@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,6 +67,12 @@ class Area(Protocol):
     def holds(self, location: str) -> bool:
         """Whether files named so may lie here; a catalog can be of another place."""
 
+    def same(self, location: str) -> str:
+        """One text for a file, however it was named when it was written.
+
+        A file that lies here begins with the root.
+        """
+
     def open(self, location: str) -> Any:
         """What PyArrow reads Parquet from: a path or an open file."""
 
@@ -122,10 +128,16 @@ class LocalArea:
         return str(local_path(location))
 
     def holds(self, location: str) -> bool:
-        """See `Area`; a folder may have several names."""
+        """See `Area`."""
+        return self.same(location).startswith(f"{self.root}/")
+
+    def same(self, location: str) -> str:
+        """See `Area`; a folder may have several names, and Spark writes `file:/a`."""
         if location.startswith(f"{self.root}/"):
-            return True
-        return local_path(location).resolve().is_relative_to(self.folder.resolve())
+            return location
+        path = local_path(location)
+        folder = _under(self.folder.absolute(), path.parent)
+        return location_of(path if folder is None else folder / path.name)
 
     def open(self, location: str) -> Path:
         """See `Area`."""
@@ -210,6 +222,10 @@ class ObjectArea:
         """See `Area`; of a shared catalog, any place in a store."""
         return location.startswith((_SCHEME, "s3a://"))
 
+    def same(self, location: str) -> str:
+        """See `Area`; Spark may write `s3a:`."""
+        return location.replace("s3a://", _SCHEME, 1)
+
     def open(self, location: str) -> Any:
         """See `Area`."""
         with store_errors(location):
@@ -243,6 +259,15 @@ class ObjectArea:
     def filesystem(self) -> Any:
         """See `Area`."""
         return self.files
+
+
+@lru_cache(maxsize=4096)
+def _under(root: Path, folder: Path) -> Path | None:
+    """The name below `root` of a folder that may be named through a link; None = not below."""
+    for parent in (folder, *folder.parents):
+        if parent.resolve() == root.resolve():
+            return root / folder.relative_to(parent)
+    return None
 
 
 def open_area(settings: LakeSettings) -> LocalArea | ObjectArea:

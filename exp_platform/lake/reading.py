@@ -145,7 +145,9 @@ def file_selects(engine: Engine, table: TableSchema, plan: Plan) -> dict[str, st
     if plan.files and not plan.files[0].startswith("file:"):
         engine.open_store(plan.area)
     return {
-        location.removeprefix(f"{plan.area.root}/"): _scan(table, [location], plan.area)
+        plan.area.same(location).removeprefix(f"{plan.area.root}/"): _scan(
+            table, [location], plan.area
+        )
         for location in plan.files
     }
 

@@ -5,7 +5,6 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from exp_platform.errors import StorageError
 from exp_platform.lake.states import states_from_json
@@ -13,6 +12,7 @@ from exp_platform.lake.states import states_from_json
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
+    from exp_platform.lake.areas import Area
     from exp_platform.lake.rest import AnyCatalog
 
 MIN_AGE_SECONDS = 24 * 3600.0
@@ -49,7 +49,7 @@ def sweep_orphans(
     reachable = _reachable_from_ledger(area.root, ledger_snapshots)
     loaded = catalog.load_tables().values()
     for table in loaded:
-        reachable.update(map(_normal, _locations(table)))
+        reachable.update(_own_locations(area, table))
     youngest = time.time() - min_age_seconds
     tables = f"{area.root}/{NAMESPACE}/"
     orphans = sorted(
@@ -89,11 +89,18 @@ def retained_runs(
     return [row["snapshots"] for row in kept]
 
 
-def _normal(location: str) -> str:
-    """Spark names a local file `file:/a`, we `file:///a`; s3a is s3."""
-    if location.startswith("file:"):
-        return "file://" + urlsplit(location).path
-    return location.replace("s3a://", "s3://")
+def _own_locations(area: "Area", table: "Table") -> Iterator[str]:
+    for location in _locations(table):
+        if not area.holds(location):
+            raise StorageError(
+                "a table names a file outside the warehouse folder, so nothing is swept",
+                where=f"table {table.name()[-1]}",
+                found=location,
+                allowed=f"{area.root}/...",
+                next_step="a warehouse cannot be moved: give its folder the old name "
+                "back, a link is enough",
+            )
+        yield area.same(location)
 
 
 def _reachable_from_ledger(root: str, texts: Iterable[str]) -> set[str]:

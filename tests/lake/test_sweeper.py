@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from exp_platform.errors import StorageError, UsageError
-from exp_platform.lake import Lake, states_to_json
+from exp_platform.lake import Lake, areas, states_to_json
 from exp_platform.lake.files import location_of
 
 OLD = time.time() - 10 * 24 * 3600
@@ -88,6 +88,41 @@ def test_sweep_refuses_tables_of_another_catalog(lake, rows, settings, is_empty)
         with pytest.raises(StorageError, match="this catalog does not know"):
             other.sweep()
     assert lake.read("outcomes").num_rows == 3
+
+
+@pytest.fixture
+def moved(lake, rows, settings):
+    """The same warehouse, where a link from its old name leads now."""
+    _run(lake, rows, "run1", 3, in_ledger=False)
+    lake.close()
+    _age(settings)
+    place = settings.warehouse.with_name("moved")
+    settings.warehouse.rename(place)
+    settings.warehouse.symlink_to(place)
+    with Lake(replace(settings, warehouse=place)) as moved:
+        yield moved
+
+
+def test_sweep_finds_files_again_under_another_name_of_the_folder(moved, settings):
+    folder = moved.settings.warehouse / "exp" / "outcomes" / "data"
+    left = folder / "left.parquet"
+    left.write_bytes(b"x")
+    os.utime(left, (OLD, OLD))
+    assert moved.sweep() == [location_of(left)]
+    for place in (moved.settings, settings):
+        with Lake(place) as again:
+            assert again.read("outcomes").num_rows == 3
+
+
+def test_sweep_refuses_a_table_with_files_elsewhere(moved, rows, settings):
+    moved.replace_experiment("outcomes", "exp_b", rows("outcomes", "exp_b"))
+    _age(moved.settings)
+    settings.warehouse.unlink()
+    areas._under.cache_clear()
+    before = sorted(moved.settings.warehouse.rglob("*"))
+    with pytest.raises(StorageError, match="outside the warehouse folder"):
+        moved.sweep()
+    assert sorted(moved.settings.warehouse.rglob("*")) == before
 
 
 def test_sweep_without_a_warehouse_does_nothing(lake, settings):
