@@ -11,6 +11,8 @@ from pyiceberg.catalog.sql import (
     IcebergTables,
     SqlCatalog,
 )
+from pyiceberg.exceptions import ValidationError
+from pyiceberg.io import InputFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 from pyiceberg.table.locations import load_location_provider
@@ -22,7 +24,12 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake.areas import Area, RememberingIO
 from exp_platform.lake.database import catalog_errors, hide_password
-from exp_platform.lake.files import local_path, storage_error, sync_files
+from exp_platform.lake.files import (
+    local_path,
+    metadata_errors,
+    storage_error,
+    sync_files,
+)
 from exp_platform.lake.locks import PUBLISH, Locks
 from exp_platform.lake.overwrite import StagedTransaction
 from exp_platform.lake.settings import LakeSettings
@@ -178,16 +185,8 @@ class LakeCatalog(SqlCatalog):
         if location not in self._metadata:
             self._check_place(name, location)
             file = self.io.new_input(location)
-            try:
-                self._metadata[location] = FromInputFile.table_metadata(file)
-            except FileNotFoundError as error:
-                raise StorageError(
-                    "a table's metadata file is missing",
-                    where=f"table {name}",
-                    found=location,
-                    next_step="restore the warehouse folder, or remove it and the "
-                    "catalog file together",
-                ) from error
+            with metadata_errors(location):
+                self._metadata[location] = _read_metadata(file)
         metadata = self._metadata[location]
         return Table((NAMESPACE, name), metadata, location, self.io, self)
 
@@ -237,6 +236,13 @@ class LakeCatalog(SqlCatalog):
             raise CommitConflict(
                 "another writer changed a table", where=f"table {staged.name}"
             )
+
+
+def _read_metadata(file: InputFile) -> TableMetadata:
+    try:
+        return FromInputFile.table_metadata(file)
+    except ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def open_catalog(settings: LakeSettings, area: Area, locks: Locks) -> LakeCatalog:

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -63,4 +63,33 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
         where=str(error.filename or path),
         found=error.strerror or str(error),
         next_step="free space" if is_full else "check the folder and its permissions",
+    )
+
+
+@contextlib.contextmanager
+def metadata_errors(location: str) -> Iterator[None]:
+    """What is wrong with a file of Iceberg's metadata, in our words.
+
+    Raises:
+        StorageError: it is missing, cannot be opened, or is damaged.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _unusable("missing", location) from error
+    except OSError as error:
+        raise storage_error(error, location) from error
+    except (ValueError, SystemError) as error:
+        # a decoder of compiled code says SystemError of bytes that make no sense
+        found = " ".join(str(error).split())[:200] or type(error).__name__
+        raise _unusable("damaged", location, found) from error
+
+
+def _unusable(state: str, location: str, found: str = "") -> StorageError:
+    return StorageError(
+        f"a table's metadata file is {state}",
+        where=location,
+        found=found,
+        next_step="restore the warehouse folder, or remove it and the catalog file "
+        "together",
     )

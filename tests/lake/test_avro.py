@@ -14,6 +14,7 @@ from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import LongType, NestedField, StringType
 
+from exp_platform.errors import StorageError
 from exp_platform.lake import avro
 
 
@@ -88,3 +89,35 @@ def test_no_more_than_a_bounded_number_is_kept(tables, remembering, monkeypatch)
     expected = [_entries(table) for table in tables]
     assert [_entries(table) for table in tables] == expected
     assert len(remembering) == 1
+
+
+@pytest.mark.usefixtures("remembering")
+def test_a_file_that_was_cut_off_is_refused_wherever_it_was_cut(tables):
+    """The decoder read on behind the end: rows were lost, or it fell over."""
+    table = tables[0]
+    for name in (table.current_snapshot().manifest_list, *_manifests(table)):
+        path = Path(name.removeprefix("file://"))
+        whole = path.read_bytes()
+        for size in {0, 3, 50, *range(len(whole) - 1, 0, -37)}:
+            path.write_bytes(whole[:size])
+            with pytest.raises(StorageError, match="metadata file is damaged"):
+                _entries(table)
+        path.write_bytes(whole)
+    assert len(_entries(table)) == 3
+
+
+@pytest.mark.usefixtures("remembering")
+def test_a_file_that_was_overwritten_or_removed_is_told(tables):
+    table = tables[0]
+    path = Path(_manifests(table)[0].removeprefix("file://"))
+    path.write_bytes(b"x" * 300 + path.read_bytes()[300:])
+    with pytest.raises(StorageError, match="metadata file is damaged"):
+        _entries(table)
+    path.unlink()
+    with pytest.raises(StorageError, match="metadata file is missing"):
+        _entries(table)
+
+
+def _manifests(table: Table) -> list[str]:
+    snapshot = table.current_snapshot()
+    return [manifest.manifest_path for manifest in snapshot.manifests(table.io)]

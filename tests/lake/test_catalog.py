@@ -87,11 +87,19 @@ def test_load_tables_refuses_the_catalog_of_another_folder(lake, rows, settings)
         assert same.read("exposures").num_rows == 3
 
 
-def test_load_tables_names_a_missing_metadata_file(lake, rows, settings):
+def test_load_tables_names_a_missing_or_damaged_metadata_file(lake, rows, settings):
     lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
-    for path in settings.warehouse.rglob("*.metadata.json"):
-        path.unlink()
-    other = Lake(settings)
-    with pytest.raises(StorageError, match="metadata file is missing"):
+    (path,) = settings.warehouse.rglob("*.metadata.json")
+    for left in (path.read_bytes()[:-20], b"", b"\xff"):
+        path.write_bytes(left)
+        with (
+            Lake(settings) as other,
+            pytest.raises(StorageError, match="metadata file is damaged"),
+        ):
+            other.read("outcomes")
+    path.unlink()
+    with (
+        Lake(settings) as other,
+        pytest.raises(StorageError, match="metadata file is missing"),
+    ):
         other.read("outcomes")
-    other.close()
