@@ -89,7 +89,8 @@ def land_files(
 ) -> Path:
     """Write files into a folder, or folders inside it, and the manifest last.
 
-    Files of an earlier landing that are not written again go.
+    Files of an earlier landing that are not written again go, before the manifest is
+    there to tell that the new one is whole.
 
     Raises:
         StorageError: the disk refuses.
@@ -126,20 +127,34 @@ def _land(
     }
     for path in landed:
         _move(path)
+    for name in before - manifest.keys():
+        # while the manifest before it, if any, still misses it
+        (folder / name).unlink(missing_ok=True)
     _temporary(folder / MANIFEST).write_text(_as_text(manifest), "utf-8")
     _move(folder / MANIFEST)
-    for name in before - manifest.keys():
-        (folder / name).unlink(missing_ok=True)
     return folder
 
 
 def _names_before(folder: Path) -> set[str]:
-    """What an earlier landing left: all there is, where its manifest cannot tell."""
+    """What an earlier landing left: all there is, where its manifest cannot tell.
+
+    Without a manifest the files of the folder itself, put there by hand; not those of
+    its days, which a collector adds.
+    """
     try:
-        return set(read_manifest(folder) or ())
+        manifest = read_manifest(folder)
     except ContractError:
         raw = filter(_is_raw, folder.rglob("*"))
         return {path.relative_to(folder).as_posix() for path in raw}
+    if manifest is not None:
+        return set(manifest)
+    return {path.name for path in folder.iterdir() if _is_raw(path)}
+
+
+def has_raw(raw_root: Path, experiment_id: str) -> bool:
+    """Whether anything was delivered for an experiment, by hand or landed."""
+    folder = raw_folder(raw_root, experiment_id)
+    return folder.is_dir() and any(map(_is_raw, folder.iterdir()))
 
 
 def verify_raw(raw_root: Path, experiment_id: str) -> list[RawFile]:

@@ -14,10 +14,9 @@ from exp_platform.lake import (
     Engine,
     land_raw,
     open_lake,
-    raw_folder,
     validate_experiment_id,
 )
-from exp_platform.lake.raw import MANIFEST
+from exp_platform.lake.raw import has_raw
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
@@ -87,7 +86,7 @@ def import_file(
             ),
         }
     with lake, lake.experiment_lock(experiment_id):
-        if (raw_folder(settings.paths.raw, experiment_id) / MANIFEST).exists():
+        if has_raw(settings.paths.raw, experiment_id):
             notes.insert(0, "the raw data landed before under this id is replaced")
         folder = land_raw(settings.paths.raw, experiment_id, tables)
         lake.send_raw(folder)

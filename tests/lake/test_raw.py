@@ -1,3 +1,6 @@
+import contextlib
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -6,6 +9,7 @@ from exp_platform.lake.raw import (
     MANIFEST,
     land_raw,
     raw_folder,
+    read_manifest,
     validate_experiment_id,
     verify_raw,
 )
@@ -52,6 +56,45 @@ def test_land_raw_again_drops_what_is_no_longer_delivered(tmp_path, tables):
     land_raw(tmp_path, "exp_a", tables, {"truth": {}})
     land_raw(tmp_path, "exp_a", tables)
     assert "truth" not in {file.name for file in verify_raw(tmp_path, "exp_a")}
+
+
+def test_land_raw_replaces_what_was_put_there_by_hand(tmp_path, tables):
+    """Assignments left behind would have been read as those of the new exposures."""
+    folder = land_raw(
+        tmp_path, "exp_a", {**tables, "experiment_assignments": tables["exposures"]}
+    )
+    (folder / MANIFEST).unlink()
+    land_raw(tmp_path, "exp_a", tables)
+    assert {file.name for file in verify_raw(tmp_path, "exp_a")} == set(TABLES)
+
+
+@pytest.mark.parametrize("event", range(6))
+def test_a_landing_that_was_cut_short_leaves_no_file_of_the_one_before(
+    tmp_path, tables, monkeypatch, event
+):
+    folder = land_raw(
+        tmp_path, "exp_a", {**tables, "experiment_assignments": tables["exposures"]}
+    )
+    left = iter(range(event))
+
+    def dying(action):
+        def act(*args, **options):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return action(*args, **options)
+
+        return act
+
+    for name in ("unlink", "replace"):
+        monkeypatch.setattr(Path, name, dying(getattr(Path, name)))
+    with contextlib.suppress(KeyboardInterrupt):
+        land_raw(tmp_path, "exp_a", tables)
+    monkeypatch.undo()
+    try:
+        found = {file.name for file in verify_raw(tmp_path, "exp_a")}
+    except ContractError:
+        return
+    assert found == {Path(name).stem for name in read_manifest(folder)}
 
 
 def test_verify_raw_names_what_is_missing(tmp_path, tables):
