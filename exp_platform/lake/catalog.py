@@ -297,12 +297,12 @@ def _open_remote(uri: str, area: Area) -> LakeCatalog:
 
 
 def _check_path(path: Path) -> None:
-    odd = sorted(_UNSAFE & set(str(path.absolute())))
+    odd = sorted(c for c in set(str(path.absolute())) if c in _UNSAFE or c < " ")
     if odd:
         raise UsageError(
             "the warehouse cannot lie in this folder",
             where=str(path),
-            found="characters " + " ".join(odd),
-            allowed="paths without # ? % * [ ] { } and quotes",
+            found="characters " + " ".join(c if c in _UNSAFE else repr(c) for c in odd),
+            allowed="paths without # ? % * [ ] { }, quotes, tabs and line ends",
             next_step="set another data folder in the configuration",
         )

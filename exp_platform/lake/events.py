@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from exp_platform.errors import ContractError, did_you_mean
 from exp_platform.lake.delivered import READABLE, can_read
 from exp_platform.lake.engine import Engine
-from exp_platform.lake.files import hash_file
+from exp_platform.lake.files import disk_errors, hash_file
 from exp_platform.lake.raw import (
     MANIFEST,
     RawFile,
@@ -70,13 +70,13 @@ def list_event_files(raw_root: Path, namespace: str) -> dict[str, Path]:
 
     Raises:
         ContractError: a file that the namespace's manifest names is missing.
+        StorageError: a folder cannot be read, so nobody knows what is in it.
     """
     folder = events_folder(raw_root, namespace)
-    paths = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.glob("event_date=*/*.parquet"))
-        if not path.name.startswith(("_", "."))
-    }
+    with disk_errors(folder):
+        paths = {
+            path.relative_to(folder).as_posix(): path for path in _event_files(folder)
+        }
     missing = sorted((read_manifest(folder) or {}).keys() - paths.keys())
     if missing:
         raise ContractError(
@@ -86,6 +86,20 @@ def list_event_files(raw_root: Path, namespace: str) -> dict[str, Path]:
             next_step="generate the experiment again, or restore the files",
         )
     return {path.relative_to(raw_root).as_posix(): path for path in paths.values()}
+
+
+def _event_files(folder: Path) -> list[Path]:
+    """Not by `glob`, to which a folder that it may not read is an empty one."""
+    if not folder.is_dir():
+        return []
+    days = (day for day in folder.iterdir() if day.name.startswith("event_date="))
+    return sorted(
+        path
+        for day in days
+        if day.is_dir()
+        for path in day.iterdir()
+        if path.suffix == ".parquet" and not path.name.startswith(("_", "."))
+    )
 
 
 def verify_event_files(
@@ -100,7 +114,8 @@ def verify_event_files(
     manifest = read_manifest(folder) or {}
     found = []
     for source_file, path in files.items():
-        file = RawFile(source_file, path, path.stat().st_size, hash_file(path))
+        with disk_errors(path):
+            file = RawFile(source_file, path, path.stat().st_size, hash_file(path))
         check_file(file, manifest.get(path.relative_to(folder).as_posix()))
         found.append(file)
     return found

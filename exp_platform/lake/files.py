@@ -67,6 +67,19 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
 
 
 @contextlib.contextmanager
+def disk_errors(path: Path | str) -> Iterator[None]:
+    """What the operating system refused, in our words.
+
+    Raises:
+        StorageError: it did.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+@contextlib.contextmanager
 def metadata_errors(location: str) -> Iterator[None]:
     """What is wrong with a file of Iceberg's metadata, in our words.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exp_platform.errors import ContractError, UsageError
-from exp_platform.lake.files import hash_file, storage_error, sync_files
+from exp_platform.lake.files import disk_errors, hash_file, sync_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,10 +95,8 @@ def land_files(
     Raises:
         StorageError: the disk refuses.
     """
-    try:
+    with disk_errors(folder):
         return _land(folder, tables, documents)
-    except OSError as error:
-        raise storage_error(error, folder) from error
 
 
 def _land(
@@ -165,11 +163,13 @@ def verify_raw(raw_root: Path, experiment_id: str) -> list[RawFile]:
 
     Raises:
         ContractError: a file is missing or is not the one that was delivered.
+        StorageError: the disk refuses.
     """
     folder = raw_folder(raw_root, experiment_id)
-    manifest = read_manifest(folder)
-    require_raw(folder, {f"{REGISTRY}.parquet"} | (manifest or {}).keys())
-    files = [_raw_file(path) for path in sorted(folder.iterdir()) if _is_raw(path)]
+    with disk_errors(folder):
+        manifest = read_manifest(folder)
+        require_raw(folder, {f"{REGISTRY}.parquet"} | (manifest or {}).keys())
+        files = [_raw_file(path) for path in sorted(folder.iterdir()) if _is_raw(path)]
     for file in files:
         check_file(file, (manifest or {}).get(file.path.name))
     return files

@@ -254,7 +254,7 @@ def read_memo(settings: Settings, experiment_id: str) -> str:
     """The Markdown memo of an experiment.
 
     Raises:
-        ContractError: nobody has written it.
+        ContractError: nobody has written it, or not since the last run that decided.
     """
     from exp_platform.lake import validate_experiment_id
 
@@ -266,7 +266,17 @@ def read_memo(settings: Settings, experiment_id: str) -> str:
             where=str(path),
             next_step=f"exp run {experiment_id}",
         )
-    return path.read_text("utf-8")
+    text = path.read_text("utf-8")
+    last = last_runs(settings).get(experiment_id, {})
+    if last.get("outcome") is not None and last["run_id"] not in text:
+        raise ContractError(
+            "the memo is that of another run than the last one",
+            where=str(path),
+            found=f"nothing of run {last['run_id']}, which decided {last['outcome']} "
+            "and was stopped before its memo",
+            next_step="run the stage write_memo, or `exp run` again",
+        )
+    return text
 
 
 def _plain(value: Any) -> Any:

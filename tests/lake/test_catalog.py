@@ -63,8 +63,9 @@ def test_open_catalog_lets_go_of_what_is_no_catalog(settings):
     lake.close()
 
 
-def test_open_catalog_refuses_odd_folders(tmp_path, rows):
-    odd = tmp_path / "50%#"
+@pytest.mark.parametrize("name", ["50%#", "a\tb", "a\nb"])
+def test_open_catalog_refuses_odd_folders(tmp_path, rows, name):
+    odd = tmp_path / name
     lake = Lake(LakeSettings(odd / "w", odd / "c.db", odd / "raw", odd / "tmp"))
     with pytest.raises(UsageError, match="cannot lie in this folder"):
         lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))

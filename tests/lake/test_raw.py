@@ -1,10 +1,13 @@
 import contextlib
+import errno
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from exp_platform.errors import ContractError, StorageError, UsageError
+from exp_platform.lake.events import events_folder, list_event_files
 from exp_platform.lake.raw import (
     MANIFEST,
     land_raw,
@@ -140,3 +143,26 @@ def test_land_raw_reports_a_folder_it_may_not_write(tmp_path, tables):
     (tmp_path / "exp_platform").write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="cannot be read or written"):
         land_raw(tmp_path, "exp_a", tables)
+
+
+def test_what_cannot_be_read_is_told(tmp_path, tables, monkeypatch):
+    """A day that may not be looked into was one without events."""
+    land_raw(tmp_path, "exp_a", tables)
+    day = events_folder(tmp_path, "shop") / "event_date=2026-01-05"
+    day.mkdir(parents=True)
+    pq.write_table(tables["exposures"], day / "a.parquet")
+    assert list(list_event_files(tmp_path, "shop")) == [
+        "events/namespace=shop/event_date=2026-01-05/a.parquet"
+    ]
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "there")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "listdir", refuse)
+    for look in (
+        lambda: verify_raw(tmp_path, "exp_a"),
+        lambda: list_event_files(tmp_path, "shop"),
+    ):
+        with pytest.raises(StorageError, match="cannot be read"):
+            look()
