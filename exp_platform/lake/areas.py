@@ -148,7 +148,9 @@ class LocalArea:
         for folder, _, names in os.walk(self.folder.absolute()):
             for name in sorted(names):
                 path = Path(folder) / name
-                yield location_of(path), path.stat().st_mtime
+                # a run that ends beside this one takes its own files away
+                with suppress(FileNotFoundError):
+                    yield location_of(path), path.stat().st_mtime
 
     def new_io(self) -> "FileIO":
         """See `Area`."""

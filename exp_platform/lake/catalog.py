@@ -160,7 +160,8 @@ class LakeCatalog(SqlCatalog):
         except StorageError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise CommitConflict("another writer created a table first") from error
-            if any(word in str(error) for word in ("locked", "busy")):
+            # not in the whole message, which names the folder too
+            if any(word in error.parts.get("found", "") for word in ("locked", "busy")):
                 raise CommitConflict("the catalog is busy") from error
             raise
         for table in staged:
@@ -168,11 +169,13 @@ class LakeCatalog(SqlCatalog):
 
     def any_current(self, staged: Sequence[StagedTable]) -> bool:
         """Whether readers see any of these staged tables now."""
+        if not staged:
+            return False
         locations = [table.location for table in staged]
         query = select(IcebergTables.table_name).where(
             IcebergTables.metadata_location.in_(locations)
         )
-        with self.engine.connect() as connection:
+        with catalog_errors(self.shown), self.engine.connect() as connection:
             return connection.execute(query).first() is not None
 
     def remove_old_metadata(self, staged: Sequence[StagedTable]) -> None:

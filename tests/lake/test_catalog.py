@@ -1,8 +1,10 @@
 import shutil
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake import Lake, LakeSettings
@@ -86,6 +88,35 @@ def test_load_tables_refuses_the_catalog_of_another_folder(lake, rows, settings)
     link.symlink_to(settings.warehouse)
     with Lake(replace(settings, warehouse=link)) as same:
         assert same.read("exposures").num_rows == 3
+
+
+def test_a_catalog_that_breaks_during_a_run_is_told(lake, rows, settings):
+    """The look at what was published hid the error, with one of the database's own."""
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    with lake.begin("run1", "exp_a") as publication:
+        publication.replace_experiment("outcomes", rows("outcomes"))
+        settings.catalog.write_bytes(b"x" * 8192)
+        with pytest.raises(StorageError, match="the catalog cannot be used"):
+            publication.publish()
+    assert len(list(settings.warehouse.rglob("*.parquet"))) == 1
+
+
+def test_a_commit_that_fails_in_a_folder_named_locked_is_no_conflict(
+    rows, settings, monkeypatch
+):
+    """It was tried eight times, and then told as a busy catalog."""
+
+    def fail(*_):
+        raise OperationalError("update", {}, sqlite3.OperationalError("disk I/O error"))
+
+    place = replace(settings, catalog=settings.catalog.with_name("locked.db"))
+    with Lake(place) as lake:
+        lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+        monkeypatch.setattr(lake._catalog(), "_move_pointer", fail)
+        with pytest.raises(StorageError, match="disk I/O error") as caught:
+            lake.replace_experiment("outcomes", "exp_a", rows("outcomes", n=2))
+        assert not isinstance(caught.value, CommitConflict)
+        assert lake.read("outcomes").num_rows == 3
 
 
 def test_load_tables_names_a_missing_or_damaged_metadata_file(lake, rows, settings):

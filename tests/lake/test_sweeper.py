@@ -125,6 +125,14 @@ def test_sweep_refuses_a_table_with_files_elsewhere(moved, rows, settings):
     assert sorted(moved.settings.warehouse.rglob("*")) == before
 
 
+def test_sweep_passes_over_a_file_that_goes_meanwhile(lake, rows, settings):
+    """A run that ends unpublished beside it takes its files away; no lock is held."""
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    (settings.warehouse / "exp" / "gone.parquet").symlink_to(settings.raw / "none")
+    _age(settings)
+    assert lake.sweep() == []
+
+
 def test_sweep_without_a_warehouse_does_nothing(lake, settings):
     assert lake.sweep() == []
     assert not settings.catalog.exists()
