@@ -1,15 +1,16 @@
 """A table's rows inside the engine, or as Arrow: planned files found by field id."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import ContractError, StorageError
 from exp_platform.lake.areas import Area
 from exp_platform.lake.engine import Engine
+from exp_platform.lake.files import local_path
 from exp_platform.lake.partitions import Where, row_filter
 from exp_platform.lake.types import (
     arrow_field_id,
@@ -35,6 +36,7 @@ class Plan:
     Attributes:
         table: the Iceberg table; None if it does not exist.
         has_deletes: delete files apply, so Parquet alone is not the truth.
+        sizes: bytes of each file, as the table remembers them.
     """
 
     table: "Table | None"
@@ -43,6 +45,7 @@ class Plan:
     files: tuple[str, ...]
     area: Area
     has_deletes: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan_read(
@@ -79,8 +82,9 @@ def plan_read(
     has_deletes = any(task.delete_files for task in tasks)
     if latest_by and not has_deletes:
         tasks = _latest(table, tasks, latest_by)
+    sizes = {task.file.file_path: task.file.file_size_in_bytes for task in tasks}
     files = sorted(task.file.file_path for task in tasks)
-    return Plan(table, wanted, snapshot_id, tuple(files), area, has_deletes)
+    return Plan(table, wanted, snapshot_id, tuple(files), area, has_deletes, sizes)
 
 
 def _latest(
@@ -119,7 +123,7 @@ def attach_view(engine: Engine, table: TableSchema, plan: Plan, name: str = "") 
         engine.create_view(name, _no_rows(table))
     else:
         for location in plan.files:
-            check_field_ids(location, plan.area)
+            _check_file(location, plan)
         if not plan.files[0].startswith("file:"):
             engine.open_store(plan.area)
         engine.create_view(name, _scan(table, plan.files, plan.area))
@@ -141,7 +145,7 @@ def file_selects(engine: Engine, table: TableSchema, plan: Plan) -> dict[str, st
         number = plan.snapshot_id or (snapshot and snapshot.snapshot_id)
         return {f"{table.name}@{number}": f"select * from {name}"}
     for location in plan.files:
-        check_field_ids(location, plan.area)
+        _check_file(location, plan)
     if plan.files and not plan.files[0].startswith("file:"):
         engine.open_store(plan.area)
     return {
@@ -179,9 +183,36 @@ def read_arrow(table: TableSchema, plan: Plan) -> "pa.Table":
 
     if plan.has_deletes:
         return _read_with_deletes(table, plan)
-    parts = [_read_file(table, location, plan.area) for location in plan.files]
+    parts = []
+    for location in plan.files:
+        _check_file(location, plan)
+        parts.append(_read_file(table, location, plan.area))
     schema = arrow_schema(table.name)
     return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _check_file(location: str, plan: Plan) -> None:
+    """Refuse a file whose rows are not those that the table was given.
+
+    Raises:
+        ContractError: no field ids, not Parquet, or of another size.
+        StorageError: the file is gone.
+    """
+    check_field_ids(location, plan.area)
+    wanted = plan.sizes.get(location)
+    if wanted is None or not location.startswith("file:"):
+        # a store replaces no object by itself, and asking it takes a request each
+        return
+    with _telling_damage(location, plan.area):
+        found = local_path(location).stat().st_size
+    if found != wanted:
+        raise ContractError(
+            "a data file is not the one that was written",
+            where=plan.area.readable(location),
+            found=f"{found:,} bytes",
+            allowed=f"{wanted:,} bytes",
+            next_step="restore the file, or run the experiment again from its raw data",
+        )
 
 
 def check_field_ids(location: str, area: Area) -> None:
@@ -234,7 +265,6 @@ def _read_file(table: TableSchema, location: str, area: Area) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_field_ids(location, area)
     # a look at the footer says nothing of the pages behind it, or of a file gone since
     with _telling_damage(location, area):
         rows = pq.ParquetFile(area.open(location)).read()

@@ -98,6 +98,18 @@ def test_read_names_a_file_that_broke_after_its_footer_was_seen(lake, rows, sett
         lake.read("outcomes")
 
 
+def test_a_file_with_other_rows_than_those_written_is_refused(lake, rows, settings):
+    lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
+    (file,) = settings.warehouse.rglob("*.parquet")
+    pq.write_table(pq.ParquetFile(file).read().slice(1), file)
+    with pytest.raises(ContractError, match="not the one that was written"):
+        lake.read("outcomes")
+    with lake.engine() as engine:
+        for look in (lake.attach, lake.file_selects):
+            with pytest.raises(ContractError, match="not the one that was written"):
+                look(engine, "outcomes")
+
+
 def test_delete_files_fall_back_to_arrow_and_say_so(lake, rows, caplog):
     lake.replace_experiment("outcomes", "exp_a", rows("outcomes"))
     table = lake._table("outcomes")
