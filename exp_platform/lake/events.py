@@ -5,7 +5,8 @@ collector's; the day of an event follows from its instant. A namespace that was 
 as a whole has a manifest: its hash is the namespace's generation.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ _TYPES = {**dict.fromkeys(_TEXTS, "string"), **dict.fromkeys(_INSTANTS, "timesta
 _SHOWN = {"string": "text", "timestamptz": "an instant"}
 _PATH = "__exp_path"
 _SOURCE = "exp_raw.user_events"
+_DEPTH = 2
+"""A day's folder and the file."""
 
 
 def events_folder(raw_root: Path, namespace: str) -> Path:
@@ -69,7 +72,8 @@ def list_event_files(raw_root: Path, namespace: str) -> dict[str, Path]:
     Half-written files are left out.
 
     Raises:
-        ContractError: a file that the namespace's manifest names is missing.
+        ContractError: a file that the namespace's manifest names is missing, or one
+            lies in no day's folder.
         StorageError: a folder cannot be read, so nobody knows what is in it.
     """
     folder = events_folder(raw_root, namespace)
@@ -89,17 +93,39 @@ def list_event_files(raw_root: Path, namespace: str) -> dict[str, Path]:
 
 
 def _event_files(folder: Path) -> list[Path]:
-    """Not by `glob`, to which a folder that it may not read is an empty one."""
+    """All Parquet files of the namespace; refused where one lies in no day's folder."""
     if not folder.is_dir():
         return []
-    days = (day for day in folder.iterdir() if day.name.startswith("event_date="))
-    return sorted(
-        path
-        for day in days
-        if day.is_dir()
-        for path in day.iterdir()
-        if path.suffix == ".parquet" and not path.name.startswith(("_", "."))
-    )
+    found = sorted(_parquet_files(folder))
+    for path in found:
+        parts = path.relative_to(folder).parts
+        if len(parts) != _DEPTH or not parts[0].startswith("event_date="):
+            raise ContractError(
+                "a raw event file lies where no events are read",
+                where=str(folder),
+                found=path.relative_to(folder).as_posix(),
+                allowed="event_date=<day>/<name>.parquet",
+                next_step="move it into the folder of a day; no table was changed",
+            )
+    return found
+
+
+def _parquet_files(folder: Path) -> Iterator[Path]:
+    """Not by `glob`, to which a folder that it may not read is an empty one."""
+    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        folders[:] = filter(_is_shown, folders)
+        for name in filter(_is_shown, names):
+            if name.endswith(".parquet"):
+                yield Path(place, name)
+
+
+def _is_shown(name: str) -> bool:
+    """Half-written files and what other programs keep for themselves are hidden."""
+    return not name.startswith(("_", "."))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def verify_event_files(

@@ -145,6 +145,40 @@ def test_land_raw_reports_a_folder_it_may_not_write(tmp_path, tables):
         land_raw(tmp_path, "exp_a", tables)
 
 
+@pytest.mark.parametrize(
+    ("place", "is_read"),
+    [
+        ("event_date=2026-01-05/a.parquet", True),
+        ("event_date=2026-01-05/_half.parquet", False),
+        ("event_date=2026-01-05/_temporary/0/a.parquet", False),
+        ("event_date=2026-01-05/hour=07/a.parquet", None),
+        ("date=2026-01-05/a.parquet", None),
+        ("a.parquet", None),
+    ],
+)
+def test_events_lie_in_the_folder_of_a_day(tmp_path, tables, place, is_read):
+    """Elsewhere they were passed over without a word."""
+    path = events_folder(tmp_path, "shop") / place
+    path.parent.mkdir(parents=True)
+    pq.write_table(tables["exposures"], path)
+    if is_read is None:
+        with pytest.raises(ContractError, match="lies where no events are read"):
+            list_event_files(tmp_path, "shop")
+        return
+    found = list_event_files(tmp_path, "shop")
+    assert list(found.values()) == [path] * is_read
+
+
+def test_a_day_may_be_a_link(tmp_path, tables):
+    day = tmp_path / "elsewhere"
+    day.mkdir()
+    pq.write_table(tables["exposures"], day / "a.parquet")
+    folder = events_folder(tmp_path, "shop")
+    folder.mkdir(parents=True)
+    (folder / "event_date=2026-01-05").symlink_to(day)
+    assert len(list_event_files(tmp_path, "shop")) == 1
+
+
 def test_what_cannot_be_read_is_told(tmp_path, tables, monkeypatch):
     """A day that may not be looked into was one without events."""
     land_raw(tmp_path, "exp_a", tables)
