@@ -90,7 +90,7 @@ def write_memo(
             "the memo cannot be written; the tables are published",
             where=str(error.filename or files.markdown.parent),
             found=error.strerror or str(error),
-            next_step="make room, then run the stage write_memo",
+            next_step="make room or mend the permissions, then run the stage write_memo",
         ) from error
     return files
 
