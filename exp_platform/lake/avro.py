@@ -72,7 +72,10 @@ class RememberingAvroFile(AvroFile[_Entry]):
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether bytes are an Avro file from its head to the end of its last block."""
+    """Whether bytes are an Avro file from its head to the end of a block.
+
+    How many blocks there were the file does not say.
+    """
     try:
         return data.startswith(MAGIC) and _skip_blocks(data, *_skip_head(data))
     except IndexError:

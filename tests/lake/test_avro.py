@@ -1,5 +1,6 @@
 """A remembered reader gives what PyIceberg's own gives, for every kind of file."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -98,7 +99,9 @@ def test_a_file_that_was_cut_off_is_refused_wherever_it_was_cut(tables):
     for name in (table.current_snapshot().manifest_list, *_manifests(table)):
         path = Path(name.removeprefix("file://"))
         whole = path.read_bytes()
-        for size in {0, 3, 50, *range(len(whole) - 1, 0, -37)}:
+        # at the end of its head or of a block a file cannot be told from a whole one
+        ends = {found.end() for found in re.finditer(re.escape(whole[-16:]), whole)}
+        for size in {0, 3, 50, *range(len(whole) - 1, 0, -37)} - ends:
             path.write_bytes(whole[:size])
             with pytest.raises(StorageError, match="metadata file is damaged"):
                 _entries(table)
