@@ -113,12 +113,10 @@ def estimate_staggered(
     units not treated by then. Errors are the influence functions', summed by cluster,
     without a small-sample factor, with t(G - 1). With 5 to 19 clusters on a side, or
     effectively fewer than 20, test and interval are those of randomisation inference
-    (cohorts dealt anew to clusters), which assumes a constant effect; rows then have
-    no errors. The effective number is known of units, not of totals.
+    (cohorts dealt anew to clusters), which assumes a constant effect, without errors.
 
     Args:
-        data: unit x period rows, the same as a matrix, or totals by cohort (then
-            without covariates).
+        data: unit x period rows, a matrix of them, or totals by cohort (no covariates).
         settings: metric, role of the simple average, alpha, least units.
         control_group: the never treated only, or also units treated later.
         adjustment: how covariates are used, where there are some.
@@ -147,10 +145,8 @@ def estimate_staggered(
     panel = arrange_panel(data) if isinstance(data, PanelData) else data
     found = _compare(panel, totals, control_group, adjustment)
     facts = _count(panel, adjustment) | {"control_group": control_group}
-    effective = math.inf
-    if found is not None and isinstance(panel, Panel):
-        facts["n_clusters_effective"] = effective = _count_effective(panel, found)
-    reason = _refuse(found, settings, effective)
+    facts |= _count_effective(panel, found)
+    reason = _refuse(found, settings, facts.get("n_clusters_effective", math.inf))
     drafts = [_draft(data, kind, settings, found) for kind in AGGREGATIONS]
     if found is None or reason is not None:
         details = facts | _describe(found)
@@ -271,14 +267,21 @@ def _compare_totals(
     return found if found.estimates.size else None
 
 
-def _count_effective(panel: Panel, found: GroupTimes) -> float:
-    """Effective clusters of those treated against those that stay controls longest."""
+def _count_effective(
+    panel: Panel | CohortPanel, found: GroupTimes | None
+) -> dict[str, float]:
+    """Effective clusters of those treated against those that stay controls longest.
+
+    Totals by cohort do not tell them.
+    """
+    if found is None or not isinstance(panel, Panel):
+        return {}
     sides = (panel.cohort == panel.cohort.max(), np.isin(panel.cohort, found.groups))
     control, treatment = (
         np.bincount(panel.cluster[side], panel.weight[side]).astype(float)
         for side in sides
     )
-    return count_effective_sizes(control, treatment)
+    return {"n_clusters_effective": count_effective_sizes(control, treatment)}
 
 
 def _refuse(
