@@ -22,6 +22,7 @@ from exp_platform.records import (
     Variant,
 )
 from exp_platform.stats.guardrail import GuardrailAssessment, GuardrailStatus
+from tests.decision.trials import Trial
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 END = START + timedelta(days=14)
@@ -157,3 +158,21 @@ def two_arms(shippable: Case) -> Case:
         estimates=(*shippable.estimates, *more),
         guardrails=(make_guardrail(), make_guardrail("C")),
     )
+
+
+@pytest.fixture
+def trial(shippable):
+    """Orders better, revenue flat, refunds inside a margin of 5 % (less is worse)."""
+    case = shippable.plan(
+        metrics=(
+            MetricPlan("orders", MetricRole.GOAL),
+            MetricPlan("revenue", MetricRole.GOAL),
+            MetricPlan("refunds", MetricRole.GUARDRAIL, margin=0.05),
+        )
+    )
+    checks = tuple(
+        replace(shippable.checks[0], check_name=name)
+        for name in ("SRM", "SQL_TWIN", "KEYS", "CROSSOVER", "MISSING_VALUES")
+    )
+    case = replace(case, checks=checks)
+    return Trial(case, {"orders": 0.35, "revenue": 0.0, "refunds": 0.0})

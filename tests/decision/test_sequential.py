@@ -8,15 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exp_platform.decision.looks import due_looks
-from exp_platform.decision.sequential import decide_looks, judge_looks, strip_looks
+from exp_platform.decision.sequential import judge_looks, strip_looks
 from exp_platform.decision.series import LookSeries, collect_looks, plan_units
 from exp_platform.records import (
     Direction,
     EstimateRole,
     EstimateStatus,
     LookMethod,
-    MetricPlan,
-    MetricRole,
     MetricTotals,
     MetricType,
     Outcome,
@@ -32,34 +30,15 @@ from exp_platform.stats.looks import SequentialPlan
 from exp_platform.stats.msprt import estimate_msprt
 from exp_platform.stats.settings import EstimateSettings
 from exp_platform.stats.welch import estimate_welch
-from tests.decision.trials import DAYS, MEAN, PER_DAY, WINDOW, Trial, metric
-
-
-@pytest.fixture
-def trial(shippable):
-    """Orders better, revenue flat, refunds inside a margin of 5 % (less is worse)."""
-    case = shippable.plan(
-        metrics=(
-            MetricPlan("orders", MetricRole.GOAL),
-            MetricPlan("revenue", MetricRole.GOAL),
-            MetricPlan("refunds", MetricRole.GUARDRAIL, margin=0.05),
-        )
-    )
-    checks = tuple(
-        replace(shippable.checks[0], check_name=name)
-        for name in ("SRM", "SQL_TWIN", "KEYS", "CROSSOVER", "MISSING_VALUES")
-    )
-    case = replace(case, checks=checks)
-    return Trial(case, {"orders": 0.35, "revenue": 0.0, "refunds": 0.0})
-
-
-def primary(judged, name):
-    (row,) = [
-        e
-        for e in judged.estimates
-        if e.metric_name == name and e.role is EstimateRole.PRIMARY
-    ]
-    return row
+from tests.decision.trials import (
+    DAYS,
+    MEAN,
+    PER_DAY,
+    WINDOW,
+    metric,
+    primary,
+    rows_of,
+)
 
 
 def assert_close(one, other):
@@ -67,92 +46,23 @@ def assert_close(one, other):
     assert one is other is None or one == pytest.approx(other, rel=1e-7)
 
 
-def rows_of(judged, name):
-    return [e for e in judged.estimates if e.metric_name == name and e.look is not None]
-
-
-def test_decide_looks_ships_early_at_one_look(trial):
-    decision = trial.decide(9)
-    assert (decision.outcome, decision.rule) == (Outcome.SHIP, "d")
-    assert decision.rationale.startswith(
-        "At look 9 of 14 (2026-03-10 00:00 UTC), better: "
-    )
-    assert "repeated interval" in decision.rationale
-    assert decision.details["look"]["look"] == 9
-    assert trial.decide(DAYS).outcome is Outcome.SHIP
-
-
-def test_decide_looks_waits_for_seven_whole_days(trial):
-    strong = replace(trial, effects={**trial.effects, "orders": 2.0, "refunds": 1.0})
-    judged = strong.judge(6)
-    assert primary(judged, "orders").p_value_adjusted < 1e-6
-    assert strong.decide(6).outcome is Outcome.KEEP_RUNNING
-    assert "fewer than seven whole days were observed: 6" in strong.decide(6).rationale
-    assert strong.decide(7).outcome is Outcome.SHIP
-
-
-def test_decide_looks_keeps_running_without_a_crossing(trial):
-    flat = replace(trial, effects=dict.fromkeys(trial.effects, 0.0))
-    decision = flat.decide(9)
-    assert (decision.outcome, decision.rule) == (Outcome.KEEP_RUNNING, "e")
-    assert "This is look 9 of 14" in decision.rationale
-    assert "no goal is proven better" in decision.rationale
-    last = flat.decide(DAYS)
-    assert (last.outcome, last.rule) == (Outcome.REVIEW, "f")
-    assert last.reasons == ("NO_GOAL_EFFECT",)
-
-
-def test_decide_looks_waits_for_the_guardrail(trial):
-    metrics = tuple(
-        replace(m, margin=0.01) if m.margin else m for m in trial.spec.plan.metrics
-    )
-    strict = replace(trial, case=trial.case.plan(metrics=metrics))
-    decision = strict.decide(9)
-    assert decision.outcome is Outcome.KEEP_RUNNING
-    assert "a guardrail is not proven inside its margin" in decision.rationale
-
-
-def test_decide_looks_rolls_back_early(trial):
-    harmful = replace(trial, effects={**trial.effects, "refunds": -0.8})
-    decision = harmful.decide(5)
-    assert (decision.outcome, decision.rule) == (Outcome.ROLL_BACK, "c")
-    assert decision.reasons == ("GUARDRAIL_DEGRADED",)
-    assert decision.rationale.startswith("At look 5 of 14")
-
-
-def test_decide_looks_does_not_roll_back_before_there_are_units(trial):
-    harmful = replace(trial, effects={**trial.effects, "refunds": -5.0}, per_day=60)
-    decision = harmful.decide(3)
-    assert decision.outcome is Outcome.KEEP_RUNNING
-    assert decision.reasons == ("INSUFFICIENT_DATA", "NOT_COMPLETE")
-
-
-def test_decide_looks_names_proven_harm_beside_what_is_missing(trial):
-    harmful = replace(trial, effects={**trial.effects, "refunds": -0.8})
-    series = [one for one in harmful.series(9) if one.definition.name != "orders"]
-    spec = harmful.spec_at(9)
-    decision = decide_looks(spec, series, checks=harmful.case.checks)[-1]
-    assert (decision.outcome, decision.rule) == (Outcome.KEEP_RUNNING, "b")
-    assert "Look at this too: refunds" in decision.rationale
-    assert decision.rationale.endswith("This is look 9 of 14 (2026-03-10 00:00 UTC).")
-
-
-def test_decide_looks_calls_harm_inside_the_margin_review(trial):
-    inside = replace(trial, effects={**trial.effects, "refunds": -0.24})
-    inside = replace(inside, per_day=3000)
-    decision = inside.decide(DAYS)
-    assert decision.outcome is Outcome.REVIEW
-    assert "DEGRADED_WITHIN_MARGIN" in decision.reasons
-
-
-def test_decide_looks_refuses_values_that_still_grow(trial):
-    """Day-1 enrolment: everybody is there, nobody's value is final."""
-    strong = replace(trial, effects=dict.fromkeys(trial.effects, 2.0))
-    for day in range(1, DAYS):
-        decision = strong.decide(day, window_days=None)
-        assert decision.outcome is Outcome.KEEP_RUNNING
-    series = strong.series(DAYS, window_days=None)
-    assert [len(one.looks) for one in series] == [1, 1, 1]
+@pytest.mark.parametrize(
+    ("per_day", "day", "tested"),
+    [
+        (99, 5, [4, 5]),  # 99 units of each arm at look 3
+        (100, 5, [3, 4, 5]),
+        (5, DAYS - 1, []),
+        (5, DAYS, [DAYS]),  # at the end as many as the plan asks for are enough
+    ],
+)
+def test_judge_looks_waits_for_100_units_of_each_arm_before_the_end(
+    trial, per_day, day, tested
+):
+    small = replace(trial, case=trial.case.plan(min_units_per_arm=20), per_day=per_day)
+    judged = small.judge(day)
+    places = [e.details["sequential"] for e in rows_of(judged, "orders")]
+    found = [k for k, own in enumerate(places, 1) if own["status"] == "TESTED"]
+    assert found == tested
 
 
 def test_judge_looks_before_the_first_look_tests_nothing(trial):

@@ -8,6 +8,7 @@ from exp_platform.decision.sequential import decide_looks, judge_looks
 from exp_platform.decision.series import LookSeries, collect_looks
 from exp_platform.records import (
     Direction,
+    EstimateRole,
     MetricDefinition,
     MetricTotals,
     MetricType,
@@ -83,3 +84,16 @@ class Trial:
         return replace(
             self, case=self.case.plan(sequential=SequentialDesign(**changes))
         )
+
+
+def primary(judged, name):
+    (row,) = [
+        e
+        for e in judged.estimates
+        if e.metric_name == name and e.role is EstimateRole.PRIMARY
+    ]
+    return row
+
+
+def rows_of(judged, name):
+    return [e for e in judged.estimates if e.metric_name == name and e.look is not None]
