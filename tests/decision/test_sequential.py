@@ -15,6 +15,7 @@ from exp_platform.records import (
     EstimateRole,
     EstimateStatus,
     LookMethod,
+    MarginScale,
     MetricTotals,
     MetricType,
     Outcome,
@@ -285,6 +286,30 @@ def test_judge_looks_keeps_the_best_proof_of_a_guardrail(trial):
     row = primary(fading.judge(DAYS), "refunds")
     crossing = row.details["sequential"]["noninferiority_crossing"]
     assert WINDOW < crossing <= 8
+
+
+@pytest.mark.parametrize(
+    ("margin", "scale"),
+    [
+        (0.01, MarginScale.RELATIVE),
+        (0.03, MarginScale.RELATIVE),
+        (0.1, MarginScale.ABSOLUTE),
+        (0.3, MarginScale.ABSOLUTE),
+    ],
+)
+@pytest.mark.parametrize("day", [4, 6, 9, DAYS])
+def test_judge_looks_proves_a_guardrail_where_its_bound_is_inside_the_margin(
+    trial, day, margin, scale
+):
+    metrics = tuple(
+        replace(m, margin=margin, margin_scale=scale) if m.margin else m
+        for m in trial.spec.plan.metrics
+    )
+    own = replace(trial, case=trial.case.plan(metrics=metrics))
+    (guardrail,) = own.judge(day).guardrails
+    is_shown = guardrail.status is GuardrailStatus.NON_INFERIOR
+    assert guardrail.bound < 0.0
+    assert (guardrail.bound > -margin) is is_shown is (guardrail.p_value <= 0.025)
 
 
 @pytest.mark.parametrize("method", [LookMethod.GROUP_SEQUENTIAL, LookMethod.FIXED])
