@@ -199,13 +199,14 @@ def test_check_outlier_passes_without_one():
 
 
 def test_check_outlier_names_the_unit_and_the_difference_without_it():
-    # One unit of 501 among 1,000 with mean 1 moves the mean by 500 / 999.
+    # One unit of 502 among 1,000 with mean 2 moves the mean by 500 / 999.
     check = check_outlier(
-        totals("A"), totals("B", max_value=501.0, variance=4.0 + 500**2 / 999)
+        totals("A"),
+        totals("B", mean=2.0, max_value=502.0, variance=4.0 + 500**2 / 999),
     )
     assert check.status is CheckStatus.WARNED
-    assert "without the unit with the value 501 in B the difference" in check.message
-    assert check.details["difference_without"] == pytest.approx(-500 / 999)
+    assert "without the unit with the value 502 in B the difference" in check.message
+    assert check.details["difference_without"] == pytest.approx(1 - 500 / 999)
     assert check.impact == pytest.approx(500 / 999)
 
 
