@@ -268,9 +268,8 @@ def _write_rows(
     notes: Sequence[dict[str, Any]],
 ) -> tuple[Estimate, ...]:
     effect = readings.effect
-    kept = [k for k, s in enumerate(effect.statuses) if s is not LookStatus.OVERRUN]
-    tested = [k for k in kept if effect.statuses[k] is LookStatus.TESTED]
-    in_force = tested[-1] if tested else kept[-1]
+    kept = _list_kept(effect)
+    in_force = _find_in_force(effect, kept)
     rows: list[Estimate] = []
     for k in kept:
         numbers = _numbers_of(base[k], effect, k, rule)
@@ -288,6 +287,23 @@ def _write_rows(
             )
         )
     return tuple(rows)
+
+
+def _list_kept(reading: LookReading) -> list[int]:
+    """The looks that count: all but those after the planned units."""
+    statuses = enumerate(reading.statuses)
+    return [k for k, status in statuses if status is not LookStatus.OVERRUN]
+
+
+def _find_in_force(reading: LookReading, kept: Sequence[int]) -> int:
+    """The last look that was tested, or that could no longer be.
+
+    What broke after it was tested has no number: an earlier look's does not stand in.
+    """
+    named = {LookStatus.TESTED, LookStatus.NO_ESTIMATE}
+    found = [k for k in kept if reading.statuses[k] in named]
+    is_tested = any(reading.statuses[k] is LookStatus.TESTED for k in found)
+    return found[-1] if is_tested else kept[-1]
 
 
 def _if_ok(row: Estimate, value: float) -> float | None:
@@ -373,7 +389,10 @@ def _conclude(
     assessed: Sequence[GuardrailAssessment],
     readings: _Readings,
 ) -> GuardrailAssessment:
-    """The guardrail by all looks so far: the best bound that any of them has proven."""
+    """The guardrail by all looks so far: the best bound that any of them has proven.
+
+    UNKNOWN where the last look that counts cannot be judged, whatever was proven before.
+    """
     reading = readings.noninferiority
     tested = [
         k
@@ -382,9 +401,10 @@ def _conclude(
     ]
     if reading is None or not tested:
         return assessed[-1]
+    newest = assessed[_list_kept(reading)[-1]]
+    if newest.status is GuardrailStatus.UNKNOWN:
+        return newest
     last, harm_p = assessed[tested[-1]], float(readings.harm.p_values[0, tested[-1]])
-    if last.status is GuardrailStatus.UNKNOWN:
-        return last
     p_value = float(reading.p_values[0, tested[-1]])
     bound = _best_bound(spec, series, base, tested=tested, reading=reading)
     is_shown = p_value <= ALPHA

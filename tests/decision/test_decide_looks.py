@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from exp_platform.decision.sequential import decide_looks
-from exp_platform.records import Outcome
+from exp_platform.records import LookMethod, Outcome
 from tests.decision.trials import DAYS, primary
 
 
@@ -89,3 +91,42 @@ def test_decide_looks_refuses_values_that_still_grow(trial):
         assert decision.outcome is Outcome.KEEP_RUNNING
     series = strong.series(DAYS, window_days=None)
     assert [len(one.looks) for one in series] == [1, 1, 1]
+
+
+def break_last(series, name, **changes):
+    """The series with other moments of both arms of a metric at the last look."""
+    found = []
+    for one in series:
+        *before, last = one.looks
+        arms = {
+            arm: replace(getattr(last, arm), **changes)
+            for arm in ("control", "treatment")
+        }
+        is_own = one.definition.name == name
+        found.append(
+            replace(one, looks=(*before, replace(last, **arms if is_own else {})))
+        )
+    return found
+
+
+@pytest.mark.parametrize("method", [LookMethod.GROUP_SEQUENTIAL, LookMethod.MSPRT])
+@pytest.mark.parametrize(
+    ("name", "changes", "reason"),
+    [
+        ("orders", {"mean": float("nan")}, "METRIC_ERRORED"),
+        ("orders", {"variance": 0.0}, "INSUFFICIENT_DATA"),
+        ("refunds", {"mean": float("nan")}, "METRIC_ERRORED"),
+        ("refunds", {"mean": -1.0}, "GUARDRAIL_UNKNOWN"),
+    ],
+)
+def test_decide_looks_lets_no_earlier_look_stand_in_for_what_broke(
+    trial, method, name, changes, reason
+):
+    strong = replace(trial, effects={**trial.effects, "orders": 2.0, "refunds": 1.0})
+    strong = strong.design(method=method)
+    for day, outcome in ((9, Outcome.KEEP_RUNNING), (DAYS, Outcome.REVIEW)):
+        assert strong.decide(day).outcome is Outcome.SHIP
+        series = break_last(strong.series(day), name, **changes)
+        checks = strong.case.checks
+        decision = decide_looks(strong.spec_at(day), series, checks=checks)[-1]
+        assert (decision.outcome, decision.reasons[0]) == (outcome, reason)
