@@ -16,11 +16,13 @@ from exp_platform.metrics.measures import value_part
 from exp_platform.metrics.panel_window import PanelWindow
 from exp_platform.metrics.spans import DAY_US
 from exp_platform.metrics.unit_matrix import (
-    MILLIONTHS,
     read_ranges,
 )
 from exp_platform.metrics.unit_values import (
+    AMOUNT,
     COUNT,
+    LARGEST_SUM,
+    MILLIONTHS,
     Part,
     add_sorted,
     daily_sql,
@@ -89,7 +91,7 @@ def read_panel(
         )
         sizes = _count_units(engine, arms)
         part = value_part(definition)
-        amount = _amount(part, fixed_point)
+        amount = _amount(engine, part, fixed_point)
         if amount is None:
             cells = _cells_sql(part, window, is_by_cluster=spec.cluster is not None)
         else:
@@ -154,13 +156,22 @@ def _units_sql(spec: ExperimentSpec, window: PanelWindow) -> str:
     )
 
 
-def _amount(part: Part, fixed_point: Collection[str]) -> str | None:
+def _amount(engine: Engine, part: Part, fixed_point: Collection[str]) -> str | None:
     """What a row adds to its cell in whole millionths; None = days are no such sums."""
     if part.aggregation == COUNT:
         return f"cast({MILLIONTHS} as bigint)"
-    if not is_exact(part, fixed_point):
+    if not is_exact(part, fixed_point) or _is_large(engine, part):
         return None
-    return f"cast(cast(value as decimal(18, 6)) * {MILLIONTHS} as bigint)"
+    return AMOUNT
+
+
+def _is_large(engine: Engine, part: Part) -> bool:
+    """The sum of some cell might not fit into 64 bits."""
+    total = engine.rows(
+        f"select coalesce(sum(abs(value)), 0.0) from {part.relation.table}\n"
+        f"where {passes_sql(part.name, part.rows)}"
+    )[0][0]
+    return float(total) >= LARGEST_SUM
 
 
 def _rows_sql(part: Part, window: PanelWindow, value: str) -> str:

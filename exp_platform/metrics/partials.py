@@ -14,6 +14,7 @@ from exp_platform.lake.types import write_number
 from exp_platform.metrics.measures import COLUMNS, Chain, Measure, columns_of
 from exp_platform.metrics.spans import day_of
 from exp_platform.metrics.unit_values import (
+    AMOUNT,
     ANY,
     COUNT,
     DISTINCT,
@@ -34,7 +35,6 @@ MISSING = "missing"
 
 KEPT = "kept"
 FIXED = "fixed"
-_MICRO = 1_000_000
 
 
 def refusal_of(definition: MetricDefinition) -> str:
@@ -124,10 +124,9 @@ def _branch(
 ) -> str:
     state = state_of(part, fixed_point)
     value = value_sql(part.rows)
-    amount = f"cast(cast(value as decimal(18, 6)) * {_MICRO} as bigint)"
     micros, number = "cast(null as bigint)", "cast(null as double)"
     if state == FIXED:
-        micros = f"cast(sum({amount}) as bigint)"
+        micros = f"cast(sum({AMOUNT}) as bigint)"
     elif state == KEPT:
         number = f"cast({value} as double)"
     elif state == COUNT:

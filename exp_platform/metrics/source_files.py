@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as quote
-from exp_platform.metrics.unit_values import IS_FIXED_POINT
+from exp_platform.metrics.unit_values import IS_FIXED_POINT, LARGEST_SUM
 
 EXPOSURES, OUTCOMES, EVENTS = "exposures", "outcomes", "fact_event"
 _INSTANTS = {EXPOSURES: "exposure_ts", OUTCOMES: "outcome_ts", EVENTS: "event_ts"}
-_LARGEST_SUM = 9e12
-"""Amounts of a file are added in millionths, in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +149,7 @@ def _notes_sql(table: str, union: str) -> str:
         f"select file_no, metric_name, max({instant}) as last_us,\n"
         f"    min({instant}) as first_us,\n"
         f"    not {IS_FIXED_POINT} as is_inexact,\n"
-        f"    sum(abs(value)) >= {_LARGEST_SUM!r} as is_large\n"
+        f"    sum(abs(value)) >= {LARGEST_SUM!r} as is_large\n"
         f"from (\n{union}\n) group by file_no, metric_name"
     )
 

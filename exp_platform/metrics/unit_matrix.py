@@ -13,12 +13,11 @@ import numpy as np
 
 from exp_platform.errors import ContractError, StorageError
 from exp_platform.lake import Engine
+from exp_platform.metrics.unit_values import MILLIONTHS
 from exp_platform.stats.inference import Array
 
 _SHARE = 0.25
 """Of the engine's memory limit: what the cells may take beside the engine."""
-MILLIONTHS = 1_000_000
-"""Sums of values with at most six decimals are sums of so many parts of one."""
 _PIECE = 1 << 16
 
 

@@ -19,6 +19,12 @@ ANY, COUNT, DISTINCT, MAX, SUM = "any", "count", "distinct", "max", "sum"
 AGGREGATIONS = (SUM, COUNT, MAX, DISTINCT)
 IS_FIXED_POINT = "bool_and(value = round(value, 6) and abs(value) < 1e9)"
 """Whether rows are added as decimals; of larger doubles engines make different ones."""
+MILLIONTHS = 1_000_000
+"""Fixed-point values are added as whole numbers of so many parts of one."""
+AMOUNT = f"cast(round(value * {MILLIONTHS}) as bigint)"
+"""A fixed-point value in millionths: below 1e9 the product is exact before it is rounded."""
+LARGEST_SUM = 9e12
+"""What millionths in 64 bits can add up to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ import pytest
 
 from exp_platform.causal.did import panel_of
 from exp_platform.lake import Engine, LakeSettings
+from exp_platform.metrics import panel_cells
 from exp_platform.metrics.panel import build_panel
 from exp_platform.metrics.panel_window import PanelWindow, choose_window
 from exp_platform.metrics.spans import DAY_US
+from exp_platform.metrics.unit_values import LARGEST_SUM
 from exp_platform.records import (
     Assignment,
     Direction,
@@ -121,6 +123,24 @@ def test_build_panel_agrees_with_plain_arrays(
         np.testing.assert_allclose(gram.means, table.mean(axis=0), atol=1e-12)
         expected = _gram_of(table, names)
         np.testing.assert_allclose(gram.score_gram, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6, 1e8])
+@pytest.mark.parametrize("largest", [LARGEST_SUM, 1.0])
+def test_build_panel_adds_amounts_of_millions(
+    build: Any, spec: Any, monkeypatch: pytest.MonkeyPatch, scale: float, largest: float
+) -> None:
+    # what 64 bits cannot hold is added another way, which has to give the same
+    monkeypatch.setattr(panel_cells, "LARGEST_SUM", largest)
+    exposures, outcomes = _random_rows(4, 24)
+    for row in outcomes:
+        row["value"] = round(row["value"] * scale, 3)
+    here = spec(cluster="market", pre_period_days=3)
+    engine = build(exposures, outcomes, METRICS[:1], here)
+    for gram in build_panel(engine, here, WINDOW, METRICS[:1], fixed_point={"m"}):
+        units = [u for u in exposures if u["variant"] == gram.variant]
+        table = _array(units, outcomes, gram.metric_name, spec=here)
+        np.testing.assert_allclose(gram.means, table.mean(axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("cluster", [None, "market"])

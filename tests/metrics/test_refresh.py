@@ -30,7 +30,7 @@ outcomes = st.fixed_dictionaries(
     {
         "user": users,
         "metric": st.sampled_from(["m", "k", "third"]),
-        "value": st.sampled_from([0.0, 0.5, 1.0, 2.25, 7.0, -1.5, 0.1]),
+        "value": st.sampled_from([0.0, 0.5, 1.0, 2.25, 7.0, -1.5, 0.1, 2_676_711.73]),
         "at": instants,
     }
 ).map(
@@ -212,6 +212,16 @@ def test_refresh_totals_adds_doubles_anew_when_sums_are_exact_no_longer(
     warehouse.write("outcomes", [bought("u10", 1.5, 1 / 3)])
     done = warehouse.refresh(START + 5 * DAY)
     assert "no longer added in the same way" in done.full_reason
+    assert compare_totals(done.totals, warehouse.full_pass(build)) == []
+
+
+@pytest.mark.parametrize("value", [999_999.99, 1_000_000.01, -999_999_999.999999])
+def test_refresh_totals_adds_amounts_of_millions(
+    warehouse: Warehouse, build: Build, value: float
+) -> None:
+    warehouse.write("outcomes", [bought("u10", 1.5, value), bought("u10", 1.6, 0.01)])
+    done = warehouse.refresh(START + 5 * DAY)
+    assert not done.in_full
     assert compare_totals(done.totals, warehouse.full_pass(build)) == []
 
 
