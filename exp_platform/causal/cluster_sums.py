@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.causal.clusters import count_effective_arms, share_sizes
 from exp_platform.errors import ContractError
 from exp_platform.records import PanelTotals
 from exp_platform.stats.inference import Array
@@ -129,15 +130,8 @@ def count_effective(control: ClusterSums, treatment: ClusterSums) -> float:
 def count_effective_sizes(control: Array, treatment: Array) -> float:
     """The same from the clusters' sizes alone, shape (n_clusters,) each.
 
-    Clusters of unequal size and arms of unequal number weigh as fewer equal ones.
-
     Args:
         control: units of each cluster of the untreated arm, or sums of their weights.
         treatment: those of the treated arm.
-
-    References:
-        Carter, Schnepel and Steigerwald (2017), with all units of a cluster alike.
     """
-    shares = [sizes / sizes.sum() for sizes in (control, treatment)]
-    influence = np.concatenate(shares) ** 2
-    return float(influence.sum() ** 2 / (influence @ influence))
+    return count_effective_arms(share_sizes(control), share_sizes(treatment))

@@ -8,6 +8,7 @@ import math
 
 from exp_platform.stats.cluster import BOOTSTRAP_BELOW, FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
+from exp_platform.stats.inference import Array
 
 MODEL_PARAMETERS = 2
 """Intercept and treatment in the regression of a unit's change."""
@@ -21,7 +22,7 @@ def refuse_clusters(
     Args:
         n_control: clusters in control.
         n_treatment: clusters in the treatment arm.
-        effective: number of both, where it is known (`cluster_sums.count_effective`).
+        effective: number of both, where it is known (`count_effective_arms`).
 
     References:
         Cameron, Gelbach and Miller (2008); MacKinnon and Webb (2017); Carter, Schnepel
@@ -32,6 +33,36 @@ def refuse_clusters(
         return Refusal.TOO_FEW_CLUSTERS
     is_few = min(fewest, effective) < BOOTSTRAP_BELOW
     return Refusal.NEEDS_WILD_BOOTSTRAP if is_few else None
+
+
+def share_sizes(sizes: Array) -> tuple[float, float]:
+    """How unequal an arm's clusters are: sums of the powers of their shares of it.
+
+    Args:
+        sizes: units of each cluster, or sums of their weights, shape (n_clusters,).
+
+    Returns:
+        Sums over clusters of the 2nd and of the 4th power.
+    """
+    squares = (sizes / sizes.sum()) ** 2
+    return float(squares.sum()), float(squares @ squares)
+
+
+def count_effective_arms(*arms: tuple[float, float] | None) -> float:
+    """Effective number of clusters for the difference between arms, or for one arm.
+
+    Clusters of unequal size and arms of unequal number weigh as fewer equal ones.
+
+    Args:
+        arms: `share_sizes` of each; None = not known, and the number is infinite.
+
+    References:
+        Carter, Schnepel and Steigerwald (2017), with all units of a cluster alike.
+    """
+    known = [arm for arm in arms if arm is not None]
+    if len(known) < len(arms):
+        return math.inf
+    return sum(arm[0] for arm in known) ** 2 / sum(arm[1] for arm in known)
 
 
 def cr1_factor(n_clusters: int, n_units: int) -> float:

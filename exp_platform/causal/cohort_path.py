@@ -1,5 +1,6 @@
 """Staggered adoption as the sensitivity bounds need it: effects by time since treatment."""
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -20,6 +21,7 @@ def assess_cohorts(
     *,
     alpha: float = 0.05,
     is_daily: bool = False,
+    effective: float = math.inf,
 ) -> Sensitivity:
     """How large a violation of parallel trends would overturn the simple average?
 
@@ -29,6 +31,7 @@ def assess_cohorts(
         blank: names of experiment, metric and arms.
         alpha: error rate of the intervals, two-sided.
         is_daily: periods are days, gathered into weeks where there are enough.
+        effective: number of clusters, where it is known.
 
     Estimand:
         As `estimate_staggered`'s simple average; a bound is on the gap by time since
@@ -45,7 +48,8 @@ def assess_cohorts(
         Rambachan and Roth (2023), section 2.1; Callaway and Sant'Anna (2021).
     """
     n_treated = int(group_times.group_clusters.sum())
-    if min(n_treated, group_times.n_clusters_control) < FEWEST_CLUSTERS:
+    n_control = group_times.n_clusters_control
+    if min(n_treated, n_control, effective) < FEWEST_CLUSTERS:
         return replace(blank, reason=Refusal.TOO_FEW_CLUSTERS.value)
     path = path_of_effects(group_times, averaging="simple", fewest=FEWEST_CLUSTERS)
     if path is None:

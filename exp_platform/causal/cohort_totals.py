@@ -28,7 +28,7 @@ class CohortTotals:
         score_gram: sum over clusters of s s', s = sum of weight x (value - mean) over
             the cluster's units, shape (n_periods, n_periods).
         size_score: sum over clusters of (sum of weights) x s, shape (n_periods,).
-        size_square: sum over clusters of (sum of weights)^2.
+        size_square: sum over clusters of (sum of weights)^2. size_fourth: of its square.
     """
 
     cohort: float
@@ -39,6 +39,12 @@ class CohortTotals:
     score_gram: Array
     size_score: Array
     size_square: float
+    size_fourth: float
+
+    @property
+    def cluster_shares(self) -> tuple[float, float]:
+        """As `clusters.share_sizes`."""
+        return self.size_square / self.weight**2, self.size_fourth / self.weight**4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +74,32 @@ def total_cohorts(panel: Panel) -> CohortPanel:
     cohorts, code = panel.cohort_codes
     pivot = panel.outcomes[:BLOCK].mean(axis=0) if len(code) else panel.periods * 0.0
     found = [no_moments(panel.periods.size + 1) for _ in cohorts]
+    fourths = np.zeros(cohorts.size)
     for vectors, owner in _list_clusters(panel, code, pivot):
         for place in np.unique(owner):
-            made = measure_vectors(vectors[owner == place])
-            found[place] = merge_moments(found[place], made)
+            own = vectors[owner == place]
+            found[place] = merge_moments(found[place], measure_vectors(own))
+            fourths[place] += np.sum(own[:, -1] ** 4)
     units = np.bincount(code, minlength=cohorts.size)
     return CohortPanel(
         experiment_id=panel.experiment_id,
         metric_name=panel.metric_name,
         periods=panel.periods,
         cohorts=tuple(
-            close_totals(float(cohort), int(n), moments, pivot)
-            for cohort, n, moments in zip(cohorts, units, found, strict=True)
+            close_totals(float(cohort), int(n), moments, pivot, float(fourth))
+            for cohort, n, moments, fourth in zip(
+                cohorts, units, found, fourths, strict=True
+            )
         ),
     )
 
 
 def close_totals(
-    cohort: float, n_units: int, moments: VectorMoments, pivot: Array
+    cohort: float,
+    n_units: int,
+    moments: VectorMoments,
+    pivot: Array,
+    size_fourth: float,
 ) -> CohortTotals:
     """Totals from the moments of the clusters' sums.
 
@@ -95,6 +109,7 @@ def close_totals(
         moments: of one vector for each cluster: sum of weight x (value - pivot) by
             period, and the sum of the weights last.
         pivot: a number near each period's mean, shape (n_periods,).
+        size_fourth: sum over clusters of (sum of weights)^4.
     """
     shift = moments.mean[:-1] / moments.mean[-1]
     inner, sizes = moments.products[:-1, :-1], moments.products[:-1, -1]
@@ -110,6 +125,7 @@ def close_totals(
         score_gram=inner - mixed - mixed.T + size_spread * np.outer(shift, shift),
         size_score=sizes - size_spread * shift,
         size_square=size_spread + moments.n * float(moments.mean[-1]) ** 2,
+        size_fourth=size_fourth,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from exp_platform.causal.clusters import cr1_factor
+from exp_platform.causal.clusters import count_effective_arms, cr1_factor
 from exp_platform.errors import ContractError
 from exp_platform.records import GramTotals
 from exp_platform.stats.draft import Refusal, judge_spread
@@ -24,6 +24,7 @@ class DayContrasts:
         deltas: (treatment - control on the day) - (the same on the reference day).
         control_covariance, treatment_covariance: each arm's part in the covariance of
             the deltas, CR1 factor included, shape (n_days, n_days).
+        n_clusters_control, n_clusters_treatment: effective numbers, where known.
         scale: size of the largest daily mean, against which rounding is judged.
     """
 
@@ -32,8 +33,8 @@ class DayContrasts:
     deltas: Array
     control_covariance: Array
     treatment_covariance: Array
-    n_clusters_control: int
-    n_clusters_treatment: int
+    n_clusters_control: float
+    n_clusters_treatment: float
     scale: float
 
     @property
@@ -120,10 +121,14 @@ def contrast_days(
         deltas=deltas,
         control_covariance=spreads[0],
         treatment_covariance=spreads[1],
-        n_clusters_control=control.n_clusters,
-        n_clusters_treatment=treatment.n_clusters,
+        n_clusters_control=_count_effective(control),
+        n_clusters_treatment=_count_effective(treatment),
         scale=float(max(np.max(np.abs(m), initial=0.0) for m in means)),
     )
+
+
+def _count_effective(arm: GramTotals) -> float:
+    return min(arm.n_clusters, count_effective_arms(arm.cluster_shares))
 
 
 def _contrast_products(products: Array, rows: NDArray[np.int64], base: int) -> Array:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.causal.cluster_sums import count_effective_sizes
 from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.effect import complete_effect, stop_effect
 from exp_platform.causal.two_by_two import (
@@ -97,7 +98,14 @@ def estimate_did_adjusted(
     counts = [int(np.unique(codes[side]).size) for side in sides]
     draft = _draft(units, settings, int(np.unique(codes).size))
     details = _describe(units, adjustment, counts)
-    reason = _refuse(draft, units, settings, counts)
+    reason = _refuse(draft, units, settings)
+    if reason is None:
+        control, treatment = (
+            np.bincount(codes[side], weight[side]).astype(float) for side in sides
+        )
+        effective = count_effective_sizes(control, treatment)
+        details["n_clusters_effective"] = effective
+        reason = refuse_clusters(counts[0], counts[1], effective)
     if reason is not None:
         return stop_effect(draft, reason.value, details)
     change, treated = units.post - units.pre, units.is_treated
@@ -160,12 +168,11 @@ def _draft(units: UnitChanges, settings: EstimateSettings, n_clusters: int) -> E
 
 
 def _refuse(
-    draft: Estimate, units: UnitChanges, settings: EstimateSettings, counts: list[int]
+    draft: Estimate, units: UnitChanges, settings: EstimateSettings
 ) -> Refusal | None:
     fewest = min(draft.n_control or 0, draft.n_treatment or 0)
     if fewest < max(2, settings.min_units_per_arm):
         return Refusal.TOO_FEW_UNITS
     values = (units.pre, units.post, units.covariates)
-    if not all(bool(np.all(np.isfinite(one))) for one in values):
-        return Refusal.INVALID_MOMENTS
-    return refuse_clusters(counts[0], counts[1])
+    is_finite = all(bool(np.all(np.isfinite(one))) for one in values)
+    return None if is_finite else Refusal.INVALID_MOMENTS

@@ -1,9 +1,10 @@
 """The event study's average effect, against the last period before the event."""
 
+import math
 from dataclasses import asdict, replace
 from typing import Any
 
-from exp_platform.causal.clusters import refuse_clusters
+from exp_platform.causal.clusters import count_effective_arms, refuse_clusters
 from exp_platform.causal.effect import complete_effect, stop_effect
 from exp_platform.causal.event_path import REFERENCE, path_of
 from exp_platform.causal.event_study import estimate_deltas
@@ -47,7 +48,9 @@ def estimate_event_study(
         variances=[arm.score_gram[0][0] for arm in (control, treatment)],
     )
     reason = reason or _refuse_periods(control)
-    reason = reason or refuse_clusters(control.n_clusters, treatment.n_clusters)
+    effective = count_effective_arms(control.cluster_shares, treatment.cluster_shares)
+    counts = (control.n_clusters, treatment.n_clusters)
+    reason = reason or refuse_clusters(*counts, effective)
     if reason is not None:
         return stop_effect(draft, reason, _count(control, treatment))
     path = path_of(control, treatment, period_days=1)
@@ -94,9 +97,11 @@ def _refuse_periods(arm: GramTotals) -> Refusal | None:
 
 
 def _count(control: GramTotals, treatment: GramTotals) -> dict[str, Any]:
+    effective = count_effective_arms(control.cluster_shares, treatment.cluster_shares)
     return {
         "n_clusters_control": control.n_clusters,
         "n_clusters_treatment": treatment.n_clusters,
+        **({"n_clusters_effective": effective} if math.isfinite(effective) else {}),
         "pre_periods": sum(day < 0 for day in control.days),
         "post_periods": sum(day >= 0 for day in control.days),
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exp_platform.causal.clusters import refuse_clusters
+from exp_platform.causal.clusters import count_effective_arms, refuse_clusters
 from exp_platform.causal.contrasts import contrast_days
 from exp_platform.causal.trend import assess_trend
 from exp_platform.records import EstimateStatus, GramTotals, PretrendDelta
@@ -64,7 +64,7 @@ def estimate_deltas(
     Returns:
         One row per day, in the order of the totals. Without the reference day, or
         with an arm of one unit, all deltas are null; with fewer than 20 clusters in an
-        arm, as in `event_average`, or without variance, the errors are.
+        arm, or effectively, as in `event_average`, or without variance, the errors are.
 
     Estimand:
         Daily ATT for days from 0 on; 0 before, if trends run parallel.
@@ -80,7 +80,9 @@ def estimate_deltas(
         return tuple(_blank(control, treatment, day) for day in days)
     contrasts = contrast_days(control, treatment, days, reference_day=reference_day)
     g = control.n_clusters + treatment.n_clusters
-    is_enough = refuse_clusters(control.n_clusters, treatment.n_clusters) is None
+    effective = count_effective_arms(control.cluster_shares, treatment.cluster_shares)
+    reason = refuse_clusters(control.n_clusters, treatment.n_clusters, effective)
+    is_enough = reason is None
     errors = np.sqrt(contrasts.variances) * (1.0 if is_enough else np.nan)
     with np.errstate(all="ignore"):
         inference = infer_difference(

@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from exp_platform.causal.clusters import cr1_factor, refuse_clusters
+from exp_platform.causal.clusters import (
+    count_effective_arms,
+    cr1_factor,
+    refuse_clusters,
+    share_sizes,
+)
 from exp_platform.causal.refusal import DesignRefusal, refuse_design
 from exp_platform.errors import ContractError
 from exp_platform.records import Estimate, EstimateStatus, MetricTotals
@@ -44,6 +49,7 @@ class ComplianceTotals:
         outcome_range: largest outcome - smallest; None = not known.
         outcome_squares, uptake_squares, cross_products: sums over clusters of squared
             scores of the outcome, of the uptake, and of their product.
+        cluster_shares: as those of `GramTotals`.
     """
 
     experiment_id: str
@@ -58,6 +64,7 @@ class ComplianceTotals:
     cross_products: float
     mean_joint: float | None = None
     outcome_range: float | None = None
+    cluster_shares: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +116,12 @@ def compliance_of_units(
             next_step="pass arrays of the same length, with at least one unit",
         )
     means = values.mean(axis=0)
-    scores = values - means
+    scores, sizes = values - means, np.ones(len(values))
     if cluster is not None:
         labels, group = np.unique(cluster, return_inverse=True)
         sums = np.zeros((len(labels), 2))
         np.add.at(sums, group, scores)
-        scores = sums
+        scores, sizes = sums, np.bincount(group).astype(float)
     products = scores.T @ scores
     return ComplianceTotals(
         experiment_id,
@@ -129,6 +136,7 @@ def compliance_of_units(
         cross_products=float(products[0, 1]),
         mean_joint=float((values[:, 0] * values[:, 1]).mean()),
         outcome_range=float(np.ptp(values[:, 0])),
+        cluster_shares=share_sizes(sizes),
     )
 
 
@@ -170,6 +178,7 @@ def compliance_of_totals(totals: MetricTotals) -> ComplianceTotals:
         cross_products=covariance * (n - 1),
         mean_joint=covariance * (n - 1) / n + mean * uptake,
         outcome_range=spread_of(totals)[2],
+        cluster_shares=(1 / n, 1 / n**3),
     )
 
 
@@ -245,7 +254,8 @@ def _refuse(
         values=values,
     )
     reason = reason or refuse_constants(values)
-    return reason or refuse_clusters(arms[0].n_clusters, arms[1].n_clusters)
+    effective = count_effective_arms(*(arm.cluster_shares for arm in arms))
+    return reason or refuse_clusters(arms[0].n_clusters, arms[1].n_clusters, effective)
 
 
 def _draft(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.causal.cluster_sums import count_effective_sizes
 from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.propensity import (
     Overlap,
@@ -194,14 +195,13 @@ def _open(
     )
     draft = draft_estimate(method, control, treatment, settings)
     is_primary = draft.role is EstimateRole.PRIMARY
-    clusters = _count_clusters(units)
     draft = replace(
         draft,
         estimand=ESTIMAND,
         role=EstimateRole.SECONDARY if is_primary else draft.role,
         n_clusters=len(np.unique(_labels(units))),
     )
-    reason = _refuse(units, draft, settings.min_units_per_arm, clusters)
+    reason = _refuse(units, draft, settings.min_units_per_arm)
     return draft, None if reason is None else refuse_design(draft, reason)
 
 
@@ -222,16 +222,14 @@ def _require_shapes(units: ObservedUnits) -> None:
     )
 
 
-def _refuse(
-    units: ObservedUnits, draft: Estimate, min_units: int, clusters: tuple[int, int]
-) -> str | None:
+def _refuse(units: ObservedUnits, draft: Estimate, min_units: int) -> str | None:
     n_control, n_treatment = draft.n_control or 0, draft.n_treatment or 0
     k = len(units.covariate_names)
     if min(n_control, n_treatment) < max(2, min_units, 2 * (k + 1)):
         return Refusal.TOO_FEW_UNITS
     if not k:
         return Refusal.NO_COVARIATE_DATA
-    reason = _refuse_values(units) or refuse_clusters(*clusters)
+    reason = _refuse_values(units) or _refuse_clusters(units)
     if reason is not None:
         return reason
     design = units.design
@@ -262,10 +260,14 @@ def _labels(units: ObservedUnits) -> NDArray[np.int64]:
     return np.unique(units.cluster, return_inverse=True)[1].astype(np.int64)
 
 
-def _count_clusters(units: ObservedUnits) -> tuple[int, int]:
+def _refuse_clusters(units: ObservedUnits) -> str | None:
     labels = _labels(units)
-    sides = (labels[~units.is_treated], labels[units.is_treated])
-    return len(np.unique(sides[0])), len(np.unique(sides[1]))
+    control, treatment = (
+        np.unique(labels[side], return_counts=True)[1].astype(float)
+        for side in (~units.is_treated, units.is_treated)
+    )
+    effective = count_effective_sizes(control, treatment)
+    return refuse_clusters(control.size, treatment.size, effective)
 
 
 def _folds(units: ObservedUnits, n_folds: int) -> NDArray[np.int64]:

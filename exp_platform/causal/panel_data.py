@@ -98,6 +98,12 @@ class Panel:
         """Clusters with one of these units or more."""
         return int(np.count_nonzero(np.bincount(self.cluster[is_inside])))
 
+    def size_clusters(self, is_inside: NDArray[np.bool_]) -> Array:
+        """Summed weight of these units in every cluster that has one of them."""
+        cluster, weight = self.cluster[is_inside], self.weight[is_inside]
+        sizes = np.bincount(cluster, weight)[np.bincount(cluster) > 0]
+        return sizes.astype(float)
+
     def keep(self, is_kept: NDArray[np.bool_]) -> "Panel":
         """The same for some of the units, in a matrix of its own."""
         if np.all(is_kept):

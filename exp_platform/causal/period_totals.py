@@ -7,6 +7,7 @@ over the units seen in it, and a unit not seen adds nothing to its error.
 import numpy as np
 from numpy.typing import NDArray
 
+from exp_platform.causal.clusters import share_sizes
 from exp_platform.causal.cohort_totals import CohortTotals
 from exp_platform.causal.vector_moments import measure_vectors
 from exp_platform.errors import ContractError
@@ -59,6 +60,7 @@ def total_periods(
         days=periods,
         means=tuple(means.tolist()),
         score_gram=tuple(tuple(row) for row in products.tolist()),
+        cluster_shares=share_sizes(np.bincount(place, weight).astype(float)),
     )
 
 
@@ -86,4 +88,5 @@ def days_of_cohort(
         days=periods,
         means=tuple(cohort.means.tolist()),
         score_gram=tuple(tuple(row) for row in products.tolist()),
+        cluster_shares=cohort.cluster_shares,
     )

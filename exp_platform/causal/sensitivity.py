@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from exp_platform.causal.clusters import count_effective_arms
 from exp_platform.causal.event_path import (
     REFERENCE,
     EventPath,
@@ -227,7 +228,8 @@ def _bisect(is_robust: Callable[[float], bool], largest: float) -> float:
 
 
 def _refuse(control: GramTotals, treatment: GramTotals, period: int) -> Refusal | None:
-    if min(control.n_clusters, treatment.n_clusters) < FEWEST_CLUSTERS:
+    effective = count_effective_arms(control.cluster_shares, treatment.cluster_shares)
+    if min(control.n_clusters, treatment.n_clusters, effective) < FEWEST_CLUSTERS:
         return Refusal.TOO_FEW_CLUSTERS
     blocks = gather_days(control, period).days
     if REFERENCE not in blocks or min(blocks) == REFERENCE:

@@ -44,6 +44,7 @@ from exp_platform.causal.two_by_two import MOST_UNMATCHED, Adjustment
 from exp_platform.records import Estimate, EstimateRole, EstimateStatus
 from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
+from exp_platform.stats.inference import Array
 from exp_platform.stats.settings import EstimateSettings
 
 METHOD = "callaway_santanna_"
@@ -270,18 +271,22 @@ def _compare_totals(
 def _count_effective(
     panel: Panel | CohortPanel, found: GroupTimes | None
 ) -> dict[str, float]:
-    """Effective clusters of those treated against those that stay controls longest.
-
-    Totals by cohort do not tell them.
-    """
+    """Totals by cohort do not tell them."""
     if found is None or not isinstance(panel, Panel):
         return {}
-    sides = (panel.cohort == panel.cohort.max(), np.isin(panel.cohort, found.groups))
-    control, treatment = (
-        np.bincount(panel.cluster[side], panel.weight[side]).astype(float)
-        for side in sides
-    )
-    return {"n_clusters_effective": count_effective_sizes(control, treatment)}
+    return {"n_clusters_effective": count_effective_cohorts(panel, found.groups)}
+
+
+def count_effective_cohorts(panel: Panel, groups: Array) -> float:
+    """Effective clusters of those treated against those that stay controls longest.
+
+    Args:
+        panel: with units of some of the groups, and others.
+        groups: cohorts with an effect.
+    """
+    sides = (panel.cohort == panel.cohort.max(), np.isin(panel.cohort, groups))
+    control, treatment = (panel.size_clusters(side) for side in sides)
+    return count_effective_sizes(control, treatment)
 
 
 def _refuse(

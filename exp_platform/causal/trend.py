@@ -110,6 +110,8 @@ def _multivariate_df(contrasts: DayContrasts, whitener: Array) -> float:
     ):
         part = whitener @ covariance @ whitener.T
         trace = float(np.trace(part))
-        total += (float(np.sum(part * part)) + trace**2) / (n_clusters - 1)
+        # Of one cluster that outweighs all others, nothing but rounding is left.
+        left = max(n_clusters - 1, COLLINEAR)
+        total += (float(np.sum(part * part)) + trace**2) / left
     rank = whitener.shape[0]
     return float((rank + rank**2) / total)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from exp_platform.causal.cluster_sums import count_effective_sizes
 from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.effect import complete_effect, stop_effect
 from exp_platform.causal.goodman_bacon import (
@@ -57,7 +58,7 @@ def estimate_twfe(data: PanelData | Panel, settings: EstimateSettings) -> Estima
     """
     panel = data if isinstance(data, Panel) else arrange_panel(data, keep_always=True)
     draft = _draft(panel, settings)
-    details = {"n_incomplete": panel.n_incomplete}
+    details: dict[str, Any] = {"n_incomplete": panel.n_incomplete}
     reason = _refuse(panel, settings)
     if reason is not None:
         return stop_effect(draft, reason.value, details)
@@ -104,8 +105,11 @@ def _refuse(panel: Panel, settings: EstimateSettings) -> Refusal | None:
     if panel.cohort.size < max(2, settings.min_units_per_arm):
         return Refusal.TOO_FEW_UNITS
     first = panel.cohort == panel.cohort.min()
-    ever = panel.count_clusters(np.isfinite(panel.cohort))
-    return refuse_clusters(panel.count_clusters(~first), ever)
+    sizes = [panel.size_clusters(side) for side in (~first, np.isfinite(panel.cohort))]
+    if not all(one.size for one in sizes):
+        return Refusal.TOO_FEW_CLUSTERS
+    effective = count_effective_sizes(sizes[0], sizes[1])
+    return refuse_clusters(sizes[0].size, sizes[1].size, effective)
 
 
 def _demean(groups: GroupMeans) -> Array:

@@ -101,18 +101,20 @@ def sum_panel_clusters(
 
 def _total(blocks: Iterable[ClusterBlock]) -> dict[str, CohortTotals]:
     """Totals of every arm; its blocks come and go."""
-    found: dict[str, tuple[Array, VectorMoments, int]] = {}
+    found: dict[str, tuple[Array, VectorMoments, int, float]] = {}
     for block in blocks:
         units = block.units[:, None]
-        pivot, before, n = found.get(block.variant) or (
+        pivot, before, n, fourth = found.get(block.variant) or (
             block.sums.sum(axis=0) / units.sum(),
             no_moments(block.sums.shape[1] + 1),
             0,
+            0.0,
         )
         moments = measure_vectors(np.hstack([block.sums - units * pivot, units]))
         merged = merge_moments(before, moments)
-        found[block.variant] = pivot, merged, n + int(units.sum())
+        fourth += float(np.sum(block.units.astype(float) ** 4))
+        found[block.variant] = pivot, merged, n + int(units.sum()), fourth
     return {
-        variant: close_totals(np.nan, n, moments, pivot)
-        for variant, (pivot, moments, n) in found.items()
+        variant: close_totals(np.nan, n, moments, pivot, fourth)
+        for variant, (pivot, moments, n, fourth) in found.items()
     }

@@ -5,6 +5,7 @@ metrics are taken in SQL; no unit leaves the engine.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from exp_platform.causal.instrument import ComplianceTotals
 from exp_platform.lake import Engine
@@ -41,11 +42,17 @@ def measure_uptake(
     engine.execute_ordered(f"create or replace temp table uptake_totals as\n{select}")
     rows = engine.records("select * from uptake_totals order by metric_name, variant")
     return {
-        (row["metric_name"], row["variant"]): ComplianceTotals(
-            spec.experiment_id, **row
-        )
+        (row["metric_name"], row["variant"]): _close(spec.experiment_id, **row)
         for row in rows
     }
+
+
+def _close(
+    experiment_id: str, *, size_square: float, size_fourth: float, **row: Any
+) -> ComplianceTotals:
+    n = float(row["n"])
+    shares = (size_square / n**2, size_fourth / n**4)
+    return ComplianceTotals(experiment_id, cluster_shares=shares, **row)
 
 
 def uptake_sql(uptake: str, metrics: Sequence[str], *, is_clustered: bool) -> str:
@@ -68,12 +75,13 @@ def uptake_sql(uptake: str, metrics: Sequence[str], *, is_clustered: bool) -> st
     by_arm = "metric_name, variant"
     scores = (
         "select p.metric_name, p.variant, p.outcome - m.mean_outcome as outcome,\n"
-        "    p.uptake - m.mean_uptake as uptake, p.cluster_id\n"
+        "    p.uptake - m.mean_uptake as uptake, p.cluster_id, 1.0::double as size\n"
         f"from pairs as p inner join means as m using ({by_arm})"
     )
     if is_clustered:
         scores = (
-            f"select {by_arm}, sum(outcome) as outcome, sum(uptake) as uptake\n"
+            f"select {by_arm}, sum(outcome) as outcome, sum(uptake) as uptake,\n"
+            "    sum(size) as size\n"
             f"from ({scores})\ngroup by {by_arm}, cluster_id"
         )
     return (
@@ -92,7 +100,8 @@ def uptake_sql(uptake: str, metrics: Sequence[str], *, is_clustered: bool) -> st
         f"select {by_arm}, count(*) as n_clusters,\n"
         "    sum(outcome * outcome) as outcome_squares,\n"
         "    sum(uptake * uptake) as uptake_squares,\n"
-        "    sum(outcome * uptake) as cross_products\n"
+        "    sum(outcome * uptake) as cross_products,\n"
+        "    sum(size * size) as size_square, sum(power(size, 4)) as size_fourth\n"
         f"from scores group by {by_arm}\n)\n"
         f"select * from means inner join products using ({by_arm})"
     )

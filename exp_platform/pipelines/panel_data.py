@@ -1,5 +1,6 @@
 """A ready-made panel from relations of the engine to matrices, one for each metric."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from exp_platform.causal.cohort_totals import (
 )
 from exp_platform.causal.group_times import GroupTimes, compare_cohorts, compare_units
 from exp_platform.causal.panel_data import NEVER, Panel, balance_panel
+from exp_platform.causal.staggered import count_effective_cohorts
 from exp_platform.errors import ContractError
 from exp_platform.lake import Engine
 from exp_platform.lake.types import quote_text as text
@@ -65,6 +67,14 @@ class PanelMetric:
         if self.units.covariates.shape[1] or spans_cohorts(self.units):
             return compare_units(self.units, base_period="universal")
         return compare_cohorts(self.totals, base_period="universal")
+
+    @cached_property
+    def n_clusters_effective(self) -> float:
+        """Effective number of clusters behind effects by cohort; infinite without."""
+        groups = self.group_times.groups
+        if not groups.size:
+            return math.inf
+        return count_effective_cohorts(self.units, groups)
 
     @property
     def metric_name(self) -> str:

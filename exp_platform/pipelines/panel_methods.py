@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exp_platform.causal.choice_rules import MOST_ASTRAY
-from exp_platform.causal.cluster_sums import ClusterSums, count_effective_sizes
+from exp_platform.causal.cluster_sums import ClusterSums
+from exp_platform.causal.clusters import count_effective_arms
 from exp_platform.causal.did import estimate_did, panel_of
 from exp_platform.causal.event_average import estimate_event_study
 from exp_platform.causal.few_clusters import (
@@ -139,7 +140,7 @@ def estimate_two_periods(
         return ()
     if metric.layout.is_cross_section and (arms := total_arms(metric)) is not None:
         control, treatment = (panel_of(arm) for arm in arms)
-        effective = count_effective_sizes(*_size_clusters(metric))
+        effective = count_effective_arms(*(arm.cluster_shares for arm in arms))
         estimate = estimate_did(control, treatment, settings, effective=effective)
         n, k = control.n + treatment.n, 2 * len(arms[0].days)
         words = f"CR1 G/(G-1)*(N-1)/(N-{k}), t(G-1), N = {n} rows"
@@ -149,16 +150,6 @@ def estimate_two_periods(
         _sum_clusters(metric, variant, side) for variant, side in _sides(metric)
     )
     return (estimate_did_by_cluster(control_sums, treated_sums, settings),)
-
-
-def _size_clusters(metric: PanelMetric) -> tuple[Array, Array]:
-    """Weight of each cluster of the untreated and of the treated arm."""
-    units, treated = metric.units, metric.is_treated
-    control, treatment = (
-        np.bincount(units.cluster[side], units.weight[side]).astype(float)
-        for side in (~treated, treated)
-    )
-    return control, treatment
 
 
 def estimate_permuted(

@@ -54,9 +54,12 @@ def bound_panel(metric: PanelMetric, *, alpha: float) -> Sensitivity:
 
 
 def _bound_cohorts(metric: PanelMetric, alpha: float) -> Sensitivity:
-    is_by_day = is_daily(metric)
     return assess_cohorts(
-        metric.group_times, _blank(metric), alpha=alpha, is_daily=is_by_day
+        metric.group_times,
+        _blank(metric),
+        alpha=alpha,
+        is_daily=is_daily(metric),
+        effective=metric.n_clusters_effective,
     )
 
 

@@ -9,7 +9,6 @@ from exp_platform.causal.aggregation import AveragedEffects, average_effects
 from exp_platform.causal.clusters import refuse_clusters
 from exp_platform.causal.contrasts import DayContrasts
 from exp_platform.causal.event_study import estimate_deltas
-from exp_platform.causal.group_times import GroupTimes
 from exp_platform.causal.identification import STAGGERED
 from exp_platform.causal.pretrends import assess_contrasts, assess_pretrends
 from exp_platform.pipelines.panel_data import PanelMetric
@@ -77,7 +76,7 @@ def _assess_cohorts(
     if not found.estimates.size:
         return (), blank
     effects = average_effects(found, "dynamic")
-    deltas = _list_deltas(effects, blank, found, simple)
+    deltas = _list_deltas(metric, effects, blank, simple)
     is_lead = (effects.at < 0) & (effects.n_clusters >= FEWEST_CLUSTERS)
     if not is_lead.any():
         return deltas, blank
@@ -89,7 +88,7 @@ def _assess_cohorts(
         # One covariance of all clusters; the second part adds nothing to it.
         control_covariance=effects.covariance[np.ix_(leads, leads)],
         treatment_covariance=np.zeros((leads.size, leads.size)),
-        n_clusters_control=found.n_clusters,
+        n_clusters_control=min(found.n_clusters, metric.n_clusters_effective),
         n_clusters_treatment=2,
         scale=max(float(outcomes.max()), -float(outcomes.min())),
     )
@@ -105,14 +104,16 @@ def _assess_cohorts(
 
 
 def _list_deltas(
+    metric: PanelMetric,
     effects: AveragedEffects,
     blank: PretrendTest,
-    found: GroupTimes,
     simple: Estimate | None,
 ) -> tuple[PretrendDelta, ...]:
     """Rows by time since treatment; with few clusters there is no error."""
+    found = metric.group_times
     errors = np.sqrt(np.maximum(np.diag(effects.covariance), 0.0))
-    reason = refuse_clusters(found.n_clusters_control, int(found.group_clusters.sum()))
+    counts = (found.n_clusters_control, int(found.group_clusters.sum()))
+    reason = refuse_clusters(*counts, metric.n_clusters_effective)
     is_enough = (effects.n_clusters >= FEWEST_CLUSTERS) & (reason is None)
     errors = np.where(is_enough, errors, 0.0)
     df = np.full(errors.size, found.n_clusters - 1.0)

@@ -209,6 +209,8 @@ class GramTotals:
         means: shape (n_days,), per-unit mean on each day, absent = 0.
         score_gram: shape (n_days, n_days), sum over clusters g of s_g s_g' where s_g
             sums (value - mean of the arm and day) over the units of g.
+        cluster_shares: sums over clusters of the 2nd and 4th power of a cluster's share
+            of the units; None = not known.
     """
 
     experiment_id: str
@@ -219,3 +221,4 @@ class GramTotals:
     days: tuple[int, ...]
     means: tuple[float, ...]
     score_gram: tuple[tuple[float, ...], ...]
+    cluster_shares: tuple[float, float] | None = None

@@ -82,3 +82,27 @@ def test_randomisation_of_weighted_units_takes_their_weights_along(panel):
     ]
     row = _did(frame, "did_randomisation")
     assert row.p_value == np.mean(np.array(others) >= found * (1 - 1e-10))
+
+
+@pytest.mark.parametrize("heaviest", [1, 50])
+@pytest.mark.parametrize("starts", [(2004,), (2003, 2004)])
+def test_one_town_that_outweighs_all_is_no_basis_for_trends(starts, heaviest):
+    town = np.repeat(np.arange(60), 4)
+    since = np.where(town < 30, np.resize(starts, 60)[town], 0)
+    frame = pd.DataFrame(
+        {
+            "unit": np.repeat(np.arange(town.size), 5),
+            "year": np.tile(np.arange(2001, 2006), town.size),
+            "since": np.repeat(since, 5),
+            "size": np.repeat(np.where(town % 30, 1.0, heaviest), 5),
+            "sales": np.random.default_rng(3).normal(0, 1, town.size * 5),
+        }
+    )
+    columns = {**COLUMNS, "cluster": "town"}
+    frame["town"] = np.repeat(town, 5)
+    rows, test = exp_platform.event_study(frame, "sales", **columns)
+    bounds = exp_platform.sensitivity(frame, "sales", **columns)
+    is_enough = heaviest == 1
+    assert any(row.standard_error is not None for row in rows) is is_enough
+    assert (test.reason == "TOO_FEW_CLUSTERS") is not is_enough
+    assert (bounds.reason == "TOO_FEW_CLUSTERS") is not is_enough
