@@ -381,6 +381,7 @@ RULES: tuple[Rule, ...] = (
 DATA_ARE_MISSING = frozenset(
     {
         "ONE_ARM",
+        "EMPTY_PERIOD",
         "TOO_FEW_CLUSTERS",
         "NEEDS_CLUSTER_TOTALS",
         "NO_COVARIATE_DATA",

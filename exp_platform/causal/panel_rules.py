@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from exp_platform.causal.identification import (
     AVERAGES,
+    DID,
+    EVENT_STUDY,
     OVER_TIME,
     PANEL,
     RANDOMISATION,
@@ -35,10 +37,12 @@ class PanelFacts:
         assignment: facts for the router; clusters are counted also when units were
             assigned one by one.
         is_cross_section: no unit is seen twice.
+        has_empty_period: of repeated cross-sections: an arm has nobody in some period.
     """
 
     assignment: AssignmentFacts
     is_cross_section: bool
+    has_empty_period: bool = False
 
     @property
     def is_staggered(self) -> bool:
@@ -73,6 +77,14 @@ RULES: tuple[PanelRule, ...] = (
         None,
         "REPEATED_CROSS_SECTIONS",
         "No unit is seen twice: a unit's own change is unknown.",
+        overrules=True,
+    ),
+    PanelRule(
+        (DID, EVENT_STUDY),
+        lambda facts: facts.has_empty_period,
+        None,
+        "EMPTY_PERIOD",
+        "An arm has nobody in some period: there is no gap between the arms in it.",
         overrules=True,
     ),
     PanelRule(

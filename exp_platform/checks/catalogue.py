@@ -165,7 +165,7 @@ _ENTRIES = (
         level=0.0,
         protects_against="Intervals that rest on a handful of units.",
         rule="Warns when an arm has fewer units than the plan's minimum.",
-        next_step="Let the experiment run on, or bring more units.",
+        next_step="Bring more units, or let an experiment that takes in units run on.",
     ),
     CheckEntry(
         "ASSIGNMENT",

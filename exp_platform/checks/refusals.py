@@ -6,6 +6,7 @@ _WORDS = {
     "NEEDS_WILD_BOOTSTRAP": "too few clusters for the usual test",
     "NO_PRE_PERIOD": "too few periods before the start",
     "NO_POST_PERIOD": "no period after the start",
+    "EMPTY_PERIOD": "an arm has nobody in some period",
     "NO_CONTROLS": "no untreated unit to compare with",
     "ZERO_VARIANCE": "all units have the same value",
     "NO_RESIDUAL_VARIANCE": "the covariate explains the outcome completely: check that "

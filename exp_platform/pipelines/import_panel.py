@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exp_platform.checks.wording import format_count
 from exp_platform.config import Settings
 from exp_platform.lake import Engine, land_raw, open_lake, validate_experiment_id
 from exp_platform.lake.types import quote_name as identifier
@@ -33,6 +34,7 @@ from exp_platform.pipelines.panel_request import (
 )
 from exp_platform.pipelines.panel_rows import (
     count_changing,
+    count_unknown,
     unit_of,
 )
 from exp_platform.pipelines.registry import read_spec, write_plan, write_variants
@@ -220,6 +222,11 @@ def _describe(engine: Engine, request: PanelRequest, layout: PanelLayout) -> lis
     notes.append(f"{n_units:,} {kind}; {treated:,} treated, from {dates:,} {since} on")
     notes.append(f"{clusters:,} clusters")
     notes += _tell_covariates(request, layout, has_one_date=dates == 1)
+    notes += [
+        f"{name} is missing or infinite in {format_count(count, 'unit')}: "
+        "the analysis leaves them out"
+        for name, count in count_unknown(engine, request).items()
+    ]
     lost = (
         engine.rows("select count(*) from exp_run.delivered")[0][0]
         - engine.rows("select sum(n_rows) from exp_run.panel_units")[0][0]

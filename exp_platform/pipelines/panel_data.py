@@ -87,6 +87,16 @@ class PanelMetric:
         return np.isfinite(self.units.cohort)
 
     @cached_property
+    def has_empty_period(self) -> bool:
+        """Of two arms of repeated cross-sections one has nobody in some period."""
+        arms = [
+            self.units.outcomes[side] for side in (~self.is_treated, self.is_treated)
+        ]
+        if not self.layout.is_cross_section or not all(map(len, arms)):
+            return False
+        return not all(np.isfinite(arm).any(axis=0).all() for arm in arms)
+
+    @cached_property
     def share_astray(self) -> float:
         """Share of units whose cluster lies for the larger part in the other arm."""
         units, treated = self.units, self.is_treated

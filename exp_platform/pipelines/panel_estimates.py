@@ -44,6 +44,7 @@ def find_facts(metric: PanelMetric) -> PanelFacts:
             share_astray=0.0 if is_staggered else metric.share_astray,
         ),
         metric.layout.is_cross_section,
+        metric.has_empty_period,
     )
 
 

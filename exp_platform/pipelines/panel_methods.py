@@ -55,9 +55,12 @@ def total_arms(metric: PanelMetric) -> tuple[GramTotals, GramTotals] | None:
     """Totals by period of both arms, as if these had no cluster in common.
 
     Periods are numbered from the event: 0 is the first treated one. None when treatment
-    began on several dates, or clusters lie in both arms.
+    began on several dates, clusters lie in both arms, or an arm of repeated
+    cross-sections has nobody in some period.
     """
     if not has_one_date(metric) or metric.share_astray > MOST_ASTRAY:
+        return None
+    if metric.has_empty_period:
         return None
     units = metric.units
     event = int(units.cohorts[0])

@@ -424,6 +424,20 @@ def count_unplaced(engine: Engine) -> int:
     return int(found[0][0])
 
 
+def count_unknown(engine: Engine, request: PanelRequest) -> dict[str, int]:
+    """Units without a finite covariate, by column, where there are any."""
+    found = {
+        name: int(
+            engine.rows(
+                "select count(*) from exp_run.panel_units\n"
+                f"where not coalesce(isfinite(x{i}), false)"
+            )[0][0]
+        )
+        for i, name in enumerate(request.covariates)
+    }
+    return {name: count for name, count in found.items() if count}
+
+
 def count_changing(engine: Engine, request: PanelRequest) -> dict[str, int]:
     """Units whose weight or covariate changes over time, by column, where any does."""
     columns = {f"x{i}": name for i, name in enumerate(request.covariates)}

@@ -155,6 +155,13 @@ def test_missing_rows_are_counted_out_loud(panel):
     assert len(_table(folder, "outcomes")) == 23
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", ""])
+def test_a_covariate_that_is_not_finite_is_told(value, panel):
+    rows = [{**row, "size": value if row["shop"] == "e" else 5} for row in _rows()]
+    answer, _ = panel(rows, *COHORTS, "--covariate", "size")
+    assert "size is missing or infinite in 1 unit: the analysis leaves" in answer.out
+
+
 def test_a_covariate_that_changes_is_told(panel):
     rows = [{**row, "size": row["year"]} for row in _rows()]
     answer, folder = panel(rows, *COHORTS, "--covariate", "size")

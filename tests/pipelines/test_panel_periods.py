@@ -94,3 +94,16 @@ def test_did_of_cross_sections_begins_with_the_first_period_that_has_rows():
     assert alone.details["left_out"]["treated"]["why"] == {"always_treated": 80}
     assert row.difference == pytest.approx(alone.difference)
     assert row.n_treatment == alone.n_treatment == 80
+
+
+def test_an_arm_of_cross_sections_with_nobody_in_a_period_stops_its_metric_alone():
+    unit, year = np.repeat(np.arange(80), 4), np.tile(np.arange(2001, 2005), 80)
+    frame = pd.DataFrame({"t": year, "since": 2003 * (unit % 2)})
+    frame["sales"] = np.random.default_rng(2).normal(0, 1, unit.size)
+    frame["visits"] = frame["sales"].mask((year == 2001) & (unit % 2 == 1))
+    columns = {"time": "t", "cohort": "since"}
+    assert exp_platform.did(frame, "sales", **columns)[0].is_ok
+    for row in exp_platform.did(frame, "visits", **columns)[:2]:
+        assert (row.status, row.reason) == ("INSUFFICIENT_DATA", "EMPTY_PERIOD")
+    rows, test = exp_platform.event_study(frame, "visits", **columns)
+    assert (rows, test) == ((), None)
