@@ -10,7 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from exp_platform.records import SourceKind
 
-Name = Annotated[str, Field(min_length=1, max_length=128)]
+Name = Annotated[
+    str, Field(min_length=1, max_length=128, pattern=r"^[^\r\n]([\s\S]*[^\r\n])?$")
+]
 Aggregation = Literal["sum", "count", "max", "distinct"]
 Days = Annotated[float, Field(ge=0, le=3650, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -228,6 +228,9 @@ def _problem_of(error: Any) -> Problem:
         return Problem(path, f"{name}: missing")
     given = error.get("input")
     found = "nothing" if given is None else repr(given)[:200]
+    if error["type"] == "string_pattern_mismatch":
+        what = "a name neither begins nor ends with a line break"
+        return Problem(path, f"{name}: {what}", found)
     if error["type"] in _NO_MAPPING:
         return Problem(path, f"{name}: keys with values are needed", found)
     return Problem(path, f"{name}: {error['msg']}", found)

@@ -372,6 +372,8 @@ class Writer:
         self, sql: str, parts: Sequence[Written], *, may_be_null: bool
     ) -> Written:
         kinds = [part.kind for part in parts if part.kind != "null"]
+        # A text among properties makes all of them texts: no number is read from them.
+        kinds.sort(key=lambda kind: kind == "property")
         is_double = any(part.is_double for part in parts)
         return Written(sql, kinds[0] if kinds else "null", is_double, may_be_null)
 

@@ -323,6 +323,8 @@ def test_every_problem_of_a_file_is_told_with_its_place(tmp_path: Path) -> None:
         ("name: !!python/object:os.system x", "1:7", "not valid YAML"),
         ("a: &a [*a]", "1:1", "not valid YAML"),
         ("name: a\nsource: {outcome: o}", "1:1", "type: missing"),
+        ("name: |\n  a\ntype: mean\nsource: {outcome: o}", "1:7", "a line break"),
+        ('name: a\ntype: mean\nsource: {event: "o\\n"}', "3:17", "a line break"),
     ],
 )
 def test_a_problem_stands_at_its_key(

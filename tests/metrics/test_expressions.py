@@ -180,6 +180,17 @@ def test_write_value_needs_a_number(text: str) -> None:
         write_value(text, EVENTS)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["case when value > 1 then price else 'x' end", "coalesce(price, plan, 'x')"],
+)
+def test_write_value_takes_no_property_beside_a_text_for_a_number(text: str) -> None:
+    with pytest.raises(UsageError, match="a value is a number") as caught:
+        write_value(text, EVENTS)
+    assert caught.value.parts["found"] == "a text"
+    assert "price" in write_filter(f"({text}) = 'a'", EVENTS)
+
+
 @pytest.mark.parametrize("text", ["value", "1", "event", "plan", "null"])
 def test_write_filter_needs_a_yes_or_no(text: str) -> None:
     with pytest.raises(UsageError, match="a filter says yes or no"):
