@@ -14,7 +14,7 @@ from typing import Any
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError
 from exp_platform.metrics.caps import require_caps
-from exp_platform.metrics.cohorts import CohortKey
+from exp_platform.metrics.cohorts import PROFILE, CohortKey
 from exp_platform.metrics.refresh import Refreshed, refresh_totals
 from exp_platform.metrics.refresh_key import refresh_key
 from exp_platform.metrics.refresh_work import (
@@ -62,11 +62,13 @@ class RefreshOutcome:
 
     Attributes:
         is_dated: the rows have instants, so that the report's watermark means one.
+        segments_left_out: of the plan, those that take all events to tell.
     """
 
     report: RefreshReport
     totals: Mapping[Key, MetricTotals]
     is_dated: bool = True
+    segments_left_out: tuple[str, ...] = ()
 
 
 def refresh_experiment(
@@ -136,7 +138,8 @@ def refresh_tables(
     report = _stage(run, spec, done, last_batch=last.get("batch", 0))
     run.digest = digest(done.totals.values())
     run.stages["refresh"] = "full" if done.full_reason else "incremental"
-    return RefreshOutcome(report, done.totals, spec.is_dated)
+    left_out = tuple(one for one in spec.plan.segments if one.startswith(PROFILE))
+    return RefreshOutcome(report, done.totals, spec.is_dated, left_out)
 
 
 def _require_refreshable(run: Run, data: Ingested) -> None:

@@ -42,6 +42,10 @@ def as_lines(outcome: RefreshOutcome) -> list[str]:
             f" new or moved, {report.n_cohorts_computed} cohorts computed again"
         )
     whole = [f"read in full: {n} ({why})" for n, why in sorted(report.in_full.items())]
+    whole += [
+        f"segment left out: {name} (it takes all events; `exp run` computes it)"
+        for name in outcome.segments_left_out
+    ]
     complete = "complete: data without dates"
     if outcome.is_dated:
         complete = f"complete as of {report.watermark_ts:%Y-%m-%d %H:%M} UTC"
@@ -84,5 +88,6 @@ def as_document(outcome: RefreshOutcome) -> dict[str, Any]:
     watermark = instant if outcome.is_dated else None
     return {
         "refresh": {**asdict(outcome.report), "watermark_ts": watermark},
+        "segments_left_out": list(outcome.segments_left_out),
         "totals": [asdict(arm) for _, arm in sorted(outcome.totals.items())],
     }

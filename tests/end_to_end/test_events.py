@@ -55,6 +55,15 @@ def _outcomes(rows: list[dict[str, Any]]) -> Counter[Any]:
     )
 
 
+def test_a_refresh_tells_which_segments_it_leaves_out(
+    tracked: Any, tables: Any
+) -> None:
+    assert tables  # read before the refresh adds its own
+    answer = tracked.exp("refresh", ID)
+    assert "segment left out: dim_user.platform" in answer.out
+    assert "left out: platform" not in answer.out
+
+
 def test_outcomes_of_the_run_follow_from_its_events(tables: Any) -> None:
     told = []
     for row in tables["fact_event"]:

@@ -33,3 +33,9 @@ def test_watermark_is_told_of_dated_data_only(is_dated, line, instant):
     outcome = RefreshOutcome(REPORT, {}, is_dated)
     assert as_lines(outcome)[0] == line
     assert as_document(outcome)["refresh"]["watermark_ts"] == instant
+
+
+def test_segments_that_take_all_events_are_told_as_left_out():
+    outcome = RefreshOutcome(REPORT, {}, segments_left_out=("dim_user.country",))
+    assert "segment left out: dim_user.country" in as_lines(outcome)[-1]
+    assert as_document(outcome)["segments_left_out"] == ["dim_user.country"]
