@@ -33,6 +33,20 @@ def generate_synth(
         StorageError: the files could not be written.
     """
     _check_target(settings, target)
+    settings.scenario(experiment_id)
+    from exp_platform.lake import open_lake
+
+    with open_lake(settings) as lake, lake.experiment_lock(experiment_id):
+        return land_synth(settings, experiment_id)
+
+
+def land_synth(settings: Settings, experiment_id: str) -> Path:
+    """The same for those who hold the experiment's lock.
+
+    Args:
+        settings: the configuration that holds the scenario.
+        experiment_id: key under `experiments:`.
+    """
     scenario = settings.scenario(experiment_id)
     from exp_platform.lake import land_raw, open_lake
     from exp_platform.synth import generate_experiment

@@ -147,6 +147,30 @@ def test_doctor_of_a_good_project_is_well(ready):
     assert answer.code == 0
     assert "PROBLEM" not in answer.out
     assert "2 experiments" in answer.out
+    assert "data files" in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "place", "words"),
+    [
+        ("data/**/*.parquet", 5, "not the one that was written"),
+        ("metadata/*-m0.avro", -1, "metadata file is damaged"),
+    ],
+)
+def test_doctor_finds_a_file_that_changed_within_its_size(ready, pattern, place, words):
+    files = (ready.warehouse / "exp" / "experiment_summary").glob(pattern)
+    path = max(files, key=lambda file: file.stat().st_mtime_ns)
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[place] ^= 1
+    try:
+        path.write_bytes(changed)
+        answer = ready.exp("doctor")
+    finally:
+        path.write_bytes(whole)
+    assert answer.code == 4
+    assert words in " ".join(answer.out.split())
+    assert ready.exp("doctor").code == 0
 
 
 def test_doctor_finds_a_corrupt_catalog_and_a_broken_metric(project):

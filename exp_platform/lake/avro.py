@@ -5,10 +5,12 @@ For a manifest of a few files that is most of the work, and manifests of one tab
 schema. What it resolves has no state, so it serves every file, on any thread.
 
 Its decoder does not know where the bytes end: of a file that was cut off it makes rows of
-whatever lies behind them, or none. So a file is measured first.
+whatever lies behind them, or none. So a file is measured first, and a manifest is held
+against the length that its list gives it: cut between two blocks it looks whole.
 """
 
 from collections.abc import Hashable
+from threading import Lock
 from typing import Self, TypeVar
 
 import pyiceberg.manifest
@@ -22,6 +24,7 @@ from pyiceberg.avro.file import (
 )
 from pyiceberg.avro.reader import Reader
 from pyiceberg.avro.resolver import construct_reader, resolve_reader
+from pyiceberg.manifest import ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.typedef import StructProtocol
 
@@ -31,6 +34,10 @@ _Entry = TypeVar("_Entry", bound=StructProtocol)
 _HEADER = construct_reader(META_SCHEMA, {-1: AvroFileHeader})
 _KEPT = 1024
 _resolved: dict[Hashable, tuple[Schema, Schema, Reader]] = {}
+_KEPT_LENGTHS = 100_000
+_guard = Lock()
+_lengths: dict[str, int] = {}
+"""Bytes of the manifests that lists read in this process named."""
 
 
 class RememberingAvroFile(AvroFile[_Entry]):
@@ -42,6 +49,9 @@ class RememberingAvroFile(AvroFile[_Entry]):
                 data = stream.read()
             if not is_whole(data):
                 raise ValueError(f"{len(data)} bytes that are no whole Avro file")
+            listed = _lengths.get(self.input_file.location, len(data))
+            if len(data) != listed:
+                raise ValueError(f"{len(data)} bytes, {listed} in the manifest list")
             self.decoder = new_decoder(data)
             self.header = _HEADER.read(self.decoder)
             self.schema, self.read_schema, self.reader = self._resolve()
@@ -49,7 +59,10 @@ class RememberingAvroFile(AvroFile[_Entry]):
 
     def __next__(self) -> _Entry:
         with metadata_errors(self.input_file.location):
-            return super().__next__()
+            entry = super().__next__()
+        if isinstance(entry, ManifestFile):
+            _remember_length(entry)
+        return entry
 
     def _resolve(self) -> tuple[Schema, Schema, Reader]:
         key = (
@@ -69,6 +82,13 @@ class RememberingAvroFile(AvroFile[_Entry]):
             _resolved.clear()
         _resolved[key] = schema, wanted, reader
         return schema, wanted, reader
+
+
+def _remember_length(manifest: ManifestFile) -> None:
+    with _guard:
+        while len(_lengths) >= _KEPT_LENGTHS:
+            del _lengths[next(iter(_lengths))]
+        _lengths[manifest.manifest_path] = manifest.manifest_length
 
 
 def is_whole(data: bytes) -> bool:

@@ -123,7 +123,7 @@ def attach_view(engine: Engine, table: TableSchema, plan: Plan, name: str = "") 
         engine.create_view(name, _no_rows(table))
     else:
         for location in plan.files:
-            _check_file(location, plan)
+            check_file(location, plan)
         if not plan.files[0].startswith("file:"):
             engine.open_store(plan.area)
         engine.create_view(name, _scan(table, plan.files, plan.area))
@@ -145,7 +145,7 @@ def file_selects(engine: Engine, table: TableSchema, plan: Plan) -> dict[str, st
         number = plan.snapshot_id or (snapshot and snapshot.snapshot_id)
         return {f"{table.name}@{number}": f"select * from {name}"}
     for location in plan.files:
-        _check_file(location, plan)
+        check_file(location, plan)
     if plan.files and not plan.files[0].startswith("file:"):
         engine.open_store(plan.area)
     return {
@@ -185,14 +185,18 @@ def read_arrow(table: TableSchema, plan: Plan) -> "pa.Table":
         return _read_with_deletes(table, plan)
     parts = []
     for location in plan.files:
-        _check_file(location, plan)
+        check_file(location, plan)
         parts.append(_read_file(table, location, plan.area))
     schema = arrow_schema(table.name)
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
-def _check_file(location: str, plan: Plan) -> None:
+def check_file(location: str, plan: Plan) -> None:
     """Refuse a file whose rows are not those that the table was given.
+
+    Args:
+        location: of the file.
+        plan: one of whose files it is.
 
     Raises:
         ContractError: no field ids, not Parquet, or of another size.

@@ -176,6 +176,20 @@ class Lake:
         tables = catalog.load_tables() if catalog else {}
         return {name: current_snapshot_id(table) for name, table in tables.items()}
 
+    def inspect_files(self) -> int:
+        """Hold every data file of every table against what was written; their number.
+
+        Raises:
+            ContractError: a file holds other bytes.
+            StorageError: a file is gone, or a table's metadata is damaged.
+        """
+        from exp_platform.lake.inspection import inspect_table, known_hashes
+
+        catalog = self._catalog_if_present()
+        tables = catalog.load_tables() if catalog else {}
+        hashes = known_hashes(self.read(LEDGER).column("snapshots").to_pylist())
+        return sum(inspect_table(one, self.area, hashes) for one in tables.values())
+
     def history(self, table: str) -> list[SnapshotState]:
         """Kept snapshots of a table, oldest first."""
         return list_history(self._table(table))

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.lake.files import disk_errors
 from exp_platform.metrics.definition_record import make_definition
 from exp_platform.metrics.definition_rules import Problem, find_problems
 from exp_platform.metrics.definition_text import MetricText
@@ -98,12 +99,13 @@ def read_folder(folder: Path) -> list[DefinitionFile]:
     """Every `*.yml` of a folder, in order of their names; hidden files are none.
 
     An editor's lock or backup of a definition is hidden beside it.
+
+    Raises:
+        StorageError: the folder may not be read.
     """
     files: list[DefinitionFile] = []
     names: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.y*ml")):
-        if path.name.startswith("."):
-            continue
+    for path in _list_files(folder):
         file = read_file(path)
         if file.definition is not None:
             name = file.definition.name
@@ -114,6 +116,15 @@ def read_folder(folder: Path) -> list[DefinitionFile]:
                 file = _refused(path, [Finding(str(path), problem)])
         files.append(file)
     return files
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """Not by `glob`, to which a folder that it may not read is an empty one."""
+    with disk_errors(folder):
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        path for path in paths if path.match("*.y*ml") and not path.name.startswith(".")
+    ]
 
 
 def load_definitions(folder: Path) -> dict[str, MetricDefinition]:

@@ -75,10 +75,12 @@ def _examine_lake(settings: Settings) -> Finding:
         with open_lake(settings) as lake:
             tables = lake.states()
             experiments = lake.experiment_ids()
+            n_files = lake.inspect_files()
     except ExpPlatformError as error:
         return Finding("tables", False, str(error))
     counts = (
         format_count(len(tables), "table"),
         format_count(len(experiments), "experiment"),
+        format_count(n_files, "data file"),
     )
     return Finding("tables", True, ", ".join(counts))

@@ -90,9 +90,9 @@ def run_end_to_end(
     options = options or RunOptions()
     with open_run(settings, experiment_id, "run_end_to_end") as run:
         if options.generate_synth:
-            from exp_platform.generate_synth import generate_synth
+            from exp_platform.generate_synth import land_synth
 
-            generate_synth(settings, experiment_id)
+            land_synth(settings, experiment_id)
         return _run_stages(run, options.skip)
 
 

@@ -8,7 +8,10 @@ import sys
 import pytest
 
 from exp_platform.config import load_settings
+from exp_platform.errors import StorageError
 from exp_platform.generate_synth import generate_synth
+from exp_platform.lake import open_lake
+from exp_platform.lake.locks import FileLocks
 
 pytestmark = pytest.mark.end_to_end
 
@@ -91,6 +94,18 @@ def test_stages_one_by_one_equal_the_whole_run(
     (reference,) = ledger_of(whole, experiment_id)
     for name in ("digest", "definition_hash", "config_hash", "verdict", "outcome"):
         assert runs[-1][name] == reference[name], name
+
+
+def test_generation_waits_for_a_run_of_the_experiment(project, monkeypatch):
+    settings = load_settings(project.config)
+    hold = FileLocks.hold
+    with open_lake(settings) as lake, lake.experiment_lock("exp_tiny"):
+        monkeypatch.setattr(
+            FileLocks, "hold", lambda self, name, **_: hold(self, name, seconds=0.1)
+        )
+        with pytest.raises(StorageError, match="another run holds the lock"):
+            generate_synth(settings, "exp_tiny")
+    assert not (project.raw / "exp_tiny").exists()
 
 
 def test_stage_alone_inherits_the_other_snapshots(project, stage):

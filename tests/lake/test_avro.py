@@ -24,6 +24,7 @@ def remembering(monkeypatch):
     """Remembered readers in use, none remembered yet, as before afterwards."""
     monkeypatch.setattr(pyiceberg.manifest, "AvroFile", AvroFile)
     monkeypatch.setattr(avro, "_resolved", {})
+    monkeypatch.setattr(avro, "_lengths", {})
     avro.remember_schemas()
     return avro._resolved
 
@@ -99,14 +100,23 @@ def test_a_file_that_was_cut_off_is_refused_wherever_it_was_cut(tables):
     for name in (table.current_snapshot().manifest_list, *_manifests(table)):
         path = Path(name.removeprefix("file://"))
         whole = path.read_bytes()
-        # at the end of its head or of a block a file cannot be told from a whole one
+        # at the end of its head or of a block a list cannot be told from a whole one
         ends = {found.end() for found in re.finditer(re.escape(whole[-16:]), whole)}
-        for size in {0, 3, 50, *range(len(whole) - 1, 0, -37)} - ends:
+        sizes = {0, 3, 50, *range(len(whole) - 1, 0, -37)}
+        is_list = name == table.current_snapshot().manifest_list
+        for size in sizes - ends if is_list else sizes | (ends - {len(whole)}):
             path.write_bytes(whole[:size])
             with pytest.raises(StorageError, match="metadata file is damaged"):
                 _entries(table)
         path.write_bytes(whole)
     assert len(_entries(table)) == 3
+
+
+@pytest.mark.usefixtures("remembering")
+def test_lengths_of_a_bounded_number_of_manifests_are_kept(tables, monkeypatch):
+    monkeypatch.setattr(avro, "_KEPT_LENGTHS", 2)
+    assert len(_entries(tables[0])) == 3
+    assert len(avro._lengths) == 2
 
 
 @pytest.mark.usefixtures("remembering")

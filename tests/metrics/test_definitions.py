@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exp_platform.errors import UsageError
+from exp_platform.errors import StorageError, UsageError
 from exp_platform.metrics.caps import require_caps
 from exp_platform.metrics.dbt_export import export_models
 from exp_platform.metrics.definitions import (
@@ -23,6 +23,20 @@ RATIO = {
     "numerator": {"outcome": "orders"},
     "denominator": {"outcome": "sessions"},
 }
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # What the root of a container may read anyway.
+    monkeypatch.setattr(Path, "iterdir", deny)
+    monkeypatch.setattr("os.scandir", deny)
+    with pytest.raises(StorageError, match="cannot be read"):
+        load_definitions(tmp_path)
+    assert load_definitions(tmp_path / "none") == {}
 
 
 def test_parse_definition_fills_the_record() -> None:
