@@ -46,6 +46,10 @@ _COLUMNS = (
 )
 
 
+_ROUNDING = 1e-6
+"""A share of the units that is short of a whole number by less is that number."""
+
+
 def answer_one(
     metric: MetricDesign,
     request: PowerRequest,
@@ -209,7 +213,8 @@ def _given(
     metric: MetricDesign, design: Design, units: int, *, power: float | None
 ) -> SampleSize:
     """Units as asked, divided among the arms."""
-    control, treatment = (round(share * units) for share in design.shares)
+    treatment = math.floor(design.shares[1] * units + _ROUNDING)
+    control = units - design.n_treatments * treatment
     return SampleSize(
         metric_name=metric.metric_name,
         alpha=design.guardrail_alpha if metric.is_guardrail else design.goal_alpha,

@@ -132,12 +132,8 @@ def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
     if spec.panel:
         window = _describe_periods(spec.panel)
     elif spec.is_dated:
-        days = (spec.end_ts - spec.start_ts).days
-        window = (
-            f"{numbers.format_date(spec.start_ts)} to "
-            f"{numbers.format_date(spec.end_ts)} ({days} days),"
-            f" data complete to {spec.watermark_ts:%Y-%m-%d %H:%M} UTC"
-        )
+        complete = f"data complete to {spec.watermark_ts:%Y-%m-%d %H:%M} UTC"
+        window = f"{_describe_span(spec)}, {complete}"
     else:
         window = "data without dates"
     arms = f"{', '.join(spec.treatments)} against {spec.control}"
@@ -148,6 +144,17 @@ def _describe_design(spec: ExperimentSpec) -> tuple[str, ...]:
         came += " (declared by the importer, not verified)"
     parts = [window, arms, came]
     return tuple([*parts, f"owner: {spec.owner}"] if spec.owner else parts)
+
+
+def _describe_span(spec: ExperimentSpec) -> str:
+    """From when to when; where no end was registered, the last exposure is none."""
+    start, end = map(numbers.format_date, (spec.start_ts, spec.end_ts))
+    design = spec.plan.sequential
+    if design.has_end:
+        return f"{start} to {end} ({(spec.end_ts - spec.start_ts).days} days)"
+    planned = design.planned_units
+    until = f"until {planned:,} units are in" if planned else "without a registered end"
+    return f"{start} on, {until}, exposures so far up to {end}"
 
 
 def _describe_periods(panel: PanelPeriods) -> str:

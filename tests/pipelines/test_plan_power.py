@@ -31,6 +31,18 @@ def test_units_ask_for_power_and_the_smallest_effect():
     assert only["difference"] == rows[2]["difference"]
 
 
+@pytest.mark.parametrize("n_treatments", [1, 2, 9])
+@pytest.mark.parametrize("control_share", [None, 0.3])
+@pytest.mark.parametrize("units", [16, 33, 1001])
+def test_units_as_asked_are_divided_whole(units, n_treatments, control_share):
+    design = Design(n_treatments=n_treatments, control_share=control_share)
+    request = PowerRequest(design=design, baseline=10.0, sd=20.0, units=units)
+    (row,) = plan_power(None, request).rows
+    assert row["n_control"] + n_treatments * row["n_treatment"] == units
+    share = design.shares[1] * units
+    assert share - 1 < row["n_treatment"] <= share
+
+
 def test_a_share_of_a_negative_value_keeps_the_sign_of_the_difference():
     (row,) = _ask(baseline=-5.0, sd=2.0, mde=0.05).rows
     assert row["difference"] == 0.25

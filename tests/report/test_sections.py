@@ -95,6 +95,22 @@ def test_compare_methods_did_alone_and_did_that_disagrees(shippable):
     assert "disagree" in rows["Difference in differences"].verdict
 
 
+@pytest.mark.parametrize(
+    ("planned", "until"),
+    [(2000, "until 2,000 units are in"), (None, "without a registered end")],
+)
+def test_the_last_exposure_is_no_end(planned, until, shippable):
+    spec = shippable.spec
+    design = replace(
+        spec.plan.sequential, has_end=False, planned_units=planned, clock="time"
+    )
+    spec = replace(spec, plan=replace(spec.plan, sequential=design))
+    window = describe_headline(replace(shippable, spec=spec), ()).subtitle[0]
+    assert f"on, {until}, exposures so far up to " in window
+    assert " days)" not in window
+    assert " days)" in describe_headline(shippable, ()).subtitle[0]
+
+
 def test_describe_headline_roll_back_leads_with_the_harm(shippable):
     harmed = replace(
         shippable.estimates[4], difference=80.0, p_value=1e-9, relative_lift=0.1
