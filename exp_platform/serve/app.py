@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from exp_platform.config import Settings
 from exp_platform.serve import questions, reading
 from exp_platform.serve.failures import install_error_handlers
+from exp_platform.serve.heads import AnswerHead
 from exp_platform.serve.jobs import Jobs
 from exp_platform.serve.tokens import TokenFile, Tokens
 
@@ -49,6 +50,7 @@ def build_app(
     app.state.jobs = Jobs()
     app.state.wait_seconds = wait_seconds
     install_error_handlers(app)
+    app.add_middleware(AnswerHead)
     app.include_router(reading.router)
     app.include_router(questions.router)
 

@@ -1,6 +1,7 @@
 """What every request passes: the token, the wanted format, the answer one has already."""
 
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from exp_platform.serve.tokens import TokenFile, Tokens
 LONGEST_BODY = 16 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
+_WEIGHT = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 _BEARER = HTTPBearer(auto_error=False, description="made with `exp token NAME`")
 
 
@@ -96,14 +98,17 @@ def read_wishes(
         str | None, Header(description="respond-async: do not wait")
     ] = None,
 ) -> Wanted:
-    """The format of `?format=`, else the first known one in `Accept`, else JSON."""
-    chosen = output or _first_known(accept or "")
+    """The format of `?format=`, else the dearest known one in `Accept`, else JSON."""
+    chosen = output or _dearest_known(accept or "")
     return Wanted(chosen, known, "respond-async" in (prefer or ""))
 
 
-def _first_known(accept: str) -> Format:
-    for part in accept.split(","):
-        kind = part.split(";")[0].strip()
+def _dearest_known(accept: str) -> Format:
+    """By weight, among equals the first."""
+    for part in sorted(accept.split(","), key=_weigh, reverse=True):
+        kind = part.split(";")[0].strip().lower()
+        if not _weigh(part):
+            break
         if kind == "text/csv":
             return Format.CSV
         if kind.startswith("application/vnd.apache.arrow"):
@@ -111,6 +116,16 @@ def _first_known(accept: str) -> Format:
         if kind in {"application/json", "*/*", "application/*"}:
             return Format.JSON
     return Format.JSON
+
+
+def _weigh(part: str) -> float:
+    """The weight `q` of a part of `Accept`; 0 = not wanted, or not readable."""
+    for parameter in part.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            weight = value.strip()
+            return float(weight) if _WEIGHT.fullmatch(weight) else 0.0
+    return 1.0
 
 
 def has_current(known: str | None, etag: str) -> bool:

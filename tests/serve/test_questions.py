@@ -199,6 +199,32 @@ def test_values_of_a_dimension_are_those_a_filter_keeps(client, ready, dimension
     assert client.get(f"{url}?format=csv").text.startswith('"value","n"')
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/csv;q=0.1, application/json", "application/json"),
+        ("application/json;q=0.5, text/csv ; Q=0.8", "text/csv"),
+        ("application/json, text/csv", "application/json"),
+        ("text/csv;q=0, */*;q=0.1", "application/json"),
+        ("text/csv;q=much, application/json;q=0.001", "application/json"),
+        ("text/html, application/vnd.apache.arrow.stream;q=0.9", "application/vnd"),
+    ],
+)
+def test_the_format_is_the_one_that_weighs_most(accept, kind, client):
+    body = {"metrics": ["conversion"]}
+    answer = client.post(QUERY, json=body, headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith(kind)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/experiments", "/v1/nothing"])
+def test_head_is_get_without_its_body(path, client):
+    head, whole = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    for name in ("content-type", "content-length", "etag"):
+        assert head.headers.get(name) == whole.headers.get(name)
+    assert client.head(QUERY).status_code == 405
+
+
 def test_csv_and_arrow_hold_the_rows_of_json(client):
     rows = ask(client, **SEGMENTED)
     body = {"metrics": ["conversion"], **SEGMENTED}
