@@ -11,18 +11,20 @@
 {%- elif group == 'raw' or name.startswith('run_published_') -%}
     {# read by models that are off in another project #}
     {{ return('exp_raw.' ~ name) }}
-{%- elif name.startswith('run_') -%}{{ return(ref('exp_' ~ name)) }}
+{%- elif name.startswith('run_') -%}{{ return(ref(project_name, 'exp_' ~ name)) }}
 {%- elif name in rows_that_may_be_absent() -%}{{ return(no_rows(name)) }}
 {%- endif -%}
 {{ exceptions.raise_compiler_error("the variable `inputs` of exp_platform names no " ~ name ~ "; say which model or source holds them") }}
 {%- endmacro %}
 
 {# Relations made from the metric definitions: text that a run hands over, or models that
-   `exp metrics export --format dbt` wrote into the project. There is no third way: a
-   relation that is not there would make every value 0. #}
+   `exp metrics export --format dbt` wrote into the project that is built; in a package of
+   it they are named in `inputs`. There is no third way: a relation that is not there would
+   make every value 0. #}
 {% macro from_definitions(name) -%}
 {%- if not var('inputs', {}) -%}{{ return(var(name)) }}{%- endif -%}
-select * from {{ ref(var('inputs').get(name, 'exp_' ~ name)) }}
+{%- set named = var('inputs').get(name) -%}
+select * from {{ ref(named) if named else ref(project_name, 'exp_' ~ name) }}
 {%- endmacro %}
 
 {# The rows of an input, for the model that stages it. In another project the columns the

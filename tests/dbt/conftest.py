@@ -238,6 +238,7 @@ class Dbt:
     def __init__(self, folder: Path, project: Path = PROJECT) -> None:
         self.folder = folder
         self.project = project
+        self.warnings: list[str] = []
         self._manifest: Any = None
 
     def run(
@@ -253,7 +254,11 @@ class Dbt:
         if generated:
             command += ["--vars", json.dumps(dict(generated))]
         with _environment(database):
-            return runner(manifest=self._manifest).invoke(command)
+            return runner(self._manifest, callbacks=[self._note]).invoke(command)
+
+    def _note(self, event: Any) -> None:
+        if event.info.level == "warn":
+            self.warnings.append(event.info.msg)
 
     def build(
         self, *selection: str, database: Path, generated: Mapping[str, str]
