@@ -44,6 +44,7 @@ def append(project: Path, trial: int) -> None:
     if trial % 2:
         table.delete(EqualTo("user_id", rows["user_id"][0].as_py()))
     table.append(rows)
+    catalog.close()
 
 
 def refresh(config: Path, fatal: int = 0) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A remembered reader gives what PyIceberg's own gives, for every kind of file."""
 
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def remembering(monkeypatch):
 
 
 @pytest.fixture
-def tables(tmp_path: Path) -> list[Table]:
+def tables(tmp_path: Path) -> Iterator[list[Table]]:
     """Two tables, partitioned by a text and by a number, with three files each."""
     catalog = SqlCatalog(
         "iceberg", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=str(tmp_path)
@@ -47,7 +48,8 @@ def tables(tmp_path: Path) -> list[Table]:
                 pa.table({"own": [own], "n": pa.array([n], pa.int64())}),
             )
         made.append(table)
-    return made
+    yield made
+    catalog.close()
 
 
 def _entries(table: Table) -> list[tuple[object, ...]]:

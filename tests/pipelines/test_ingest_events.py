@@ -221,10 +221,12 @@ def test_ingest_events_of_an_empty_namespace_is_an_error(shop: Shop) -> None:
 def test_ingest_events_again_writes_nothing(shop: Shop) -> None:
     shop.collect("a", [event("e1"), event("bad", properties="no")])
     first = shop.ingest()
-    before = open_lake(shop.settings).states()
+    with open_lake(shop.settings) as lake:
+        before = lake.states()
     assert shop.ingest() == first
     assert shop.ingest("exp_b") == first
-    assert open_lake(shop.settings).states() == before
+    with open_lake(shop.settings) as lake:
+        assert lake.states() == before
 
 
 def test_ingest_events_replaces_the_touched_days_only(shop: Shop) -> None:
