@@ -41,23 +41,32 @@ def csv_dialect(file: Path, as_text: Sequence[str] = ()) -> str:
     Dates and instants are ISO or text: `05/01/2026` is two days, by where it was written.
     """
     present = [name for name in dict.fromkeys(as_text) if name in _columns(file)]
-    mark = text(_delimiter(_read_start(file)))
+    start = _read_start(file)
+    mark, skipped = text(_delimiter(start)), _count_blank(start)
     types = ", ".join(f"{text(name)}: 'VARCHAR'" for name in present)
     return (
-        f"strict_mode = true, header = true, skip = 0, delim = {mark}"
+        f"strict_mode = true, header = true, skip = {skipped}, delim = {mark}"
         """, quote = '"', escape = '"', comment = '', dateformat = '%Y-%m-%d'"""
         ", timestampformat = '%Y-%m-%d %H:%M:%S'"
         + (f", types = {{{types}}}" if types else "")
     )
 
 
-def refuse_repeated(file: Path, named: Iterable[str]) -> None:
+def refuse_repeated(file: Path, named: Iterable[str], columns: Iterable[str]) -> None:
     """Refuse flags that name one of several columns of that name; it takes the first.
 
+    Args:
+        file: CSV or Parquet.
+        named: by flags.
+        columns: as the engine calls them, in the order of the file. A second `a` is its
+            `a_1`, even where the header has another one.
+
     Raises:
-        UsageError: a name that the header has more than once.
+        UsageError: a name that the header has more than once, or that the engine gives
+            to another column.
     """
-    counts = Counter(_parquet_columns(file) if is_parquet(file) else _columns(file))
+    header = _parquet_columns(file) if is_parquet(file) else _columns(file)
+    counts, called = Counter(header), dict(zip(columns, header, strict=False))
     for name in named:
         if counts[name] > 1:
             raise UsageError(
@@ -65,6 +74,14 @@ def refuse_repeated(file: Path, named: Iterable[str]) -> None:
                 where=str(file),
                 allowed="one column of each name that a flag names",
                 next_step="rename or drop the other one; nothing was written",
+            )
+        if name in header and called.get(name, name) != name:
+            raise UsageError(
+                f"column {name!r} cannot be told from another one of the file",
+                where=str(file),
+                found=f"a column called {called[name]!r} that is read as {name!r}",
+                allowed="a name for each column, apart in more than capitals",
+                next_step="rename the other one; nothing was written",
             )
 
 
@@ -138,6 +155,12 @@ def _open(file: Path) -> Iterator[IO[bytes]]:
 
 def _is_gzip(file: Path) -> bool:
     return file.name.endswith(".gz")
+
+
+def _count_blank(start: str) -> int:
+    """Empty lines before the header, which the engine would make the header."""
+    blank = len(start) - len(start.lstrip("\r\n"))
+    return len(start[:blank].splitlines())
 
 
 def _delimiter(start: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from exp_platform.checks.wording import format_count
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.lake import (
@@ -25,7 +26,7 @@ from exp_platform.pipelines.import_looks import describe_design
 from exp_platform.pipelines.import_numbers import check_values
 from exp_platform.pipelines.import_plan import registry_row
 from exp_platform.pipelines.import_request import ImportRequest, check_request
-from exp_platform.pipelines.import_rows import exposures_sql, outcomes_sql
+from exp_platform.pipelines.import_rows import exposures_sql, has_key, outcomes_sql
 from exp_platform.pipelines.import_types import infer_types
 from exp_platform.records import Assignment, Variant
 
@@ -71,7 +72,7 @@ def import_file(
         arms = _read_arms(engine, request, file)
         texts, missing = check_values(engine, request, columns, file)
         types, notes = infer_types(engine, request, columns, texts)
-        notes += missing
+        notes += [*missing, *_tell_lost(engine, request)]
         window = _read_window(engine, request)
         counted, crossed = choose_rows(engine, request, window)
         notes += crossed
@@ -99,6 +100,17 @@ def import_file(
         notes.append(f"arms and planned shares: {shares}")
     notes += _describe_roles(request)
     return Imported(folder, rows, tuple(notes))
+
+
+def _tell_lost(engine: Engine, request: ImportRequest) -> list[str]:
+    """A last row of totals, as a spreadsheet has it, is of no unit and no arm."""
+    count = f"select count(*) from exp_run.delivered where not {has_key(request)}"
+    lost = int(engine.rows(count)[0][0])
+    if not lost:
+        return []
+    lack, go = ("lacks", "it goes") if lost == 1 else ("lack", "they go")
+    rows = format_count(lost, "row")
+    return [f"{rows} {lack} a unit or an arm: {go} to quarantine"]
 
 
 def _describe_window(

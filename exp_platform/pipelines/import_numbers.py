@@ -20,19 +20,11 @@ from exp_platform.pipelines.import_request import ImportRequest, LongColumns
 from exp_platform.pipelines.panel_request import PanelRequest
 
 _MOST_NAMED = 5
-_NUMBERS = frozenset(
-    {
-        "TINYINT",
-        "SMALLINT",
-        "INTEGER",
-        "BIGINT",
-        "HUGEINT",
-        "DECIMAL",
-        "FLOAT",
-        "DOUBLE",
-    }
+_FINITE = frozenset(
+    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL"}
     | {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM"}
 )
+_FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _SPACE = r"[\s\p{Zs}]*"
 _PARTS = {
     "thousands": r"\d{1,3}(?:[,.'\x{2019}_\s\p{Zs}]\d{3})+(?:[.,]\d*)?",
@@ -56,7 +48,7 @@ class Unreadable:
     Attributes:
         name: of the metric, or of the column.
         values: that are not null, blank or NULL.
-        texts: of them, those that are no number.
+        texts: of them, those that are no number, as `nan` and `1e400` are none.
         first, row: the first such text, and its row in the file, counted from 1
             without the header.
         foreign: of the texts, those that are numbers in another notation.
@@ -118,8 +110,9 @@ def _check_facts(
     engine: Engine, request: ImportRequest, columns: Mapping[str, str], file: Path
 ) -> list[str]:
     """Facts to adjust by are numbers or names; one name makes all numbers names."""
-    own = {name: name for name in request.adjust_by}
-    found = _read_wide(engine, columns, own, has_flags=True)
+    names = [n for n in request.adjust_by if columns[n] not in _FLOATS]
+    own = {name: name for name in names}
+    found = _read_wide(engine, columns, own, has_flags=True, endless="null")
     mixed = [one for one in found if 0 < one.texts < one.values - one.words]
     _refuse_notations([one for one in mixed if one.foreign == one.texts], file)
     return [
@@ -166,15 +159,19 @@ def _read_wide(
     named: Mapping[str, str],
     *,
     has_flags: bool,
+    endless: str = "1",
 ) -> list[Unreadable]:
-    """All columns of texts in one scan; in numbers is nothing to find."""
+    """All columns that may hold what is no number, in one scan."""
     texts = {n: c for n, c in named.items() if _may_be_text(kinds[c])}
     if not texts:
         return []
     marked, sums = [ROW_NUMBER], []
-    for i, column in enumerate(map(identifier, texts.values())):
-        mark = _mark(column, has_flags=has_flags)
-        marked.append(f"cast({column} as varchar) as v{i}, {mark} as m{i}")
+    for i, name in enumerate(texts.values()):
+        column = identifier(name)
+        value, mark = f"cast({column} as varchar)", _mark(column, endless, has_flags)
+        if kinds[name] in _FLOATS:
+            value, mark = _read_float(column)
+        marked.append(f"{value} as v{i}, {mark} as m{i}")
         sums.append(_sums(f"v{i}", f"m{i}"))
     row = engine.rows(
         f"select {', '.join(sums)}\n"
@@ -193,13 +190,16 @@ def _read_long(
     """The column of values, by outcome, in one scan."""
     if not _may_be_text(kinds[long.value]):
         return []
-    value = identifier(long.value)
+    column = identifier(long.value)
+    value, mark = f"cast({column} as varchar)", _mark(column)
+    if kinds[long.value] in _FLOATS:
+        value, mark = _read_float(column)
     label = f"cast({identifier(long.metric_name)} as varchar)"
     wanted = ", ".join(map(text, names))
     rows = engine.rows(
         f"select label, {_sums('v', 'm')}\n"
-        f"from (select {ROW_NUMBER}, {label} as label, cast({value} as varchar) as v,\n"
-        f"        {_mark(value, has_flags=True)} as m\n"
+        f"from (select {ROW_NUMBER}, {label} as label, {value} as v,\n"
+        f"        {mark} as m\n"
         f"    from exp_run.delivered where {label} in ({wanted}))\n"
         "group by label"
     )
@@ -209,19 +209,27 @@ def _read_long(
 
 def _may_be_text(kind: str) -> bool:
     """A flag is 0 or 1, whatever it stands for."""
-    return kind.partition("(")[0] not in _NUMBERS | {"BOOLEAN"}
+    return kind.partition("(")[0] not in _FINITE | {"BOOLEAN"}
 
 
-def _mark(column: str, *, has_flags: bool) -> str:
+def _read_float(column: str) -> tuple[str, str]:
+    """Value and mark where only NaN and infinity are no number; no other is a text."""
+    is_endless = f"not isfinite({column})"
+    value = f"case when {is_endless} then cast({column} as varchar) end"
+    return value, f"cast({is_endless} as integer)"
+
+
+def _mark(column: str, endless: str = "1", has_flags: bool = True) -> str:
     """0 = a number, 1 = a text, 2 = a number in another notation, 3 = yes or no in words.
 
-    Null = missing.
+    Null = missing; `endless` is the mark of NaN and infinity.
     """
-    value = f"cast({column} as varchar)"
+    value, number = f"cast({column} as varchar)", f"try_cast({column} as double)"
     word = f"when try_cast({value} as boolean) is not null then 3\n        "
     return (
         f"case when {column} is null or upper(trim({value})) in ('', 'NULL') then null\n"
-        f"        when try_cast({value} as double) is not null then 0\n"
+        f"        when isfinite({number}) then 0\n"
+        f"        when {number} is not null then {endless}\n"
         f"        {word if has_flags else ''}"
         f"        when regexp_full_match({value}, {text(_NOTATION)}) then 2 else 1 end"
     )

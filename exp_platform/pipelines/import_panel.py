@@ -66,7 +66,7 @@ def import_panel(
         names = (request.unit, request.cluster)
         columns = open_file(engine, file, as_text=[n for n in names if n])
         check_panel_request(request, columns, file)
-        refuse_repeated(file, request.columns.values())
+        refuse_repeated(file, request.columns.values(), columns)
         missing = check_panel_values(engine, request, columns, file)
         layout, notes = lay_out_panel(engine, request, file, is_ordered=True)
         tables = _tables(engine, experiment_id, request, layout, file)

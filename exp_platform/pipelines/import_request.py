@@ -127,7 +127,7 @@ def check_request(
                 allowed=did_you_mean(name, columns),
                 next_step="correct the flag; nothing was written",
             )
-    refuse_repeated(file, named)
+    refuse_repeated(file, named, columns)
     if not request.metrics:
         raise UsageError("name at least one metric with --metric", where=str(file))
     _check_metrics(request)

@@ -78,6 +78,13 @@ def outcomes_sql(
     )
 
 
+def has_key(request: ImportRequest) -> str:
+    """SQL condition of rows with a unit and an arm; ingest sets the others aside."""
+    named = [name for name in (request.unit, request.variant) if name]
+    blank = (f"trim(cast({identifier(name)} as varchar)) <> ''" for name in named)
+    return f"coalesce({' and '.join(blank)}, false)"
+
+
 def _fact(request: ImportRequest, name: str) -> str:
     """The column as text; what is missing of a covariate is no category of its own."""
     value = f"cast({identifier(name)} as varchar)"

@@ -8,6 +8,7 @@ from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.pipelines.import_numbers import readable
 from exp_platform.pipelines.import_request import ImportRequest, LongColumns
+from exp_platform.pipelines.import_rows import has_key
 
 
 def infer_types(
@@ -54,7 +55,8 @@ def _infer_type(
         f"select count({column}) as n_values, count({value}) as n_readable,\n"
         f"    bool_and({value} in (0, 1)) as is_flag,\n"
         f"    bool_and({value} = floor({value}) and {value} >= 0) as is_count\n"
-        f"from exp_run.delivered where {where} and isfinite(coalesce({number}, 0))"
+        f"from exp_run.delivered where {where} and isfinite(coalesce({number}, 0))\n"
+        f"    and {has_key(request)}"
     )[0]
     if not row["n_values"]:
         return "mean", "it has no value at all"

@@ -75,3 +75,30 @@ def test_two_parquet_columns_of_one_name_are_refused(project):
     answer = project.exp("import", file, "--experiment-id", "exp_file", *BASE)
     assert answer.code == 2
     assert "several columns of the file are called 'spend'" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("spend,spend,spend_1", "spend_1"),
+        ("a,,column3", "column3"),
+    ],
+)
+def test_a_name_that_the_engine_gave_to_another_column_is_refused(
+    project, bring, header, named
+):
+    """The second `spend` was read as `spend_1`, whatever the file calls so."""
+    content = csv(f"user,grp,{header}", lambda i: f"{spend(i)},1{i},2{i}")
+    answer = bring(content, *BASE[:-1], named)
+    assert answer.code == 2, answer
+    assert not project.raw.exists()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_empty_lines_before_the_header_are_no_header(project, bring, end):
+    """The header became a row, and its `grp` a third arm."""
+    content = "\n\n" + csv("user,grp,spend", spend) + "u9999,A,unknown\n"
+    answer = bring(content.replace("\n", end).encode(), *BASE)
+    assert (answer.code, answer.err) == (0, "")
+    assert "241 rows landed" in answer.out
+    assert {row["variant"] for row in landed(project, "exposures")} == {"A", "B"}

@@ -241,3 +241,25 @@ def test_import_of_a_panel_without_texts_says_nothing(bring):
     answer = bring(panel(""), *PANEL, "--outcome", "money=sales")
     assert answer.code == 0, answer.err
     assert "no number" not in answer.out
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400"])
+@pytest.mark.parametrize("plain", ["1.5", "n/a"], ids=["numbers", "texts"])
+def test_import_counts_what_has_no_end_among_what_is_no_number(bring, value, plain):
+    lines = {40: plain, 16: value}
+    content = csv("user,grp,spend", lambda i: f"u{i},{arm(i)},{lines.get(i, '7.5')}")
+    answer = bring(content, *BASE)
+    assert answer.code == 0, answer
+    many = "2 of 240 values are" if plain == "n/a" else "1 of 240 values is"
+    assert f"spend: {many} no number" in answer.out
+    assert "spend: mean, because its readable values" in answer.out
+
+
+@pytest.mark.parametrize("last", ["Total,,170", " ,A,170"])
+def test_import_judges_no_metric_by_a_row_of_totals(bring, last):
+    """A last row of sums made a count of zeros and ones."""
+    content = csv("user,grp,spend", lambda i: f"u{i},{arm(i)},{i % 2}") + f"{last}\n"
+    answer = bring(content, *BASE)
+    assert answer.code == 0, answer
+    assert "spend: proportion, because its values are 0 or 1" in answer.out
+    assert "1 row lacks a unit or an arm: it goes to quarantine" in answer.out
