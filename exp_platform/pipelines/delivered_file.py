@@ -5,6 +5,7 @@ from pathlib import Path
 
 from exp_platform.errors import ContractError, UsageError
 from exp_platform.lake import Engine
+from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_path
 from exp_platform.pipelines.import_csv import (
     check_whole,
@@ -14,6 +15,8 @@ from exp_platform.pipelines.import_csv import (
 )
 
 ROW_NUMBER = "__exp_row_number"
+_EXACT = {"FLOAT": 2**24, "DOUBLE": 2**53}
+"""Up to here every whole number has a float of its own."""
 
 
 def open_file(
@@ -31,6 +34,10 @@ def open_file(
         as_text: columns of a CSV that are names, even if they look like numbers.
         is_numbered: rows are numbered, and copied for that; False leaves a Parquet
             file where it is.
+
+    Raises:
+        UsageError: there is no such file.
+        ContractError: it cannot be read, or has no rows.
     """
     if not file.is_file():
         raise UsageError(
@@ -67,3 +74,33 @@ def open_file(
         raise ContractError("the file has no rows", where=str(file))
     rows = engine.rows("describe exp_run.delivered")
     return {str(row[0]): str(row[1]) for row in rows if row[0] != ROW_NUMBER}
+
+
+def check_identifier(engine: Engine, name: str, kind: str, file: Path) -> None:
+    """Refuse floats that may each have been several identifiers.
+
+    Args:
+        engine: holds the delivered rows.
+        name: of the column.
+        kind: its type.
+        file: for the error.
+
+    Raises:
+        ContractError: NaN, or beyond the floats that hold every whole number.
+    """
+    if kind not in _EXACT:
+        return
+    column = identifier(name)
+    lost, example = engine.rows(
+        f"select count(*), cast(any_value({column}) as varchar) from exp_run.delivered\n"
+        f"where not isfinite({column}) or abs({column}) >= {_EXACT[kind]}"
+    )[0]
+    if lost:
+        raise ContractError(
+            f"column {name!r} has identifiers that are floats without their last digits",
+            where=str(file),
+            found=f"{lost:,} of type {kind}, e.g. {example}",
+            allowed=f"texts, integers, or whole numbers below {_EXACT[kind]:,}",
+            next_step="write the column as text or as integers where it is made; "
+            "nothing was written",
+        )

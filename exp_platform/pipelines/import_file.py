@@ -20,7 +20,11 @@ from exp_platform.lake import (
 from exp_platform.lake.raw import has_raw
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
-from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
+from exp_platform.pipelines.delivered_file import (
+    ROW_NUMBER,
+    check_identifier,
+    open_file,
+)
 from exp_platform.pipelines.import_crossed import choose_rows
 from exp_platform.pipelines.import_looks import describe_design
 from exp_platform.pipelines.import_numbers import check_values
@@ -68,6 +72,8 @@ def import_file(
         named += [request.long.metric_name] if request.long is not None else []
         columns = open_file(engine, file, as_text=[name for name in named if name])
         check_request(request, columns, file)
+        for name in filter(None, (request.unit, request.cluster)):
+            check_identifier(engine, name, columns[name], file)
         _check_rows(engine, request, file)
         arms = _read_arms(engine, request, file)
         texts, missing = check_values(engine, request, columns, file)
@@ -103,14 +109,20 @@ def import_file(
 
 
 def _tell_lost(engine: Engine, request: ImportRequest) -> list[str]:
-    """A last row of totals, as a spreadsheet has it, is of no unit and no arm."""
-    count = f"select count(*) from exp_run.delivered where not {has_key(request)}"
-    lost = int(engine.rows(count)[0][0])
-    if not lost:
-        return []
-    lack, go = ("lacks", "it goes") if lost == 1 else ("lack", "they go")
-    rows = format_count(lost, "row")
-    return [f"{rows} {lack} a unit or an arm: {go} to quarantine"]
+    """Rows that ingest will set aside, such as a spreadsheet's last row of totals."""
+    lacking = {"a unit or an arm": f"not {has_key(request)}"}
+    instants = [request.exposure_ts, request.long.outcome_ts if request.long else None]
+    for name in filter(None, instants):
+        unread = f"try_cast({identifier(name)} as timestamptz) is null"
+        lacking[f"an instant that can be read in {name!r}"] = unread
+    counts = ", ".join(f"count(*) filter ({rows})" for rows in lacking.values())
+    found = engine.rows(f"select {counts} from exp_run.delivered")[0]
+    return [
+        f"{format_count(n, 'row')} {'lacks' if n == 1 else 'lack'} {what}: "
+        f"{'it goes' if n == 1 else 'they go'} to quarantine"
+        for what, n in zip(lacking, found, strict=True)
+        if n
+    ]
 
 
 def _describe_window(

@@ -15,7 +15,11 @@ from exp_platform.lake import Engine, land_raw, open_lake, validate_experiment_i
 from exp_platform.lake.types import quote_name as identifier
 from exp_platform.lake.types import quote_text as text
 from exp_platform.metrics.definitions import parse_definition
-from exp_platform.pipelines.delivered_file import ROW_NUMBER, open_file
+from exp_platform.pipelines.delivered_file import (
+    ROW_NUMBER,
+    check_identifier,
+    open_file,
+)
 from exp_platform.pipelines.import_csv import refuse_repeated
 from exp_platform.pipelines.import_file import Imported
 from exp_platform.pipelines.import_numbers import check_panel_values
@@ -67,6 +71,8 @@ def import_panel(
         columns = open_file(engine, file, as_text=[n for n in names if n])
         check_panel_request(request, columns, file)
         refuse_repeated(file, request.columns.values(), columns)
+        for name in filter(None, names):
+            check_identifier(engine, name, columns[name], file)
         missing = check_panel_values(engine, request, columns, file)
         layout, notes = lay_out_panel(engine, request, file, is_ordered=True)
         tables = _tables(engine, experiment_id, request, layout, file)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pipelines.imported import BASE, GOOD, csv, spend
+from tests.pipelines.imported import BASE, GOOD, arm, csv, spend
 
 OTHER = csv("user,grp,spend", spend, 20)
 HEADERS = {
@@ -102,3 +102,42 @@ def test_empty_lines_before_the_header_are_no_header(project, bring, end):
     assert (answer.code, answer.err) == (0, "")
     assert "241 rows landed" in answer.out
     assert {row["variant"] for row in landed(project, "exposures")} == {"A", "B"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"), [(pa.float64(), 2**53), (pa.float32(), 2**24)], ids=["8", "4"]
+)
+@pytest.mark.parametrize("flags", [(), ("--keep-duplicates",)])
+def test_identifiers_that_lost_their_last_digits_are_refused(
+    project, kind, first, flags
+):
+    """Two units were one, and their values were added up."""
+    users = pa.array(range(first, first + 240)).cast(kind, safe=False)
+    arms = [arm(i // 2) for i in range(240)]
+    file = project.root / "file.parquet"
+    pq.write_table(pa.table({"user": users, "grp": arms, "spend": range(240)}), file)
+    answer = project.exp("import", file, "--experiment-id", "exp_file", *BASE, *flags)
+    assert answer.code == 3
+    assert "'user' has identifiers that are floats without their last" in answer.err
+    assert not project.raw.exists()
+
+
+def test_an_identifier_that_is_a_float_is_a_name_while_it_is_whole(project):
+    users = pa.array([None, *map(float, range(239))])
+    spends = pa.array([float("nan"), *map(float, range(239))])
+    table = {"user": users, "grp": [arm(i) for i in range(240)], "spend": spends}
+    file = project.root / "file.parquet"
+    pq.write_table(pa.table(table), file)
+    answer = project.exp("import", file, "--experiment-id", "exp_file", *BASE)
+    assert (answer.code, answer.err) == (0, "")
+    assert "1 row lacks a unit or an arm: it goes to quarantine" in answer.out
+
+
+def test_rows_without_an_instant_that_can_be_read_are_told(bring):
+    dates = ("2026-01-05", "5/1/2026", "")
+    content = csv(
+        "user,grp,spend,ts", lambda i: f"{spend(i)},{dates[(i % 40 == 0) + (i == 0)]}"
+    )
+    answer = bring(content, *BASE, "--exposure-ts", "ts")
+    assert (answer.code, answer.err) == (0, "")
+    assert "6 rows lack an instant that can be read in 'ts': they go to q" in answer.out
