@@ -6,12 +6,13 @@ as a whole has a manifest: its hash is the namespace's generation.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exp_platform.errors import ContractError, did_you_mean
-from exp_platform.lake.delivered import READABLE, can_read
+from exp_platform.lake.delivered import READABLE, can_read, read_one
 from exp_platform.lake.engine import Engine
 from exp_platform.lake.files import disk_errors, hash_file
 from exp_platform.lake.raw import (
@@ -37,6 +38,9 @@ _PATH = "__exp_path"
 _SOURCE = "exp_raw.user_events"
 _DEPTH = 2
 """A day's folder and the file."""
+_KINDS = r"\.(parquet|pq|json|jsonl|ndjson|csv|tsv|avro|orc)(\.(gz|bz2|lz4|snappy|xz|zip|zst))?"
+_ROWS = re.compile(rf"(?i){_KINDS}$")
+"""Names of files that hold rows; of these, only `.parquet` as it is written here is read."""
 
 
 def events_folder(raw_root: Path, namespace: str) -> Path:
@@ -93,29 +97,30 @@ def list_event_files(raw_root: Path, namespace: str) -> dict[str, Path]:
 
 
 def _event_files(folder: Path) -> list[Path]:
-    """All Parquet files of the namespace; refused where one lies in no day's folder."""
+    """All files of the namespace with rows; refused where one would not be read."""
     if not folder.is_dir():
         return []
-    found = sorted(_parquet_files(folder))
+    found = sorted(_files_with_rows(folder))
     for path in found:
         parts = path.relative_to(folder).parts
-        if len(parts) != _DEPTH or not parts[0].startswith("event_date="):
+        is_misplaced = len(parts) != _DEPTH or not parts[0].startswith("event_date=")
+        if is_misplaced or path.suffix != ".parquet":
             raise ContractError(
-                "a raw event file lies where no events are read",
+                "a raw event file lies where no events are read, or is no Parquet",
                 where=str(folder),
                 found=path.relative_to(folder).as_posix(),
                 allowed="event_date=<day>/<name>.parquet",
-                next_step="move it into the folder of a day; no table was changed",
+                next_step="put it as Parquet into the folder of a day; no table was changed",
             )
     return found
 
 
-def _parquet_files(folder: Path) -> Iterator[Path]:
+def _files_with_rows(folder: Path) -> Iterator[Path]:
     """Not by `glob`, to which a folder that it may not read is an empty one."""
     for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         folders[:] = filter(_is_shown, folders)
         for name in filter(_is_shown, names):
-            if name.endswith(".parquet"):
+            if _ROWS.search(name):
                 yield Path(place, name)
 
 
@@ -176,6 +181,8 @@ def open_raw_events(engine: Engine, namespace: str, files: Mapping[str, Path]) -
     )
     source_file, path = next(iter(files.items()))
     columns = _describe(engine, source, str(path.parent.parent))
+    for one in files.values():
+        _check_types(engine, one)
     root = len(str(path.absolute())) - len(source_file)
     place = (
         f"substr({_PATH}, {root + 1}) as source_file,"
@@ -219,16 +226,7 @@ def _unreadable(name: str, columns: Mapping[str, str]) -> str:
 
 def _describe(engine: Engine, source: str, where: str) -> dict[str, str]:
     """Columns of the files together, with their types."""
-    try:
-        rows = engine.rows(f"describe select * from {source}")
-    except ContractError as error:
-        raise ContractError(
-            "a raw event file cannot be read as Parquet",
-            where=where,
-            found=error.parts.get("found", str(error))[:300],
-            next_step="remove or repair the file; no table was changed",
-        ) from error
-    columns = {str(row[0]): str(row[1]) for row in rows}
+    columns = _read_columns(engine, source, where)
     for name in _REQUIRED:
         if name not in columns:
             raise ContractError(
@@ -238,15 +236,33 @@ def _describe(engine: Engine, source: str, where: str) -> dict[str, str]:
                 allowed=did_you_mean(name, columns),
                 next_step="deliver the events with that column; no table was changed",
             )
+    return columns
+
+
+def _read_columns(engine: Engine, source: str, where: str) -> dict[str, str]:
+    try:
+        rows = engine.rows(f"describe select * from {source}")
+    except ContractError as error:
+        raise ContractError(
+            "a raw event file cannot be read as Parquet",
+            where=where,
+            found=error.parts.get("found", str(error))[:300],
+            next_step="remove or repair the file; no table was changed",
+        ) from error
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def _check_types(engine: Engine, path: Path) -> None:
+    """Of each file: beside one of texts, numbers with a fraction become texts too."""
+    columns = _read_columns(engine, read_one(path.absolute()), str(path))
     for name, wanted in _TYPES.items():
         kind = columns.get(name, "VARCHAR")
         if kind.strip('"') != "NULL" and not can_read(wanted, kind):
             raise ContractError(
                 f"column {name!r} cannot be read as {_SHOWN[wanted]}",
-                where=f"{where} (raw events)",
+                where=f"{path} (raw events)",
                 found=kind,
                 allowed=", ".join(READABLE[wanted]),
                 next_step="deliver the column with a readable type in every file; no "
                 "table was changed",
             )
-    return columns

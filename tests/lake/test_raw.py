@@ -154,6 +154,11 @@ def test_land_raw_reports_a_folder_it_may_not_write(tmp_path, tables):
         ("event_date=2026-01-05/hour=07/a.parquet", None),
         ("date=2026-01-05/a.parquet", None),
         ("a.parquet", None),
+        ("event_date=2026-01-05/a.PARQUET", None),
+        ("event_date=2026-01-05/a.jsonl", None),
+        ("event_date=2026-01-05/a.csv.gz", None),
+        ("event_date=2026-01-05/a.parquet.tmp", False),
+        ("event_date=2026-01-05/README.md", False),
     ],
 )
 def test_events_lie_in_the_folder_of_a_day(tmp_path, tables, place, is_read):

@@ -448,3 +448,21 @@ def unknown(shop: Shop) -> list[tuple[str, int, str]]:
         for row in shop.table("event_quarantine")
         if row["reason"] != "EVENT_ID_REUSED"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value"),
+    [("user_id", pa.float64(), 123.0), ("received_ts", pa.int64(), 1767225600000)],
+)
+def test_ingest_events_reads_the_types_of_every_file(
+    shop: Shop, name: str, kind: pa.DataType, value: float
+) -> None:
+    """Beside a file of texts the unit 123 of another one was 123.0."""
+    shop.collect("a", [event("e1")])
+    path = shop.collect("b", [event("e2")])
+    rows = pq.read_table(path)
+    at = rows.schema.get_field_index(name)
+    pq.write_table(rows.set_column(at, name, pa.array([value], kind)), path)
+    with pytest.raises(ContractError, match=f"'{name}' cannot be read") as caught:
+        shop.ingest()
+    assert caught.value.parts["where"] == f"{path} (raw events)"
