@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from exp_platform.checks.wording import format_count
 from exp_platform.config import Settings
 from exp_platform.errors import UsageError, did_you_mean
 from exp_platform.lake import (
@@ -27,10 +26,11 @@ from exp_platform.pipelines.delivered_file import (
 )
 from exp_platform.pipelines.import_crossed import choose_rows
 from exp_platform.pipelines.import_looks import describe_design
+from exp_platform.pipelines.import_lost import tell_lost
 from exp_platform.pipelines.import_numbers import check_values
 from exp_platform.pipelines.import_plan import registry_row
 from exp_platform.pipelines.import_request import ImportRequest, check_request
-from exp_platform.pipelines.import_rows import exposures_sql, has_key, outcomes_sql
+from exp_platform.pipelines.import_rows import exposures_sql, outcomes_sql
 from exp_platform.pipelines.import_types import infer_types
 from exp_platform.records import Assignment, Variant
 
@@ -78,7 +78,7 @@ def import_file(
         arms = _read_arms(engine, request, file)
         texts, missing = check_values(engine, request, columns, file)
         types, notes = infer_types(engine, request, columns, texts)
-        notes += [*missing, *_tell_lost(engine, request)]
+        notes += [*missing, *tell_lost(engine, request)]
         window = _read_window(engine, request)
         counted, crossed = choose_rows(engine, request, window)
         notes += crossed
@@ -106,23 +106,6 @@ def import_file(
         notes.append(f"arms and planned shares: {shares}")
     notes += _describe_roles(request)
     return Imported(folder, rows, tuple(notes))
-
-
-def _tell_lost(engine: Engine, request: ImportRequest) -> list[str]:
-    """Rows that ingest will set aside, such as a spreadsheet's last row of totals."""
-    lacking = {"a unit or an arm": f"not {has_key(request)}"}
-    instants = [request.exposure_ts, request.long.outcome_ts if request.long else None]
-    for name in filter(None, instants):
-        unread = f"try_cast({identifier(name)} as timestamptz) is null"
-        lacking[f"an instant that can be read in {name!r}"] = unread
-    counts = ", ".join(f"count(*) filter ({rows})" for rows in lacking.values())
-    found = engine.rows(f"select {counts} from exp_run.delivered")[0]
-    return [
-        f"{format_count(n, 'row')} {'lacks' if n == 1 else 'lack'} {what}: "
-        f"{'it goes' if n == 1 else 'they go'} to quarantine"
-        for what, n in zip(lacking, found, strict=True)
-        if n
-    ]
 
 
 def _describe_window(
@@ -294,6 +277,21 @@ def _check_outcome_names(
                 allowed=did_you_mean(name, known),
                 next_step="correct the flag; nothing was written",
             )
+    wanted = (*request.metrics, *request.past)
+    named = {_fold(name): name for name in wanted}
+    for other in known:
+        if _fold(other) in named and other not in wanted:
+            raise UsageError(
+                "two outcomes differ only in spaces or capitals",
+                where=f"column {name_column!r} of {file}",
+                found=f"{named[_fold(other)]!r}, {other!r}",
+                allowed="one way to write an outcome, or a flag for each of them",
+                next_step="write it in one way and import again; nothing was written",
+            )
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.split()).casefold()
 
 
 def _read_arms(
@@ -319,8 +317,7 @@ def _read_arms(
             found=f"{len(found)} arms: {', '.join(found[:5])}",
             next_step="check --variant",
         )
-    folded = {" ".join(name.split()).casefold() for name in found}
-    if len(folded) < len(found):
+    if len(set(map(_fold, found))) < len(found):
         raise UsageError(
             "two arms differ only in spaces or capitals",
             where=where,

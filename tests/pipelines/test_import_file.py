@@ -9,6 +9,7 @@ from tests.pipelines.imported import (
     BASE,
     GOOD,
     LONG,
+    LONG_FILE,
     SQL,
     arm,
     csv,
@@ -234,3 +235,29 @@ def test_import_keeps_ids_that_look_like_decimals_apart(project, bring):
     assert bring(csv("user,grp,spend", line), *BASE).code == 0
     assert project.exp("run", "exp_file").code == 0
     assert welch(project)["n_control"] == 120
+
+
+def test_import_tells_of_the_outcomes_that_no_flag_names(bring):
+    """They were left out without a word, among the rows that landed."""
+    content = (
+        LONG_FILE + "u0,A,2026-01-01,c,1,2026-01-02\nu0,A,2026-01-01,,1,2026-01-02\n"
+    )
+    answer = bring(content, *LONG, "--metric", "a")
+    assert (answer.code, answer.err) == (0, "")
+    assert "482 rows of outcomes that no flag names ('b', 'c'): left out" in answer.out
+    answer = bring(content, *LONG, "--metric", "a", "--metric", "b", "--metric", "c")
+    assert "1 row of outcomes without a name: left out" in answer.out
+    answer = bring(LONG_FILE, *LONG, "--metric", "a", "--metric", "b")
+    assert "left out" not in answer.out
+
+
+@pytest.mark.parametrize("name", ["A", "a ", " a"])
+def test_import_refuses_an_outcome_written_in_two_ways(project, bring, name):
+    """Values of the other one were lost, and its units had 0."""
+    content = LONG_FILE + f"u0,A,2026-01-01,{name},1,2026-01-02\n"
+    answer = bring(content, *LONG, "--metric", "a", "--metric", "b")
+    assert answer.code == 2, answer
+    assert "two outcomes differ only in spaces or capitals" in answer.err
+    assert not project.raw.exists()
+    flags = ("--metric", "a", "--metric", "b", "--metric", name)
+    assert bring(content, *LONG, *flags).code == 0
