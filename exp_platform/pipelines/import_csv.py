@@ -44,8 +44,10 @@ def csv_dialect(file: Path, as_text: Sequence[str] = ()) -> str:
     start = _read_start(file)
     mark, skipped = text(_delimiter(start)), _count_blank(start)
     types = ", ".join(f"{text(name)}: 'VARCHAR'" for name in present)
+    packed = "gzip" if _is_gzip(file) else "none"
     return (
         f"strict_mode = true, header = true, skip = {skipped}, delim = {mark}"
+        f", compression = '{packed}'"
         """, quote = '"', escape = '"', comment = '', dateformat = '%Y-%m-%d'"""
         ", timestampformat = '%Y-%m-%d %H:%M:%S'"
         + (f", types = {{{types}}}" if types else "")
@@ -154,7 +156,7 @@ def _open(file: Path) -> Iterator[IO[bytes]]:
 
 
 def _is_gzip(file: Path) -> bool:
-    return file.name.endswith(".gz")
+    return file.name.lower().endswith(".gz")
 
 
 def _count_blank(start: str) -> int:

@@ -77,6 +77,17 @@ def test_two_parquet_columns_of_one_name_are_refused(project):
     assert "several columns of the file are called 'spend'" in answer.err
 
 
+def test_a_header_is_read_as_its_file_is_packed(project, bring):
+    """The engine unpacked what nobody had read a header of: 0017 was 17."""
+    content = csv("user,grp,spend", lambda i: f"00{i},{arm(i)},{i % 7}.5").encode()
+    zst = pa.Codec("zstd").compress(content, asbytes=True)
+    answer = bring(zst, *BASE, name="file.csv.zst")
+    assert answer.code == 3
+    assert "the file cannot be read" in answer.err
+    assert bring(gzip.compress(content), *BASE, name="file.CSV.GZ").code == 0
+    assert {row["user_id"][:2] for row in landed(project, "exposures")} == {"00"}
+
+
 @pytest.mark.parametrize(
     ("header", "named"),
     [
