@@ -1,15 +1,15 @@
 """Stage ingest: raw Parquet to canonical rows; every bad row goes to quarantine."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from exp_platform.errors import ContractError
-from exp_platform.lake import raw_folder, verify_raw
-from exp_platform.lake.raw import require_raw
+from exp_platform.lake import RawFile, raw_folder, verify_raw
+from exp_platform.lake.raw import REGISTRY, require_raw
 from exp_platform.lake.validation import Delivery, Rules, accept_rows
 from exp_platform.metrics.definitions import choose_definitions, load_definitions
 from exp_platform.pipelines.engines import open_judge
@@ -54,6 +54,7 @@ def ingest(run: Run) -> Ingested:
     run.lake.fetch_raw(raw_folder(run.settings.paths.raw, run.experiment_id))
     run.inputs = verify_raw(run.settings.paths.raw, run.experiment_id)
     folder = raw_folder(run.settings.paths.raw, run.experiment_id)
+    _refuse_unread(run.inputs, folder)
     registry = accept_rows(
         run.engine,
         "experiment_registry",
@@ -75,6 +76,20 @@ def ingest(run: Run) -> Ingested:
         run.drop_leftovers("assignments")
     run.stages["ingest"] = "done"
     return _describe(run, spec, row, (*deliveries, *events))
+
+
+def _refuse_unread(files: Iterable[RawFile], folder: Path) -> None:
+    """Rows in a second file, as `outcomes_2.parquet`, would be missed by nobody."""
+    known = (REGISTRY, *_TABLES, ASSIGNMENTS)
+    rows = [file for file in files if file.path.suffix == ".parquet"]
+    if unread := [file.path.name for file in rows if file.name not in known]:
+        raise ContractError(
+            "a raw file is none of those that are read",
+            where=str(folder),
+            found=", ".join(unread),
+            allowed=", ".join(f"{name}.parquet" for name in known),
+            next_step="add its rows to one of these, or move it away; no table was changed",
+        )
 
 
 def _accept_all(run: Run, spec: ExperimentSpec, folder: Path) -> tuple[Delivery, ...]:
