@@ -13,9 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from exp_platform.errors import UsageError, did_you_mean
+from exp_platform.errors import UsageError, did_you_mean, mask_passwords
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -130,7 +137,20 @@ class Paths(_Strict):
     temp: Path = Path("data/tmp")
     tokens: Path = Path("data/api_tokens")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_empty(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError("a path is not empty; `.` is the project's folder")
+        return value
 
+
+_DATABASE = "postgresql+pg8000://"
+_DATABASE_URL = re.compile(
+    re.escape(_DATABASE) + r"([^:/@\s]*(:[^@]*)?@)?(\[[\da-fA-F:.]+\]|[^@/:?#\s]*)"
+    r"(:\d{1,5})?/[^@/?#\s]+(\?(application_name|unix_sock)=[^\s&]*)?"
+)
+_REST_URL = re.compile(r"https?://\S+")
 S3Location = Annotated[str, Field(pattern=r"^s3a?://[a-z0-9][a-z0-9.-]+(/[^?#]*)?$")]
 
 
@@ -138,7 +158,6 @@ class Remote(_Strict):
     """A lake that several people and engines share; `paths` are then local copies."""
 
     catalog: str = Field(
-        pattern=r"^(postgresql\+pg8000|https?)://",
         description="SQLAlchemy URL of the PostgreSQL database with the catalog, or "
         "URL of an Iceberg REST server",
     )
@@ -147,8 +166,22 @@ class Remote(_Strict):
     )
     warehouse: S3Location = Field(description="Iceberg tables")
     raw: S3Location = Field(description="delivered files")
-    endpoint: str = Field("", description="URL of the store; empty = AWS")
+    endpoint: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="URL of the store; empty = AWS"
+    )
     region: str = "us-east-1"
+
+    @field_validator("catalog")
+    @classmethod
+    def _catalog_is_a_url(cls, value: str) -> str:
+        if _REST_URL.fullmatch(value) or _DATABASE_URL.fullmatch(value):
+            return value
+        if value.startswith(_DATABASE):
+            raise ValueError(
+                f"after {_DATABASE} goes USER:PASSWORD@HOST:PORT/NAME, with @ and % of "
+                "a password as %40 and %25"
+            )
+        raise ValueError(f"begin with {_DATABASE}, or with http:// or https://")
 
 
 EngineKind = Literal["duckdb", "spark", "trino"]
@@ -336,7 +369,15 @@ def _secret(name: str, file: Path) -> str:
             where=str(file),
             next_step=f"export {name}=... and run again",
         )
-    return os.environ[name]
+    value = os.environ[name]
+    if not value.isprintable():
+        raise UsageError(
+            f"the environment variable {name} holds a line break or another sign that "
+            "cannot be printed",
+            where=str(file),
+            next_step=f"export {name} without it and run again",
+        )
+    return value
 
 
 def _validate(document: Any, file: Path) -> Settings:
@@ -356,7 +397,7 @@ def _validate(document: Any, file: Path) -> Settings:
         raise UsageError(
             f"unknown key {where!r}" if unknown else f"{where}: {message}",
             where=str(file),
-            found=repr(first.get("input"))[:200],
+            found=mask_passwords(repr(first.get("input")))[:200],
             allowed=_suggest(first["loc"]) if unknown else "",
             next_step="correct the file; nothing was run",
         ) from error

@@ -4,6 +4,7 @@ A valid negative outcome (too little data, failed pre-trends) is never an except
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -29,20 +30,32 @@ class ExpPlatformError(Exception):
         allowed: str = "",
         next_step: str = "",
     ) -> None:
-        self.what = what
+        self.what = mask_passwords(what)
         parts = {
             "where": where,
             "found": found,
             "allowed": allowed,
             "next": next_step,
         }
-        self.parts = {name: text for name, text in parts.items() if text}
-        super().__init__(what)
+        self.parts = {
+            name: mask_passwords(text) for name, text in parts.items() if text
+        }
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         lines = [self.what]
         lines += [f"  {name + ':':<9}{text}" for name, text in self.parts.items()]
         return "\n".join(lines)
+
+
+_IN_URL = re.compile(r"(://[^\s/:@'\"]*:(?!\d+/))[^\s'\"]*@")
+"""What stands before a host, up to the last `@`; not a port with a path behind it."""
+_IN_QUERY = re.compile(r"([?&]password=)[^&\s'\"]*", re.IGNORECASE)
+
+
+def mask_passwords(text: str) -> str:
+    """A text whose URLs are fit to be shown, to people and in logs."""
+    return _IN_QUERY.sub(r"\1***", _IN_URL.sub(r"\1***@", text))
 
 
 class UsageError(ExpPlatformError):

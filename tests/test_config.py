@@ -170,6 +170,62 @@ def test_load_settings_takes_secrets_from_the_environment(load, monkeypatch):
     assert settings.paths.raw.parts[-3:] == ("data", "elsewhere", "raw")
 
 
+SHARED = """\
+environment: dev
+remote: {catalog: "${EXP_CATALOG_URI}", warehouse: s3://warehouse, raw: s3://raw}
+"""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://exp:se/cret@db/lake",
+        "postgresql+pg8000://exp:se@cret@db:5432/lake",
+        "postgresql+pg8000://exp:secret@db:many/lake",
+        "postgresql+pg8000://exp:secret@db:5432",
+        "postgresql+pg8000://exp@db/lake?password=secret",
+        "postgresql+pg8000://exp:secret@db/lake?sslmode=require",
+        "postgresql+pg8000://exp:secret@db/lake\n",
+        "",
+    ],
+)
+def test_url_of_the_catalog_is_refused_without_its_password(load, monkeypatch, url):
+    monkeypatch.setenv("EXP_CATALOG_URI", url)
+    with pytest.raises(UsageError) as caught:
+        load(SHARED)
+    assert "cret" not in str(caught.value)
+    assert "%40" in str(caught.value) or "pg8000://" not in url or "\n" in url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+pg8000://exp:p%40 #?:/%25@127.0.0.1:5432/lake",
+        "postgresql+pg8000://exp@[::1]/lake?application_name=exp",
+        "postgresql+pg8000://exp@/lake?unix_sock=/run/postgresql/.s.PGSQL.5432",
+        "https://catalog.example.org/iceberg",
+    ],
+)
+def test_url_of_the_catalog_is_taken(load, monkeypatch, url):
+    monkeypatch.setenv("EXP_CATALOG_URI", url)
+    assert load(SHARED).remote.catalog == url
+
+
+def test_missing_key_does_not_show_the_password_beside_it(load, monkeypatch):
+    url = "postgresql+pg8000://exp:secret@db:5432/lake"
+    monkeypatch.setenv("EXP_CATALOG_URI", url)
+    with pytest.raises(UsageError, match=r"remote\.raw") as caught:
+        load(SHARED.replace(", raw: s3://raw", ""))
+    assert "secret" not in str(caught.value)
+    assert "exp:***@db" in str(caught.value)
+
+
+def test_empty_path_is_refused(load, monkeypatch):
+    monkeypatch.setenv("EXP_RAW", "")
+    with pytest.raises(UsageError, match=r"paths\.raw: .*not empty"):
+        load("environment: dev\npaths: {raw: '${EXP_RAW}'}\n")
+
+
 def test_scenario_that_is_absent_names_the_nearest(load):
     settings = load("environment: dev\nexperiments: {exp_a: {days: 3, n_users: 5}}\n")
     with pytest.raises(UsageError, match="did you mean 'exp_a'"):

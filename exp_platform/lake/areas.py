@@ -210,11 +210,14 @@ class ObjectArea:
 
     def discard(self, files: Iterable[NewFile]) -> None:
         """See `Area`."""
+        sent = []
         for file in files:
             if file.path.exists():
                 file.path.unlink()
             else:
-                self.remove([file.location])
+                sent.append(file.location)
+        # last: a store that fails now must not keep the local disk full
+        self.remove(sent)
 
     def readable(self, location: str) -> str:
         """See `Area`."""

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake.areas import Area, RememberingIO
-from exp_platform.lake.database import catalog_errors, hide_password
+from exp_platform.lake.database import catalog_errors, hide_password, limit_waiting
 from exp_platform.lake.files import (
     local_path,
     metadata_errors,
@@ -83,6 +83,11 @@ class LakeCatalog(SqlCatalog):
             super().__init__(CATALOG, uri=uri, warehouse=area.root)
             undo.pop_all()
         self.shown = self.engine.url.render_as_string(hide_password=True)
+
+    def _init_catalog(self) -> None:
+        """Its first query, and with it the first connection."""
+        limit_waiting(self.engine)
+        super()._init_catalog()
 
     def _disconnect(self) -> None:
         """What is no catalog leaves no connection to it."""

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,7 +38,7 @@ from pyiceberg.table.update import (
     TableRequirement,
     update_table_metadata,
 )
-from requests import RequestException
+from requests import RequestException, Session
 
 from exp_platform.errors import StorageError
 from exp_platform.lake.areas import Area, RememberingIO
@@ -60,6 +61,8 @@ _COMMIT = "transactions/commit"
 _LOOKS = 6
 _WAIT = (10.0, 300.0)
 """Seconds for a connection, and for the answer to a commit."""
+_WAIT_ELSE = (10.0, 60.0)
+"""The same for every other answer."""
 _NOT_THERE = {
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
@@ -92,6 +95,11 @@ class RestLakeCatalog(RestCatalog):
         self._is_unknown = False
         with rest_errors(self.shown):
             super().__init__(CATALOG, **rest_properties(remote), **area.io_properties)
+
+    def _create_session(self) -> Session:
+        session = super()._create_session()
+        session.request = partial(session.request, timeout=_WAIT_ELSE)
+        return session
 
     @property
     def written(self) -> list[str]:

@@ -21,7 +21,7 @@ def open_store(store: ObjectStore) -> Any:
             f"{error.name} is not installed",
             next_step="pip install 'exp-platform[stack]'",
         ) from error
-    return s3fs.S3FileSystem(
+    files = s3fs.S3FileSystem(
         endpoint_url=store.endpoint or None,
         client_kwargs={"region_name": store.region},
         config_kwargs={
@@ -35,6 +35,20 @@ def open_store(store: ObjectStore) -> Any:
         use_listings_cache=False,
         skip_instance_cache=True,
     )
+    # times botocore's own attempts: a store that hangs took five minutes for one request
+    files.retries = 2
+    return files
+
+
+def check_bucket(files: Any, location: str) -> None:
+    """Ask for one object of a location; it may have none yet.
+
+    Raises:
+        StorageError: there is no such bucket, or the store refuses.
+    """
+    bucket, _, prefix = location.partition("://")[2].partition("/")
+    with store_errors(location):
+        files.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
 
 
 @contextmanager
@@ -61,6 +75,6 @@ def _refused(error: Exception, location: str) -> StorageError:
         "the object store cannot be used",
         where=location,
         found=" ".join(str(error).split())[:300] or type(error).__name__,
-        next_step="check the endpoint, the bucket and the keys in the environment "
-        "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
+        next_step="check the endpoint, the region, the bucket and the keys in the "
+        "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
     )

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from exp_platform.lake.rest import AnyCatalog
 
 REGISTRY = "experiment_registry"
-CONNECT_SECONDS = 10
 
 
 class Lake:
@@ -321,13 +320,21 @@ class Lake:
         if remote.is_rest:
             # a REST server has no locks: those of one machine, and its own conflicts
             return FileLocks(self.settings.temp_directory / "catalog")
-        from sqlalchemy import create_engine
+        from exp_platform.lake.database import open_database
 
-        from exp_platform.lake.database import catalog_errors, hide_password
+        return DatabaseLocks(open_database(remote.catalog))
 
-        with catalog_errors(hide_password(remote.catalog)):
-            limits = {"timeout": CONNECT_SECONDS}
-            return DatabaseLocks(create_engine(remote.catalog, connect_args=limits))
+    def check_store(self) -> None:
+        """Look into the buckets of a shared lake; nothing to do on one machine.
+
+        Raises:
+            StorageError: the store cannot be reached, or refuses.
+        """
+        from exp_platform.lake.store import check_bucket
+
+        remote = self.settings.remote
+        for location in (remote.warehouse, remote.raw) if remote else ():
+            check_bucket(self.area.filesystem, location)
 
     def send_raw(self, folder: Path) -> str:
         """Make landed files the shared ones; nothing to do on one machine.

@@ -42,13 +42,15 @@ def examine_project(settings: Settings) -> list[Finding]:
         Finding("python", sys.version_info >= (3, 11), python),
         Finding("packages", True, versions),
         *_examine_folders(settings),
+        *_examine_store(settings),
         _examine_metrics(settings),
         _examine_lake(settings),
     ]
 
 
 def _examine_folders(settings: Settings) -> Iterator[Finding]:
-    for name in ("warehouse", "raw", "memos", "temp"):
+    own = ("warehouse",) if settings.remote is None else ()
+    for name in (*own, "raw", "memos", "temp"):
         path: Path = getattr(settings.paths, name)
         existing = next(p for p in (path, *path.parents) if p.exists())
         free = shutil.disk_usage(existing).free
@@ -60,6 +62,19 @@ def _examine_folders(settings: Settings) -> Iterator[Finding]:
             f"{path}{state}, {free / (1 << 30):.0f} GiB free"
             + ("" if writable else ", not writable"),
         )
+
+
+def _examine_store(settings: Settings) -> Iterator[Finding]:
+    """An empty catalog names no file, so the tables cannot tell whether the store answers."""
+    if settings.remote is None:
+        return
+    try:
+        with open_lake(settings) as lake:
+            lake.check_store()
+    except ExpPlatformError as error:
+        yield Finding("store", False, str(error))
+        return
+    yield Finding("store", True, f"{settings.remote.warehouse}, {settings.remote.raw}")
 
 
 def _examine_metrics(settings: Settings) -> Finding:

@@ -1,3 +1,4 @@
+import logging
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -9,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake import Lake, LakeSettings
 from exp_platform.lake.catalog import CommitConflict, StagedTable
+from exp_platform.lake.database import catalog_errors
 
 
 def test_load_tables_leaves_out_absent_ones(lake, rows):
@@ -135,3 +137,22 @@ def test_load_tables_names_a_missing_or_damaged_metadata_file(lake, rows, settin
         pytest.raises(StorageError, match="metadata file is missing"),
     ):
         other.read("outcomes")
+
+
+def test_catalog_errors_tell_an_answer_that_did_not_come():
+    with (
+        pytest.raises(StorageError, match="catalog cannot be used") as caught,
+        catalog_errors("the catalog"),
+    ):
+        raise TimeoutError("timed out")
+    assert caught.value.parts["found"] == "timed out"
+
+
+def test_broken_connection_prints_nothing_of_its_own(capfd):
+    """Without a handler Python writes a library's traceback beside our message."""
+    logging.getLogger("sqlalchemy.pool.impl.QueuePool").error("terminating connection")
+    assert any(
+        isinstance(handler, logging.NullHandler)
+        for handler in logging.getLogger("sqlalchemy.pool").handlers
+    )
+    assert "terminating" not in capfd.readouterr().err

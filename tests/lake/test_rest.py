@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,6 +23,7 @@ METADATA = new_metadata(load_schema("decisions"), "s3://w/exp/decisions")
 
 class Server(ThreadingHTTPServer):
     status = 404
+    seconds = 0.0
 
     @property
     def remote(self) -> RemoteLake:
@@ -31,6 +33,7 @@ class Server(ThreadingHTTPServer):
 
 class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        time.sleep(self.server.seconds)
         if "/tables/" in self.path:
             error = {"message": "no", "type": "NoSuchTableException", "code": 404}
             self.answer(404, {"error": error})
@@ -107,3 +110,11 @@ def test_server_that_does_not_answer_is_named(server, tmp_path):
     with pytest.raises(StorageError, match="REST catalog cannot be used") as raised:
         RestLakeCatalog(remote, LocalArea(tmp_path))
     assert remote.catalog in str(raised.value)
+
+
+def test_server_that_hangs_is_told_in_time(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("exp_platform.lake.rest._WAIT_ELSE", (1.0, 0.1))
+    server.seconds = 1.0
+    with pytest.raises(StorageError, match="REST catalog cannot be used") as raised:
+        RestLakeCatalog(server.remote, LocalArea(tmp_path))
+    assert "timed out" in str(raised.value)

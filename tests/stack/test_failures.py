@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from sqlalchemy import create_engine, make_url, text
 
 from exp_platform.errors import StorageError
 from exp_platform.lake import open_lake
+from exp_platform.lake.areas import ObjectArea
+from exp_platform.lake.database import catalog_errors, limit_waiting
+from exp_platform.lake.settings import ObjectStore
+from exp_platform.lake.store import check_bucket, open_store
+from exp_platform.pipelines.doctor import examine_project
 from exp_platform.pipelines.run_end_to_end import RunOptions, run_end_to_end
 
 WITHIN_SECONDS = 30
@@ -95,6 +101,92 @@ def test_catalog_of_another_name(shared, new_database):
     told = refused(shared, "other", catalog=url)
     assert "catalog of another name" in told
     assert "lake" in told
+
+
+@pytest.fixture
+def silent():
+    """A port that takes connections, answers nothing, and counts who asked."""
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take():
+            while True:
+                try:
+                    asked.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=take, daemon=True).start()
+        yield server.getsockname()[1], asked
+    for connection in asked:
+        connection.close()
+
+
+def test_catalog_that_hangs(shared, silent):
+    told = refused(
+        shared, "hangs", catalog=changed_url(host="127.0.0.1", port=silent[0])
+    )
+    assert "the catalog cannot be used" in told
+    assert "timed out" in told
+
+
+def test_catalog_that_hangs_later(shared, silent):
+    """The lock was taken before; the catalog has connections of its own."""
+    database = limit_waiting(create_engine(changed_url(port=silent[0])))
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="cannot be used"), catalog_errors("here"):
+        database.connect()
+    assert time.monotonic() - began < WITHIN_SECONDS
+    catalog = open_lake(shared.settings())._catalog()
+    with catalog.engine.connect() as connection:
+        assert connection.connection.dbapi_connection._usock.gettimeout() > 0
+    catalog.close()
+
+
+def test_store_that_hangs_up_is_asked_a_few_times():
+    """Of a store that hangs each time takes 20 seconds."""
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up():
+            while True:
+                try:
+                    server.accept()[0].close()
+                except OSError:
+                    return
+                asked.append(1)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(StorageError, match="object store"):
+            check_bucket(open_store(ObjectStore(address)), "s3://warehouse")
+    assert 2 <= len(asked) <= 12
+
+
+def test_doctor_looks_into_the_buckets(shared, new_database, monkeypatch):
+    def state():
+        found = {one.what: one for one in examine_project(settings)}
+        assert found["tables"].is_well
+        return found["store"].is_well, found["store"].found
+
+    settings = shared.write("doctor", catalog=new_database())
+    assert state() == (True, "s3://warehouse, s3a://raw")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    assert state()[0] is False
+    monkeypatch.undo()
+    settings = shared.write("doctor", catalog=settings.remote.catalog, raw="s3://none")
+    is_well, found = state()
+    assert not is_well
+    assert "s3://none" in found
+
+
+def test_discard_removes_local_files_though_the_store_fails(tmp_path):
+    area = ObjectArea("s3://none", ObjectStore("http://127.0.0.1:1"), tmp_path)
+    files = [area.new_file(name) for name in ("sent", "waiting")]
+    files[1].path.write_text("rows")
+    with pytest.raises(StorageError, match="object store"):
+        area.discard(files)
+    assert not files[1].path.exists()
 
 
 def can_mount():
