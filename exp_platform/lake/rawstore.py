@@ -56,7 +56,7 @@ class RawStore:
                 where a manifest speaks of another landing.
 
         Raises:
-            ContractError: the store has nothing there.
+            ContractError: the store has nothing there, or a name that leads elsewhere.
             StorageError: the store cannot be reached, or refuses.
         """
         where = self._location(folder)
@@ -88,14 +88,23 @@ class RawStore:
 
     def _listed(self, where: str) -> Iterator[str]:
         for name in self._files.find(where):
-            yield f"s3://{name}"
+            # a console's "folder" is an empty object of that name
+            if not name.endswith("/"):
+                yield f"s3://{name}"
 
     def _location(self, path: Path) -> str:
         key = path.absolute().relative_to(self._local.absolute()).as_posix()
         return f"{self._root}/{key}"
 
     def _path(self, location: str) -> Path:
-        return self._local.absolute() / location.removeprefix(f"{self._root}/")
+        key = location.removeprefix(f"{self._root}/")
+        if ".." in key.split("/"):
+            raise ContractError(
+                "a raw object's name leads out of the folder of raw files",
+                where=location,
+                next_step="remove that object; nothing of it was copied",
+            )
+        return self._local.absolute() / key
 
 
 def _is_delivered(path: Path) -> bool:

@@ -25,6 +25,9 @@ class Server(ThreadingHTTPServer):
     status = 404
     seconds = 0.0
 
+    def handle_error(self, *_: object) -> None:
+        """A client that does not wait hangs up."""
+
     @property
     def remote(self) -> RemoteLake:
         address = f"http://127.0.0.1:{self.server_port}"
