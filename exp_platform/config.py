@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -226,6 +227,12 @@ class EngineSettings(_Strict):
         pattern="^(https?://.+)?$",
     )
 
+    @field_validator("trino")
+    @classmethod
+    def _port_is_a_number(cls, value: str) -> str:
+        _ = urlsplit(value).port  # raises; Trino's client would, in the middle of a run
+        return value
+
     def of(self, stage: str) -> EngineKind:
         """The engine of a stage; what `kind` cannot compute is DuckDB's."""
         kinds = PORTABLE_STAGES.get(stage, ())
@@ -254,7 +261,7 @@ class Settings(_Strict):
         if "trino" in self.engine.kinds:
             if self.remote is None:
                 raise ValueError("engine trino needs a shared lake: add `remote:`")
-            if not self.engine.trino:
+            if not urlsplit(self.engine.trino).hostname:
                 raise ValueError("engine trino needs its address: add `trino: URL`")
         return self
 

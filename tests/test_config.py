@@ -220,6 +220,13 @@ def test_missing_key_does_not_show_the_password_beside_it(load, monkeypatch):
     assert "exp:***@db" in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["http://:", "http://db:many", "http://db:99999"])
+def test_url_of_trino_that_names_no_server_is_refused(load, monkeypatch, url):
+    monkeypatch.setenv("EXP_CATALOG_URI", "https://catalog.example.org")
+    with pytest.raises(UsageError, match=r"needs its address|[Pp]ort"):
+        load(f"{SHARED}engine: {{kind: trino, trino: '{url}'}}\n")
+
+
 def test_empty_path_is_refused(load, monkeypatch):
     monkeypatch.setenv("EXP_RAW", "")
     with pytest.raises(UsageError, match=r"paths\.raw: .*not empty"):

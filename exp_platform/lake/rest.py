@@ -40,7 +40,7 @@ from pyiceberg.table.update import (
 )
 from requests import RequestException, Session
 
-from exp_platform.errors import StorageError
+from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake.areas import Area, RememberingIO
 from exp_platform.lake.catalog import (
     CATALOG,
@@ -281,8 +281,19 @@ AnyCatalog = LakeCatalog | RestLakeCatalog
 
 
 def rest_properties(remote: RemoteLake) -> dict[str, str]:
-    """What a client of the server is told; a token comes from the environment."""
+    """What a client of the server is told; a token comes from the environment.
+
+    Raises:
+        UsageError: the token cannot be sent.
+    """
     token = os.environ.get("EXP_CATALOG_TOKEN", "")
+    if not all("!" <= sign <= "~" for sign in token):
+        # a library would show it in its own error
+        raise UsageError(
+            "EXP_CATALOG_TOKEN holds a blank, a line break or another sign that no "
+            "token has",
+            next_step="export EXP_CATALOG_TOKEN without it and run again",
+        )
     return {
         "uri": remote.catalog,
         **({"warehouse": remote.rest_warehouse} if remote.rest_warehouse else {}),

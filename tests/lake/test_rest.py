@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from exp_platform.errors import StorageError
+from exp_platform.errors import StorageError, UsageError
 from exp_platform.lake.areas import LocalArea
 from exp_platform.lake.catalog import CommitConflict, StagedTable
 from exp_platform.lake.rest import RestLakeCatalog
@@ -121,3 +121,11 @@ def test_server_that_hangs_is_told_in_time(server, tmp_path, monkeypatch):
     with pytest.raises(StorageError, match="REST catalog cannot be used") as raised:
         RestLakeCatalog(server.remote, LocalArea(tmp_path))
     assert "timed out" in str(raised.value)
+
+
+@pytest.mark.parametrize("token", ["secret\n", "se cret", "secrét"])
+def test_token_that_cannot_be_sent_is_not_shown(server, tmp_path, monkeypatch, token):
+    monkeypatch.setenv("EXP_CATALOG_TOKEN", token)
+    with pytest.raises(UsageError, match="EXP_CATALOG_TOKEN") as raised:
+        RestLakeCatalog(server.remote, LocalArea(tmp_path))
+    assert token.strip() not in str(raised.value)
