@@ -189,6 +189,7 @@ _ENTRIES = (
         "Holm over covariates and arms.",
         next_step="Prefer the estimate adjusted by the covariate; look for a cause in "
         "the split.",
+        when_absent="Nothing by itself: it is made as soon as the values differ.",
     ),
     CheckEntry(
         "PRE_PERIOD_PRESENT",
@@ -214,6 +215,7 @@ _ENTRIES = (
         next_step="Find out who the unit is; if such values mean nothing, write a cap "
         "into the metric definition before the next experiment. Of a yes or no: wait for "
         "more events.",
+        when_absent="Nothing by itself: it is made as soon as the values differ.",
     ),
     CheckEntry(
         "SKEWNESS",
@@ -225,6 +227,7 @@ _ENTRIES = (
         "side.",
         rule="Warns when the skewness of the difference is above 0.06.",
         next_step="Read the expected tail rates; cap the metric or split equally.",
+        when_absent="Nothing by itself: it is made as soon as the values differ.",
     ),
     CheckEntry(
         "RATIO_DENOMINATOR",
@@ -236,6 +239,7 @@ _ENTRIES = (
         rule="Warns when the treatment moves the denominator at p < 0.001 after Holm "
         "over ratios and arms.",
         next_step="Read numerator and denominator apart before the ratio.",
+        when_absent="Nothing by itself: it is made as soon as the values differ.",
     ),
     CheckEntry(
         "NOVELTY",

@@ -27,7 +27,7 @@ def check_outlier(
             check_name="OUTLIER",
             status=CheckStatus.NOT_RUN,
             reason="NO_MOMENTS",
-            message=f"{treatment.metric_name} has no moments to look for outliers in.",
+            message=f"{treatment.metric_name} has no spread to look for outliers in.",
             subject=subject,
         )
     worst = found[0]

@@ -92,6 +92,12 @@ def _describe_presence(facts: PrePeriodFacts, share: float | None) -> str:
     if share == 0:
         return f"{told}: none of {units} has data {span}."
     have = f"{told}: {format_share(share)} of {units} have data {span}"
+    if facts.days is not None:
+        # Moments do not tell a unit that did nothing from one that came to 0.
+        have = (
+            f"{told}: the value of {format_share(share)} of {units} {span} is known "
+            "(0 where there are no rows)"
+        )
     if facts.is_constant:
         return f"{have}, the same in all units of an arm: nothing to adjust with."
     return f"{have}."

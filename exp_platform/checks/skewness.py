@@ -21,7 +21,7 @@ def check_skewness(control: MetricTotals, treatment: MetricTotals) -> CheckResul
             check_name="SKEWNESS",
             status=CheckStatus.NOT_RUN,
             reason="NO_MOMENTS",
-            message=f"{treatment.metric_name} has no moments to judge skewness by.",
+            message=f"{treatment.metric_name} has no spread to judge skewness by.",
             subject=subject,
         )
     return CheckResult(
@@ -31,7 +31,7 @@ def check_skewness(control: MetricTotals, treatment: MetricTotals) -> CheckResul
         reason="UNEQUAL_TAILS" if found.is_warned else "EQUAL_TAILS",
         message=(
             f"{treatment.metric_name}: without an effect a 5 % test would call "
-            f"{treatment.variant} worse in {format_share(found.lower_tail)} and better "
+            f"{treatment.variant} lower in {format_share(found.lower_tail)} and higher "
             f"in {format_share(found.upper_tail)} of experiments, not 2.5 % each "
             f"(skewness of the difference {format_measure(found.g)})."
             if found.is_warned

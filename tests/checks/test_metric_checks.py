@@ -17,6 +17,7 @@ from exp_platform.checks.pre_period import (
 from exp_platform.checks.pretrend import check_pretrend
 from exp_platform.checks.ratio import check_ratio_denominator
 from exp_platform.checks.skewness import check_skewness
+from exp_platform.checks.wording import format_share
 from exp_platform.records import (
     CheckStatus,
     Estimate,
@@ -84,7 +85,8 @@ def test_check_pre_period_present_tells_constant_from_absent():
     facts = PrePeriodFacts("e", "revenue", 10, 10, 14, is_constant=True)
     check = check_pre_period_present(facts)
     assert (check.status, check.reason) == (CheckStatus.WARNED, "CONSTANT_PRE_PERIOD")
-    assert "100 % of 10 units have data" in check.message
+    # a unit without a row has 0: nobody counted rows
+    assert "the value of 100 % of 10 units in the 14 days before is" in check.message
     absent = check_pre_period_present(replace(facts, units_with_data=0))
     assert absent.reason == "NO_PRE_PERIOD_DATA"
     assert "none of 10 units has data" in absent.message
@@ -225,6 +227,10 @@ def test_check_skewness_warns_on_heavy_tails_in_unequal_arms():
     )
     assert check.status is CheckStatus.WARNED
     assert "not 2.5 % each" in check.message
+    # of a metric that should fall, the lower tail is the one of false gains
+    assert (
+        f"B lower in {format_share(check.details['lower_tail'])} and" in check.message
+    )
     assert check.details["lower_tail"] > 0.025 > check.details["upper_tail"]
 
 

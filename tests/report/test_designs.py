@@ -259,7 +259,9 @@ def test_trust_gives_each_advice_once(panel):
         ("PRETREND", "TOO_FEW_CLUSTERS", False),
         ("NOVELTY", "TOO_FEW_DAYS", False),
         ("NOVELTY", "SKIPPED", True),
-        ("OUTLIER", "NO_MOMENTS", True),
+        ("OUTLIER", "NO_MOMENTS", False),
+        ("SKEWNESS", "NO_MOMENTS", False),
+        ("DUPLICATES", "NOT_COUNTED", True),
     ],
 )
 def test_trust_does_not_ask_to_run_what_cannot_be_run(
