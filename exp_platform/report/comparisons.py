@@ -48,6 +48,8 @@ class Comparison:
         segments: primary-method estimates on subsets of units.
         views: rows that have a section of their own, see `VIEWS`.
         is_harmed: the one-sided test for harm, as the decision read it, calls it worse.
+        is_worse: a goal that stands against shipping: worse by the two-sided test, which
+            the decision reads without correction there.
     """
 
     metric_name: str
@@ -60,6 +62,7 @@ class Comparison:
     views: tuple[Estimate, ...] = ()
     looks: tuple[Estimate, ...] = ()
     is_harmed: bool = False
+    is_worse: bool = False
 
     @property
     def refused(self) -> Estimate | None:
@@ -116,6 +119,7 @@ def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
     primary = _find_primary(whole)
     looks = [one for one in whole if one.look is not None]
     is_followed = primary is not None and any(map(_is_latest, whole))
+    decided = [d.details for d in facts.arm_decisions if d.treatment == treatment]
     segments = [one for one in mine if one.segment != ALL_UNITS]
     if primary is not None and any(one.method == primary.method for one in segments):
         segments = [one for one in segments if one.method == primary.method]
@@ -131,10 +135,12 @@ def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
             if one.look is None or not is_followed
         ),
         looks=tuple(sorted(looks, key=lambda one: one.look or 0)),
-        is_harmed=any(
-            metric_name in one.details.get("harmed", ())
-            for one in facts.arm_decisions
-            if one.treatment == treatment
+        is_harmed=any(metric_name in found.get("harmed", ()) for found in decided),
+        is_worse=any(
+            goal["is_worse"]
+            for found in decided
+            for goal in found.get("goals", ())
+            if goal["metric_name"] == metric_name
         ),
         segments=tuple(segments),
         views=views,

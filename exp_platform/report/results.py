@@ -27,19 +27,22 @@ class Reading(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     HARMED = "harmed"
+    UNCORRECTED = "uncorrected"
     UNCLEAR = "unclear"
     NO_NUMBER = "no-number"
 
     @property
     def tone(self) -> str:
         """The name by which it is coloured: harm looks like any other worsening."""
-        return (Reading.WORSE if self is Reading.HARMED else self).value
+        is_worse = self in {Reading.HARMED, Reading.UNCORRECTED}
+        return (Reading.WORSE if is_worse else self).value
 
 
 READING_WORDS = {
     Reading.BETTER: "better",
     Reading.WORSE: "worse",
     Reading.HARMED: "worse (harm test)",
+    Reading.UNCORRECTED: "worse (before correction)",
     Reading.UNCLEAR: "no clear effect",
     Reading.NO_NUMBER: "no number",
 }
@@ -133,10 +136,11 @@ def read_direction(
 
 
 def read_comparison(comparison: Comparison, estimate: Estimate | None) -> Reading:
-    """As `read_direction`, and worse where the one-sided test for harm says so.
+    """As `read_direction`, and worse where the decision says so.
 
-    That test has an error rate of its own and speaks of all units, over all looks; it
-    rolls back what the corrected two-sided test leaves open.
+    The one-sided test for harm has an error rate of its own and speaks of all units,
+    over all looks; it rolls back what the corrected two-sided test leaves open. A goal
+    that is worse before the correction stands against shipping.
 
     Args:
         comparison: of the estimate.
@@ -145,7 +149,11 @@ def read_comparison(comparison: Comparison, estimate: Estimate | None) -> Readin
     reading = read_direction(comparison.definition, estimate)
     is_open = reading not in {Reading.WORSE, Reading.NO_NUMBER}
     is_whole = estimate is not None and estimate.segment == ALL_UNITS
-    return Reading.HARMED if comparison.is_harmed and is_open and is_whole else reading
+    if not (is_open and is_whole):
+        return reading
+    if comparison.is_harmed:
+        return Reading.HARMED
+    return Reading.UNCORRECTED if comparison.is_worse else reading
 
 
 def is_lower_better(definition: MetricDefinition | None) -> bool:
@@ -252,13 +260,13 @@ def _describe(
 def _word_reading(reading: Reading, estimate: Estimate | None) -> str:
     """The look is named where it was found before the one that is shown."""
     words = READING_WORDS[reading]
-    is_harm = reading is Reading.HARMED
-    if estimate is None or not (is_harm or reading in {Reading.BETTER, Reading.WORSE}):
+    if estimate is None or reading in {Reading.UNCLEAR, Reading.NO_NUMBER}:
         return words
-    look = find_crossing(estimate, is_harm=is_harm)
+    look = find_crossing(estimate, is_harm=reading is Reading.HARMED)
     if look is None:
         return words
-    return f"worse at look {look} (harm test)" if is_harm else f"{words} at look {look}"
+    direction, test, name = words.partition(" (")
+    return f"{direction} at look {look}{test}{name}"
 
 
 def _note(comparison: Comparison, estimate: Estimate) -> str:

@@ -196,6 +196,29 @@ def test_harm_found_at_an_earlier_look_names_it(shippable, crossing, told):
     assert rows["revenue"].reading_words == told
 
 
+def test_a_goal_that_stands_against_shipping_reads_worse(shippable):
+    facts = harm_revenue(shippable, look=4, details={"sequential": {}})
+    goals = [{"metric_name": "revenue", "is_worse": True}]
+    facts = replace(
+        facts,
+        decisions=tuple(
+            replace(one, outcome=Outcome.REVIEW, details={"goals": goals})
+            for one in facts.decisions
+        ),
+    )
+    rows = {row.metric: row for row in describe_results(sort_comparisons(facts))}
+    assert rows["revenue"].reading.tone == "worse"
+    assert rows["revenue"].reading_words == "worse (before correction)"
+    assert rows["conversion"].reading is Reading.BETTER
+    estimates = tuple(
+        replace(one, details={"sequential": {"first_crossing": 2}})
+        for one in facts.estimates
+    )
+    rows = describe_results(sort_comparisons(replace(facts, estimates=estimates)))
+    told = {row.metric: row.reading_words for row in rows}
+    assert told["revenue"] == "worse at look 2 (before correction)"
+
+
 def test_describe_results_guardrail_words(shippable):
     rows = {row.metric: row for row in describe_results(sort_comparisons(shippable))}
     assert rows["page_load_time"].guardrail == "stays inside it (p < 0.001)"
