@@ -1,6 +1,8 @@
 """Estimates sorted for reading: one comparison per metric and arm, goals first."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from exp_platform.decision.sequential import LATEST
 from exp_platform.records import (
@@ -12,6 +14,7 @@ from exp_platform.records import (
     MetricRole,
 )
 from exp_platform.report.facts import MemoFacts
+from exp_platform.stats.guardrail import GuardrailStatus
 
 ALL_UNITS = "all"
 VIEWS = frozenset(
@@ -48,8 +51,8 @@ class Comparison:
         segments: primary-method estimates on subsets of units.
         views: rows that have a section of their own, see `VIEWS`.
         is_harmed: the one-sided test for harm, as the decision read it, calls it worse.
-        is_worse: a goal that stands against shipping: worse by the two-sided test, which
-            the decision reads without correction there.
+        is_worse: the decision calls it worse before any correction: a goal by the
+            two-sided test, a guardrail inside its margin by the one-sided one.
     """
 
     metric_name: str
@@ -136,15 +139,21 @@ def _build(facts: MemoFacts, metric_name: str, treatment: str) -> Comparison:
         ),
         looks=tuple(sorted(looks, key=lambda one: one.look or 0)),
         is_harmed=any(metric_name in found.get("harmed", ()) for found in decided),
-        is_worse=any(
-            goal["is_worse"]
-            for found in decided
-            for goal in found.get("goals", ())
-            if goal["metric_name"] == metric_name
-        ),
+        is_worse=any(metric_name in _list_worse(found) for found in decided),
         segments=tuple(segments),
         views=views,
     )
+
+
+def _list_worse(details: Mapping[str, Any]) -> list[str]:
+    """Metrics that a decision names as worse without calling it harm."""
+    goals = [one for one in details.get("goals", ()) if one["is_worse"]]
+    guardrails = [
+        one
+        for one in details.get("guardrails", ())
+        if one["is_degraded"] and one["status"] == GuardrailStatus.NON_INFERIOR
+    ]
+    return [one["metric_name"] for one in (*goals, *guardrails)]
 
 
 def _is_latest(estimate: Estimate) -> bool:

@@ -219,6 +219,24 @@ def test_a_goal_that_stands_against_shipping_reads_worse(shippable):
     assert told["revenue"] == "worse at look 2 (before correction)"
 
 
+@pytest.mark.parametrize(
+    ("status", "reading"),
+    [("NON_INFERIOR", Reading.UNCORRECTED), ("NOT_SHOWN", Reading.UNCLEAR)],
+)
+def test_a_guardrail_worse_inside_its_margin_reads_worse(shippable, status, reading):
+    guardrail = {"metric_name": "page_load_time", "is_degraded": True, "status": status}
+    facts = replace(
+        shippable,
+        estimates=tuple(replace(one, p_value=0.06) for one in shippable.estimates),
+        decisions=tuple(
+            replace(one, details={"guardrails": [guardrail]})
+            for one in shippable.decisions
+        ),
+    )
+    rows = {row.metric: row for row in describe_results(sort_comparisons(facts))}
+    assert rows["page_load_time"].reading is reading
+
+
 def test_describe_results_guardrail_words(shippable):
     rows = {row.metric: row for row in describe_results(sort_comparisons(shippable))}
     assert rows["page_load_time"].guardrail == "stays inside it (p < 0.001)"
