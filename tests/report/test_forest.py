@@ -1,5 +1,6 @@
 """The forest plot's positions and its text form."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from exp_platform.records import MarginScale
 from exp_platform.report.comparisons import sort_comparisons
 from exp_platform.report.forest import draw_forest, draw_segments, write_forest
+from exp_platform.report.memo import render_memo
 from exp_platform.report.results import Reading
 from exp_platform.report.scale import choose_ticks, fit_scale
 
@@ -31,6 +33,24 @@ def test_draw_forest_goals_first_and_inside_the_plot(shippable):
         assert 0 <= row.low <= row.point <= row.high <= 1
     assert chart.rows[0].reading is Reading.BETTER
     assert chart.rows[2].reading is Reading.UNCLEAR
+
+
+def test_a_long_interval_ends_inside_the_picture(shippable):
+    lift = {
+        "relative_lift": -0.00458,
+        "relative_ci_lower": -0.00895,
+        "relative_ci_upper": -0.0002,
+    }
+    estimates = tuple(replace(one, **lift) for one in shippable.estimates)
+    page = render_memo(replace(shippable, estimates=estimates)).html
+    wide = re.search(r'<svg class="chart wide" viewBox="0 0 920 .*?</svg>', page, re.DOTALL)
+    found = re.findall(
+        r'<text class="value" x="([\d.]+)"[^>]*>([^<]*)<tspan[^>]*>([^<]*)<', wide[0]
+    )
+    assert len(found) == 5
+    for place, text, interval in found:
+        # as wide as Chromium draws them
+        assert float(place) + 9.0 * len(text) + 8 + 7.2 * len(interval) <= 920
 
 
 def test_draw_forest_margin_stands_on_the_harmful_side(shippable):
