@@ -276,7 +276,8 @@ class RestatedFacts:
         moves: (test, instant it had crossed at, instant it crosses at now), instants as
             text; None = no crossing. Of "part" what the metric was and is in the plan,
             of "looks" how the plan was and is read.
-        cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED; "" = nothing has moved.
+        cause: LATE_DATA, LATER_WATERMARK, PLAN_CHANGED or DEFINITION_CHANGED; "" =
+            nothing has moved.
     """
 
     experiment_id: str

@@ -13,6 +13,8 @@ _TESTS = {
 _OF_THE_PLAN = {"looks", "rules"}
 _CAUSES = {
     "LATE_DATA": "the data of past looks have changed",
+    "LATER_WATERMARK": "the one look at it reads all data so far, and they reach further "
+    "now; the error rate is that of the first one",
     "PLAN_CHANGED": "the plan was changed after it was told",
     "DEFINITION_CHANGED": "the metric's definition was changed after it was told",
 }

@@ -27,7 +27,7 @@ from exp_platform.stats.guardrail import ALPHA, GuardrailAssessment
 Told = Mapping[str, Any]
 """One comparison: `crossings` (test -> instant or None), `since` and `through` (the
 earliest and the latest look), `version` of the metric, `design` of the plan, its `looks`
-and `rules`, and the metric's `part` in it, all text."""
+and `rules`, and the metric's `part` in it, all text; `reach` where the look has one."""
 
 TESTS = ("effect", "harm", "noninferiority")
 
@@ -43,6 +43,11 @@ RULES = "rules"
 _AND = "; "
 
 _PLANNED = "a goal or guardrail"
+
+REACH = "reach"
+"""Up to when the one look reads that reads all data so far, also those after the end."""
+
+_ON_ALL_DATA = ("NO_WINDOW", "NO_MOMENTS")
 
 _GONE = "told_of_arms_gone"
 
@@ -62,7 +67,7 @@ class Restatement:
         test: effect, harm or noninferiority; part, looks or rules.
         before, now: instant of the first crossing; None = there was or is none. Of the
             others their words; None = the metric decides nothing now.
-        cause: LATE_DATA, PLAN_CHANGED or DEFINITION_CHANGED.
+        cause: LATE_DATA, LATER_WATERMARK, PLAN_CHANGED or DEFINITION_CHANGED.
     """
 
     metric_name: str
@@ -104,6 +109,7 @@ def tell_crossings(
             "design": _hash_plan(spec),
             **_name_plan(spec),
             PART: _name_part(spec, row.metric_name, row.treatment),
+            **_name_reach(spec, place),
         }
     return told
 
@@ -242,6 +248,12 @@ def _cross_once(
     }
 
 
+def _name_reach(spec: ExperimentSpec, place: Mapping[str, Any]) -> dict[str, str]:
+    """Values without a window grow on after the look that reads them."""
+    is_open = place.get("why_one_look") in _ON_ALL_DATA
+    return {REACH: spec.watermark_ts.isoformat()} if is_open else {}
+
+
 def _name_part(spec: ExperimentSpec, metric: str, treatment: str) -> str | None:
     """A metric's part in the decision on an arm; None = it decides nothing."""
     if treatment not in spec.treatments:
@@ -309,7 +321,8 @@ def _compare(
     is_news = after is not None and _is_new_look(before or after, first, now)
     if before == after or is_news:
         return None
-    cause = "LATE_DATA"
+    is_later = REACH in first and now.get(REACH, first[REACH]) != first[REACH]
+    cause = "LATER_WATERMARK" if is_later else "LATE_DATA"
     if first["version"] != now["version"]:
         cause = "DEFINITION_CHANGED"
     if first["design"] != now["design"]:

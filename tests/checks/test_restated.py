@@ -59,3 +59,13 @@ def test_check_restated_warns_of_a_moved_crossing(move, message):
     assert (check.subject, check.value) == ("orders:B", 1.0)
     assert check.message == message
     assert not check.can_fail
+
+
+def test_check_restated_says_that_data_reach_further():
+    move = ("effect", None, "2026-03-11T00:00:00+00:00")
+    facts = RestatedFacts("e", "orders:B", (move,), "LATER_WATERMARK")
+    assert check_restated(facts).message == (
+        "The bound of an effect was not crossed when first told and is crossed on "
+        "2026-03-11 now: the one look at it reads all data so far, and they reach "
+        "further now; the error rate is that of the first one."
+    )

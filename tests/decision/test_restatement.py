@@ -71,6 +71,27 @@ def test_compare_told_names_the_cause():
     assert (plan.metric_name, plan.treatment, plan.test) == ("orders", "B", "effect")
 
 
+def test_compare_told_does_not_call_data_late_that_came_after_the_end():
+    before = told(None, 7, reach=day(7))
+    (later,) = compare_told(before, told(7, 7, reach=day(20)))
+    (late,) = compare_told(before, told(7, 7, reach=day(7)))
+    (unknown,) = compare_told(told(None, 7), told(7, 7, reach=day(20)))
+    assert later.cause == "LATER_WATERMARK"
+    assert late.cause == unknown.cause == "LATE_DATA"
+
+
+@pytest.mark.parametrize(
+    ("why", "reach"), [("NO_WINDOW", "told"), ("FIXED", "not told")]
+)
+def test_tell_crossings_says_how_far_a_look_on_all_data_reads(shippable, why, reach):
+    row = look(shippable, 3)
+    place = {"method": "fixed", "why_one_look": why}
+    row = replace(row, sequential_p_value=0.01, details={"sequential": place})
+    entry = tell_crossings(shippable.spec, [row], ())["B"]["orders"]
+    expected = {"told": shippable.spec.watermark_ts.isoformat(), "not told": None}
+    assert entry.get("reach") == expected[reach]
+
+
 @pytest.mark.parametrize(
     ("before", "now", "carried"),
     [

@@ -43,7 +43,9 @@ def test_a_long_interval_ends_inside_the_picture(shippable):
     }
     estimates = tuple(replace(one, **lift) for one in shippable.estimates)
     page = render_memo(replace(shippable, estimates=estimates)).html
-    wide = re.search(r'<svg class="chart wide" viewBox="0 0 920 .*?</svg>', page, re.DOTALL)
+    wide = re.search(
+        r'<svg class="chart wide" viewBox="0 0 920 .*?</svg>', page, re.DOTALL
+    )
     found = re.findall(
         r'<text class="value" x="([\d.]+)"[^>]*>([^<]*)<tspan[^>]*>([^<]*)<', wide[0]
     )
