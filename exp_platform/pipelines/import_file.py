@@ -344,14 +344,13 @@ def _read_window(
         return UNDATED, end, end
     instant = f"try_cast({identifier(request.exposure_ts)} as timestamptz)"
     row = engine.records(
-        f"select min({instant}) as first_ts, max({instant}) as last_ts\n"
-        f"from exp_run.delivered where {_sensible(instant)}"
+        f"select min(instant) as first_ts, max(instant) as last_ts,\n"
+        f"    (select cast(min({instant}) as varchar) from exp_run.delivered) as outside\n"
+        f"from (select {instant} as instant from exp_run.delivered)\n"
+        f"where {_sensible('instant')}"
     )[0]
     if row["first_ts"] is None:
-        raise UsageError(
-            f"column {request.exposure_ts!r} holds no instant that can be read",
-            allowed="ISO 8601, e.g. 2026-01-05 or 2026-01-05T10:00:00Z",
-        )
+        raise _no_instant(request, row["outside"])
     start = request.start or row["first_ts"]
     end = request.end or row["last_ts"] + timedelta(microseconds=1)
     last = max(row["last_ts"], _last_outcome(engine, request) or row["last_ts"])
@@ -363,6 +362,19 @@ def _read_window(
     day_after = last.replace(**midnight) + timedelta(days=1)
     follow_up = timedelta(days=float(request.looks.get("follow_up_days", 0.0)))
     return start, end, min(end + follow_up, day_after)
+
+
+def _no_instant(request: ImportRequest, outside: str | None) -> UsageError:
+    if outside is None:
+        return UsageError(
+            f"column {request.exposure_ts!r} holds no instant that can be read",
+            allowed="ISO 8601, e.g. 2026-01-05 or 2026-01-05T10:00:00Z",
+        )
+    return UsageError(
+        f"column {request.exposure_ts!r} holds no instant from 1970 until now",
+        found=f"{outside} and the like",
+        allowed="units that were exposed",
+    )
 
 
 def _last_outcome(engine: Engine, request: ImportRequest) -> datetime | None:

@@ -103,6 +103,14 @@ def test_import_is_not_stretched_by_one_date_from_the_future(project, bring):
     assert registry["end_ts"].year == 2026
 
 
+def test_import_of_the_future_alone_says_what_it_found(bring):
+    content = csv(DATED, lambda i: f"{spend(i)},2126-03-0{1 + i % 5}")
+    answer = bring(content, *BASE, "--exposure-ts", "ts")
+    assert answer.code == 2
+    assert "holds no instant from 1970 until now" in answer.err
+    assert "2126-03-01 00:00:00" in answer.err
+
+
 @pytest.mark.parametrize(
     "instant", ["05/0{}/2026 10:00:00", "05-0{}-2026 10:00:00 AM", "05/0{}/2026"]
 )
