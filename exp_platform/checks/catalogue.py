@@ -315,16 +315,19 @@ _ENTRIES = (
     CheckEntry(
         "LOOK_RESTATED",
         title="Look restated",
-        can_fail=False,
+        can_fail=True,
         chance=Chance.NONE,
         level=0.0,
         protects_against="A result that was acted on and has quietly become another one.",
         rule="Warns when a bound is crossed at another look than a published run first "
         "told, or is crossed no more, and when the plan has other looks, another error "
         "rate or end, another role or margin of a metric, or another rule for arms that "
-        "may all ship or for what is worse inside a margin, than when it was told.",
-        next_step="Decide again on the numbers as they are now; if late data did it, wait "
-        "longer for the feed before the next look.",
+        "may all ship or for what is worse inside a margin, than when it was told. Fails when "
+        "the one look at a metric without a window, taken again on later data, crosses a "
+        "bound that it had not, and no bound of harm.",
+        next_step="Where it failed, the answer is that of the first run at the end; with a "
+        "window the metric keeps it. Else decide again on the numbers as they are now; if "
+        "late data did it, wait longer for the feed before the next look.",
     ),
     CheckEntry(
         "METRIC_ANOMALY",

@@ -23,14 +23,19 @@ _CAUSES = {
 def check_restated(facts: RestatedFacts) -> CheckResult:
     """Do past looks still say what a published run said about them?
 
+    Fails where the one look was taken again, on more data, until something was proven.
+
     Args:
         facts: crossings that have moved, of one metric and arm.
     """
     is_moved = bool(facts.moves)
+    status = CheckStatus.WARNED if is_moved else CheckStatus.PASSED
+    if facts.cause == "LATER_WATERMARK" and _is_gained(facts):
+        status = CheckStatus.FAILED
     return CheckResult(
         experiment_id=facts.experiment_id,
         check_name="LOOK_RESTATED",
-        status=CheckStatus.WARNED if is_moved else CheckStatus.PASSED,
+        status=status,
         reason=facts.cause if is_moved else "AS_TOLD",
         message=_describe(facts)
         if is_moved
@@ -38,6 +43,7 @@ def check_restated(facts: RestatedFacts) -> CheckResult:
         subject=facts.subject,
         value=float(len(facts.moves)),
         threshold=1.0,
+        can_fail=True,
         details={
             "moves": [
                 {"test": test, "before": before, "now": now}
@@ -45,6 +51,14 @@ def check_restated(facts: RestatedFacts) -> CheckResult:
             ]
         },
     )
+
+
+def _is_gained(facts: RestatedFacts) -> bool:
+    """Something is crossed that was not, and it is no harm: that is never kept back."""
+    news = {
+        test for test, before, now in facts.moves if before is None and now is not None
+    }
+    return bool(news & {"effect", "noninferiority"}) and "harm" not in news
 
 
 def _describe(facts: RestatedFacts) -> str:

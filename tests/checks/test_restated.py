@@ -58,7 +58,6 @@ def test_check_restated_warns_of_a_moved_crossing(move, message):
     assert (check.status, check.reason) == (CheckStatus.WARNED, "LATE_DATA")
     assert (check.subject, check.value) == ("orders:B", 1.0)
     assert check.message == message
-    assert not check.can_fail
 
 
 def test_check_restated_says_that_data_reach_further():
@@ -69,3 +68,30 @@ def test_check_restated_says_that_data_reach_further():
         "2026-03-11 now: the one look at it reads all data so far, and they reach "
         "further now; the error rate is that of the first one."
     )
+
+
+AT, LATER = "2026-03-11T00:00:00+00:00", "2026-03-15T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("moves", "cause", "status"),
+    [
+        ([("effect", None, AT)], "LATER_WATERMARK", CheckStatus.FAILED),
+        ([("noninferiority", None, AT)], "LATER_WATERMARK", CheckStatus.FAILED),
+        ([("effect", AT, None)], "LATER_WATERMARK", CheckStatus.WARNED),
+        ([("effect", AT, LATER)], "LATER_WATERMARK", CheckStatus.WARNED),
+        ([("harm", None, AT)], "LATER_WATERMARK", CheckStatus.WARNED),
+        (
+            [("effect", None, AT), ("harm", None, AT)],
+            "LATER_WATERMARK",
+            CheckStatus.WARNED,
+        ),
+        ([("effect", None, AT)], "LATE_DATA", CheckStatus.WARNED),
+    ],
+)
+def test_check_restated_fails_where_one_look_is_taken_until_it_proves_something(
+    moves, cause, status
+):
+    check = check_restated(RestatedFacts("e", "orders:B", tuple(moves), cause))
+    assert check.status is status
+    assert check.can_fail
