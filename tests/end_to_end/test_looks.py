@@ -154,7 +154,7 @@ def exposure_times(exposures):
 def deliver(project, is_late):
     """Raw data of a small project; late, half of the treatment's orders are missing."""
     folder = project.raw / NAME
-    outcomes = pq.read_table(folder / "all.parquet")
+    outcomes = pq.read_table(project.root / "all.parquet")
     if is_late:
         exposures = pq.read_table(folder / "exposures.parquet").to_pylist()
         treated = pa.array(
@@ -188,7 +188,7 @@ def test_late_data_that_move_a_crossing_are_told(project, comparable):
     run(project, 10)
     folder = project.raw / NAME
     (folder / "_manifest.json").unlink()
-    (folder / "outcomes.parquet").rename(folder / "all.parquet")
+    (folder / "outcomes.parquet").rename(project.root / "all.parquet")
     first = deliver(project, is_late=False)
     assert restated(first) == [("", "PASSED", "AS_TOLD")]
     moved = deliver(project, is_late=True)
