@@ -23,6 +23,7 @@ from exp_platform.causal.panel_data import Panel, PanelData, arrange_panel
 from exp_platform.causal.staggered import TREATED, UNTREATED
 from exp_platform.causal.vector_moments import BLOCK
 from exp_platform.records import Estimate, EstimateStatus
+from exp_platform.stats.cluster import FEWEST_CLUSTERS
 from exp_platform.stats.draft import Refusal
 from exp_platform.stats.inference import Array
 from exp_platform.stats.settings import EstimateSettings
@@ -108,8 +109,9 @@ def _refuse(panel: Panel, settings: EstimateSettings) -> Refusal | None:
     sizes = [panel.size_clusters(side) for side in (~first, np.isfinite(panel.cohort))]
     if not all(one.size for one in sizes):
         return Refusal.TOO_FEW_CLUSTERS
-    effective = count_effective_sizes(sizes[0], sizes[1])
-    return refuse_clusters(sizes[0].size, sizes[1].size, effective)
+    if count_effective_sizes(sizes[0], sizes[1]) < FEWEST_CLUSTERS:
+        return Refusal.TOO_FEW_CLUSTERS
+    return refuse_clusters(sizes[0].size, sizes[1].size)
 
 
 def _demean(groups: GroupMeans) -> Array:

@@ -113,7 +113,6 @@ def _observed(estimate):
     [
         _event_study,
         _adjusted,
-        _fixed_effects,
         _compliers,
         _observed(estimate_aipw),
         _observed(estimate_regression_adjustment),
@@ -127,6 +126,13 @@ def test_an_estimate_counts_clusters_by_their_size(estimate, settings):
         "NEEDS_WILD_BOOTSTRAP",
         None,
     )
+
+
+def test_fixed_effects_are_refused_where_one_cluster_outweighs_all(settings):
+    assert _fixed_effects(Units(giant=4), settings).is_ok
+    assert _fixed_effects(Units(giant=20), settings).is_ok
+    found = _fixed_effects(Units(giant=200), settings)
+    assert (found.reason, found.p_value) == ("TOO_FEW_CLUSTERS", None)
 
 
 def test_a_path_by_period_has_no_errors_with_effectively_few_clusters():
