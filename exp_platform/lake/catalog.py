@@ -288,12 +288,19 @@ def _open(uri: str, area: Area) -> LakeCatalog:
 
 
 def _open_remote(uri: str, area: Area) -> LakeCatalog:
-    catalog = _open(uri, area)
+    with ExitStack() as undo:
+        catalog = _open(uri, area)
+        undo.callback(catalog.close)
+        _require_name(catalog)
+        undo.pop_all()
+    return catalog
+
+
+def _require_name(catalog: LakeCatalog) -> None:
     query = select(IcebergTables.catalog_name).distinct()
     with catalog_errors(catalog.shown), catalog.engine.connect() as connection:
         names = sorted(str(name) for name in connection.scalars(query))
     if names and CATALOG not in names:
-        catalog.close()
         raise StorageError(
             "the database holds a catalog of another name, whose tables nobody would see",
             where=catalog.shown,
@@ -301,7 +308,6 @@ def _open_remote(uri: str, area: Area) -> LakeCatalog:
             allowed=CATALOG,
             next_step="name another database, or rename catalog_name in iceberg_tables",
         )
-    return catalog
 
 
 def _check_path(path: Path) -> None:
