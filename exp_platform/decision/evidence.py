@@ -39,12 +39,12 @@ from exp_platform.stats.harm import harm_p_value
 SHIP_DAYS = 7
 _ABSOLUTE = (
     "A margin of {0} in its own units: a share of control's mean is no margin where that "
-    "mean is not above 0 (`exp import --guardrail-absolute`, or margin_scale: absolute "
+    "mean is not above 0 (exp import --guardrail-absolute, or margin_scale: absolute "
     "in the plan)."
 )
 _FOLLOW_UP = (
     "A last look after the window of {0} has closed for all units: {1:g} days after the "
-    "end of exposures (`exp import --follow-up {1:g}`, or follow_up_days in the plan)."
+    "end of exposures (exp import --follow-up {1:g}, or follow_up_days in the plan)."
 )
 
 
