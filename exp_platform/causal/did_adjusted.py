@@ -94,42 +94,35 @@ def estimate_did_adjusted(
     """
     weight = np.ones(units.pre.size) if units.weight is None else units.weight
     codes = _number_clusters(units)
-    sides = (~units.is_treated, units.is_treated)
-    counts = [int(np.unique(codes[side]).size) for side in sides]
-    draft = _draft(units, settings, int(np.unique(codes).size))
+    counts = _count_clusters(units, codes)
+    draft = _draft(units, settings, np.unique(codes).size)
     details = _describe(units, adjustment, counts)
     reason = _refuse(draft, units, settings)
     if reason is None:
-        control, treatment = (
-            np.bincount(codes[side], weight[side]).astype(float) for side in sides
-        )
-        effective = count_effective_sizes(control, treatment)
-        details["n_clusters_effective"] = effective
-        reason = refuse_clusters(counts[0], counts[1], effective)
+        details["n_clusters_effective"] = _count_effective(units, codes, weight)
+        reason = refuse_clusters(*counts, effective=details["n_clusters_effective"])
     if reason is not None:
         return stop_effect(draft, reason.value, details)
     change, treated = units.post - units.pre, units.is_treated
+    seen = (change, treated, units.covariates, weight)
     with np.errstate(all="ignore"):
-        found = adjust_change(
-            change, treated, units.covariates, weight, adjustment=adjustment
-        )
+        found = adjust_change(*seen, adjustment=adjustment)
     details["share_unmatched"] = found.unmatched
     is_finite = np.isfinite(found.estimate) and np.all(np.isfinite(found.influence))
     if not is_finite or found.unmatched > MOST_UNMATCHED:
         return stop_effect(draft, "POOR_OVERLAP", details)
     error = float(np.linalg.norm(np.bincount(codes, found.influence)))
-    treated_mean = float(np.average(units.post[treated], weights=weight[treated]))
     return complete_effect(
         draft,
         (found.estimate, error),
         df=float(codes.max()),
-        treated_mean=treated_mean,
+        treated_mean=float(np.average(units.post[treated], weights=weight[treated])),
         details=details,
     )
 
 
 def _describe(
-    units: UnitChanges, adjustment: Adjustment, counts: list[int]
+    units: UnitChanges, adjustment: Adjustment, counts: tuple[int, int]
 ) -> dict[str, Any]:
     return {
         "adjustment": adjustment,
@@ -165,6 +158,20 @@ def _draft(units: UnitChanges, settings: EstimateSettings, n_clusters: int) -> E
         period="post",
         metric_version=settings.metric_version,
     )
+
+
+def _count_clusters(units: UnitChanges, codes: NDArray[np.int64]) -> tuple[int, int]:
+    treated = units.is_treated
+    return np.unique(codes[~treated]).size, np.unique(codes[treated]).size
+
+
+def _count_effective(
+    units: UnitChanges, codes: NDArray[np.int64], weight: Array
+) -> float:
+    """Effective number of clusters, by the weights of their units."""
+    sides = (~units.is_treated, units.is_treated)
+    control, treatment = (np.bincount(codes[side], weight[side]) for side in sides)
+    return count_effective_sizes(control.astype(float), treatment.astype(float))
 
 
 def _refuse(

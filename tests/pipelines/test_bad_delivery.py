@@ -487,16 +487,3 @@ def test_job_with_unsafe_experiment_id_writes_nothing(project, experiment_id):
         assert_clear(answer.err, "not an experiment id", "allowed:", "next:")
         assert len(answer.err) < 500
     assert sorted(project.root.parent.rglob("*")) == before
-
-
-def test_a_second_file_of_rows_is_refused(project, bring):
-    """Its rows were passed over without a word."""
-    rows = "".join(f"u{i},{'AB'[i % 2]},{i % 7}\n" for i in range(40))
-    flags = ("--unit", "u", "--variant", "arm", "--control", "A", "--metric", "spend")
-    assert bring(f"u,arm,spend\n{rows}", *flags).code == 0
-    folder = project.raw / "exp_file"
-    pq.write_table(pq.read_table(folder / "outcomes.parquet"), folder / "more.parquet")
-    answer = project.exp("run", "exp_file")
-    assert answer.code == 3
-    assert_clear(answer.err, "none of those that are read", "more.parquet")
-    assert project.tables() == {}

@@ -152,3 +152,17 @@ def test_rows_without_an_instant_that_can_be_read_are_told(bring):
     answer = bring(content, *BASE, "--exposure-ts", "ts")
     assert (answer.code, answer.err) == (0, "")
     assert "6 rows lack an instant that can be read in 'ts': they go to q" in answer.out
+
+
+def test_a_second_file_of_rows_is_refused(project, bring):
+    """Its rows were passed over without a word."""
+    rows = "".join(f"u{i},{'AB'[i % 2]},{i % 7}\n" for i in range(40))
+    flags = ("--unit", "u", "--variant", "arm", "--control", "A", "--metric", "spend")
+    assert bring(f"u,arm,spend\n{rows}", *flags).code == 0
+    folder = project.raw / "exp_file"
+    pq.write_table(pq.read_table(folder / "outcomes.parquet"), folder / "more.parquet")
+    answer = project.exp("run", "exp_file")
+    assert answer.code == 3
+    assert "none of those that are read" in answer.err
+    assert "more.parquet" in answer.err
+    assert project.tables() == {}
