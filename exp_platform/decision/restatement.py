@@ -321,8 +321,7 @@ def _compare(
     is_news = after is not None and _is_new_look(before or after, first, now)
     if before == after or is_news:
         return None
-    is_later = REACH in first and now.get(REACH, first[REACH]) != first[REACH]
-    cause = "LATER_WATERMARK" if is_later else "LATE_DATA"
+    cause = "LATER_WATERMARK" if _reaches_further(first, now) else "LATE_DATA"
     if first["version"] != now["version"]:
         cause = "DEFINITION_CHANGED"
     if first["design"] != now["design"]:
@@ -374,3 +373,9 @@ def _carry(first: Told | None, now: Told) -> Told:
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _reaches_further(first: Told, now: Told) -> bool:
+    if REACH not in first or REACH not in now:
+        return False
+    return _instant(now[REACH]) > _instant(first[REACH])

@@ -76,8 +76,9 @@ def test_compare_told_does_not_call_data_late_that_came_after_the_end():
     (later,) = compare_told(before, told(7, 7, reach=day(20)))
     (late,) = compare_told(before, told(7, 7, reach=day(7)))
     (unknown,) = compare_told(told(None, 7), told(7, 7, reach=day(20)))
+    (less,) = compare_told(told(None, 7, reach=day(20)), told(7, 7, reach=day(7)))
     assert later.cause == "LATER_WATERMARK"
-    assert late.cause == unknown.cause == "LATE_DATA"
+    assert late.cause == unknown.cause == less.cause == "LATE_DATA"
 
 
 @pytest.mark.parametrize(

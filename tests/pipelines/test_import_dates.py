@@ -145,3 +145,28 @@ def test_import_tells_instants_with_a_zone_in_utc(bring):
     answer = bring(content, *BASE, "--exposure-ts", "ts", *zoned)
     assert answer.code == 0
     assert "from 2026-01-02 00:00 to 2026-01-03 00:00 UTC" in answer.out
+
+
+def late_gain(i):
+    """A purchase at exposure, alike in both arms, and one after the end, which is not."""
+    unit, after = divmod(i, 2)
+    value = random.Random(i).gauss(10, 3) + after * 5 * (arm(unit) == "B")
+    ts = f"2026-01-{1 + unit % 10:02}"
+    return f"u{unit},{arm(unit)},{ts},buy,{value:.2f},{'2026-01-20' if after else ts}"
+
+
+def test_one_look_taken_again_on_later_data_never_ships(project, bring):
+    flags = (*LONG, "--metric", "buy:mean", "--end", "2026-01-12")
+    file = csv("user,grp,ts,m,v,ots", late_gain, 1200)
+    outcomes = []
+    for watermark in ("2026-01-12", "2026-01-25"):
+        assert bring(file, *flags, "--watermark", watermark).code == 0
+        assert project.job("exp_file").code == 0
+        (decision,) = rows(project, "decisions", treatment="")
+        (check,) = rows(project, "check_results", check_name="LOOK_RESTATED")
+        found = (decision["outcome"], decision["rule"])
+        outcomes.append((*found, check["status"], check["reason"]))
+    assert outcomes == [
+        ("REVIEW", "f", "PASSED", "AS_TOLD"),
+        ("REVIEW", "a", "FAILED", "LATER_WATERMARK"),
+    ]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -103,21 +104,28 @@ def test_catalog_of_another_name(shared, new_database):
     assert "lake" in told
 
 
-@pytest.fixture
-def silent():
-    """A port that takes connections, answers nothing, and counts who asked."""
-    asked = []
+@contextmanager
+def listening(take):
+    """A port whose connections are given to a function and answered nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def take():
+        def accept():
             while True:
                 try:
-                    asked.append(server.accept()[0])
+                    take(server.accept()[0])
                 except OSError:
                     return
 
-        threading.Thread(target=take, daemon=True).start()
-        yield server.getsockname()[1], asked
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def silent():
+    """A port that keeps its connections, and those that came."""
+    asked = []
+    with listening(asked.append) as port:
+        yield port, asked
     for connection in asked:
         connection.close()
 
@@ -146,20 +154,15 @@ def test_catalog_that_hangs_later(shared, silent):
 def test_store_that_hangs_up_is_asked_a_few_times():
     """Of a store that hangs each time takes 20 seconds."""
     asked = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def hang_up():
-            while True:
-                try:
-                    server.accept()[0].close()
-                except OSError:
-                    return
-                asked.append(1)
+    def hang_up(connection):
+        connection.close()
+        asked.append(1)
 
-        threading.Thread(target=hang_up, daemon=True).start()
-        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with listening(hang_up) as port:
+        store = open_store(ObjectStore(f"http://127.0.0.1:{port}"))
         with pytest.raises(StorageError, match="object store"):
-            check_bucket(open_store(ObjectStore(address)), "s3://warehouse")
+            check_bucket(store, "s3://warehouse")
     assert 2 <= len(asked) <= 12
 
 
